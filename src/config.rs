@@ -1,0 +1,251 @@
+//! Configuration: what a cluster is, as data, and an options struct per component, each field
+//! with its reason. A configuration file names only what it changes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClusterId, NodeId};
+
+/// Everything one node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The cluster it belongs to.
+    pub cluster: ClusterConfig,
+    /// Which of its nodes this is.
+    pub node: NodeId,
+    /// Where it keeps its log, blobs and certificates; made when missing.
+    pub data_dir: PathBuf,
+    /// Settings of the components.
+    pub options: Options,
+}
+
+/// What a cluster is: read from a file such as `cluster/local.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// For people.
+    pub name: String,
+    /// Nodes with another id are refused; drawn when the cluster is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// All its nodes. The first three vote (one, if there are fewer than three).
+    pub nodes: Vec<NodeAddress>,
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAddress {
+    /// Its id, from 1.
+    pub id: u64,
+    /// QUIC, for the other nodes. Port 0 picks a free one (one-node clusters and tests only).
+    pub quic: SocketAddr,
+    /// HTTP, for clients.
+    pub http: SocketAddr,
+}
+
+impl ClusterConfig {
+    /// The cluster's id, if it was given one that is valid.
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        self.id.as_deref().and_then(|id| id.parse().ok())
+    }
+
+    /// The nodes that vote: the first three, or the first alone when there are fewer.
+    pub fn voters(&self) -> Vec<NodeId> {
+        let count = if self.nodes.len() >= 3 { 3 } else { 1 };
+        self.nodes.iter().take(count).map(|n| NodeId(n.id)).collect()
+    }
+
+    /// The address entry of a node.
+    pub fn node(&self, id: NodeId) -> Option<&NodeAddress> {
+        self.nodes.iter().find(|n| n.id == id.0)
+    }
+}
+
+/// Settings of the components.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Connections.
+    pub net: NetOptions,
+    /// Raft and sessions.
+    pub consensus: ConsensusOptions,
+    /// Instances.
+    pub function: FunctionOptions,
+    /// Placement.
+    pub scheduler: SchedulerOptions,
+    /// Calls and records.
+    pub calls: CallOptions,
+    /// Blobs.
+    pub files: FileOptions,
+    /// HTTP.
+    pub gateway: GatewayOptions,
+}
+
+/// Settings of the connections between nodes.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetOptions {
+    /// A peer silent for this long is down. Lower finds deaths sooner, and takes pauses for them.
+    #[serde(with = "millis")]
+    pub silence: Duration,
+    /// How often a silent connection is kept alive; several must fit into `silence`.
+    #[serde(with = "millis")]
+    pub keep_alive: Duration,
+    /// Most bytes queued to one peer and service before `send` refuses.
+    pub queue_bytes: usize,
+}
+
+impl Default for NetOptions {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(3),
+            keep_alive: Duration::from_millis(500),
+            queue_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Settings of Raft and of node sessions.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsensusOptions {
+    /// One Raft tick. Heartbeats go every 2, elections start after 10 to 20 without one.
+    #[serde(with = "millis")]
+    pub tick: Duration,
+    /// How long a session lasts after a renewal was sent.
+    #[serde(with = "millis")]
+    pub session: Duration,
+    /// Applied entries after which a snapshot is taken and the log compacted.
+    pub snapshot_after: u64,
+}
+
+impl Default for ConsensusOptions {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(100),
+            session: Duration::from_secs(3),
+            snapshot_after: 10_000,
+        }
+    }
+}
+
+/// Settings of instances.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct FunctionOptions {
+    /// Threads that run guests; 0 means one per core.
+    pub workers: usize,
+    /// Most instances alive at once; lowered where `vm.max_map_count` allows fewer.
+    pub instances: usize,
+    /// Share of the machine's memory that private guest memory may take, in percent.
+    pub memory_percent: u8,
+    /// Bytes of compiled modules kept in memory.
+    pub module_cache: usize,
+}
+
+impl Default for FunctionOptions {
+    fn default() -> Self {
+        Self { workers: 0, instances: 12_000, memory_percent: 70, module_cache: 512 << 20 }
+    }
+}
+
+/// Settings of placement.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchedulerOptions {
+    /// Starts under way per guest worker.
+    pub slots_per_worker: usize,
+    /// How often load is told to the others.
+    #[serde(with = "millis")]
+    pub report: Duration,
+}
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        Self { slots_per_worker: 4, report: Duration::from_millis(100) }
+    }
+}
+
+/// Settings of calls and their records.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallOptions {
+    /// Calls above a call.
+    pub depth: u32,
+    /// Children one call may chain.
+    pub children: u32,
+    /// Calls of one user alive on one node.
+    pub live_per_user: usize,
+    /// How long a record is kept after its call ended.
+    #[serde(with = "millis")]
+    pub record_age: Duration,
+    /// Most records kept on a node.
+    pub records: usize,
+    /// Bytes of outputs and logs kept beside the records.
+    pub record_bytes: usize,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self {
+            depth: 64,
+            children: 100_000,
+            live_per_user: 100_000,
+            record_age: Duration::from_secs(600),
+            records: 100_000,
+            record_bytes: 1 << 30,
+        }
+    }
+}
+
+/// Settings of the blob store.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileOptions {
+    /// Copies of a blob, or as many as there are nodes.
+    pub copies: usize,
+    /// Bytes of blobs cached that need not be here.
+    pub cache_bytes: u64,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self { copies: 3, cache_bytes: 4 << 30 }
+    }
+}
+
+/// Settings of the HTTP API.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayOptions {
+    /// Largest request body, in bytes.
+    pub body_bytes: usize,
+    /// Requests under way at once; more get 503 with Retry-After.
+    pub requests: usize,
+    /// Connections open at once.
+    pub connections: usize,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self { body_bytes: 256 << 20, requests: 10_000, connections: 10_000 }
+    }
+}
+
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,260 @@
+//! Calls between nodes. `Start` and what answers it travel on one ordered stream per pair of
+//! nodes; inputs and outputs are the bytes beside the message, or a bulk stream when larger than
+//! [`INLINE_MAX`].
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::errno::CallError;
+use crate::id::{Attempt, BlobHash, CallId, Incarnation, NodeId};
+
+/// Inputs, outputs and logs up to this many bytes travel with the message.
+pub const INLINE_MAX: usize = 64 << 10;
+
+/// Where a call begins in its module.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// `_start`, and so `main`.
+    Main,
+    /// An entry of the function table, by index.
+    Table(u32),
+}
+
+/// What all calls of a tree share.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct TreeContext {
+    /// The call at the root.
+    pub root: CallId,
+    /// Time the tree has left when the message was sent, in milliseconds.
+    pub left_ms: u64,
+    /// Calls above this one.
+    pub depth: u32,
+    /// W3C trace id of the tree.
+    pub trace: u128,
+    /// Logical clock of the sender.
+    pub clock: u64,
+}
+
+/// A call to run on the receiver.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// Its id.
+    pub call: CallId,
+    /// Which try this is.
+    pub attempt: Attempt,
+    /// Its user.
+    pub user: String,
+    /// Its function.
+    pub name: String,
+    /// The registry version that the caller resolved, with the module's hash: a chained pointer
+    /// must run in the very module of its caller.
+    pub version: u64,
+    /// The module.
+    pub wasm: BlobHash,
+    /// Where it begins.
+    pub entry: Entry,
+    /// What `main` is given after the function's name.
+    pub args: Vec<String>,
+    /// Its tree.
+    pub tree: TreeContext,
+    /// Longest run, in milliseconds; 0 for the function's own limit.
+    pub timeout_ms: u64,
+    /// Whether it may wait at the receiver when no slot is free.
+    pub may_queue: bool,
+}
+
+/// What one node did for one function in a tree; the root's record sums these.
+#[derive(Archive, Serialize, Deserialize, serde::Serialize, Clone, PartialEq, Eq, Debug)]
+pub struct Work {
+    /// Where.
+    #[serde(serialize_with = "as_text")]
+    pub node: NodeId,
+    /// The function's name; pointer calls are `name@table-index`.
+    pub function: String,
+    /// Calls that ended.
+    pub calls: u64,
+    /// Time between start and end, summed, in microseconds.
+    pub busy_us: u64,
+}
+
+fn as_text<S: serde::Serializer>(node: &NodeId, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(node)
+}
+
+/// Bytes that a call produced, or where they are.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[rkyv(attr(allow(missing_docs)))]
+pub enum Kept {
+    /// With the message: this many bytes of its body, after those of the fields before.
+    Inline {
+        /// Their number.
+        len: u64,
+    },
+    /// At the node that made them.
+    At {
+        /// Which.
+        node: NodeId,
+        /// Its incarnation when they were made; a restarted node has them no more.
+        incarnation: Incarnation,
+        /// Their number.
+        len: u64,
+    },
+}
+
+/// When a call was where, in microseconds since 1970 by the clock of the node that ran it.
+#[derive(
+    Archive, Serialize, Deserialize, serde::Serialize, Clone, Copy, PartialEq, Eq, Debug, Default,
+)]
+pub struct Times {
+    /// Accepted.
+    pub accepted_us: u64,
+    /// Begun to run.
+    pub started_us: u64,
+    /// Ended.
+    pub ended_us: u64,
+}
+
+/// How a call ended. The message's body holds the inline output, then the inline log.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// The call.
+    pub call: CallId,
+    /// The try that ended.
+    pub attempt: Attempt,
+    /// The function's own result, or what stopped it.
+    pub result: Result<u8, CallError>,
+    /// Its output.
+    pub output: Kept,
+    /// Its log.
+    pub log: Kept,
+    /// When.
+    pub times: Times,
+    /// What the call and its awaited descendants did where.
+    pub work: Vec<Work>,
+    /// Logical clock of the sender.
+    pub clock: u64,
+}
+
+/// What one node says to another about calls, in order.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum CallMessage {
+    /// Run this; the body is the input.
+    Start(Start),
+    /// It was taken: it has its place at the sender.
+    Accepted(CallId, Attempt),
+    /// It was not taken, for want of room or of a quorum.
+    Refused(CallId, Attempt, CallError),
+    /// It ended.
+    Done(Done),
+    /// Stop it, and all below it.
+    Cancel(CallId),
+    /// Keep this record; the body is the inline output, then the inline log.
+    Keep(Box<Record>),
+}
+
+/// Where a root call is in its life.
+#[derive(Archive, Serialize, Deserialize, serde::Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Waiting for a slot or a node.
+    Queued,
+    /// Running.
+    Running,
+    /// Ended.
+    Done,
+}
+
+/// What is kept of a call. The output and log bytes are beside it.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The call.
+    pub call: CallId,
+    /// Its user.
+    pub user: String,
+    /// Its function.
+    pub name: String,
+    /// The call above, if it was chained.
+    pub parent: Option<CallId>,
+    /// The node that answers for it.
+    pub home: NodeId,
+    /// That node's incarnation.
+    pub home_incarnation: Incarnation,
+    /// The node that runs or ran it.
+    pub node: Option<NodeId>,
+    /// Which try is current.
+    pub attempt: Attempt,
+    /// Where it is.
+    pub phase: Phase,
+    /// How it ended.
+    pub result: Option<Result<u8, CallError>>,
+    /// Its output, once it ended.
+    pub output: Kept,
+    /// Its log, once it ended.
+    pub log: Kept,
+    /// When.
+    pub times: Times,
+    /// When the request came, in microseconds since 1970.
+    pub requested_us: u64,
+    /// What the tree did where.
+    pub work: Vec<Work>,
+    /// The key under which a repeated request finds it.
+    pub idempotency: Option<String>,
+    /// W3C trace id.
+    pub trace: u128,
+}
+
+/// What one node asks another about calls, answered by [`CallReply`].
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum CallRequest {
+    /// Keep this record, and say when it is kept.
+    Keep(Box<Record>),
+    /// The record of this call, if you have it.
+    Lookup(CallId),
+    /// The record that this user filed under this key, if you have it.
+    LookupKey(String, String),
+    /// Cancel the call if you answer for it or run it.
+    Cancel(CallId),
+    /// The calls that live on you, at most this many.
+    List(u32),
+    /// The output of this call, which you made, from this byte; the reply's body has it.
+    Output(CallId, u64),
+    /// The log of this call, which you made, from this byte; the reply's body has it.
+    Log(CallId, u64),
+}
+
+/// The answer to a [`CallRequest`].
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum CallReply {
+    /// Done as asked.
+    Done,
+    /// Nothing is known of it.
+    Unknown,
+    /// The record; the body is the inline output, then the inline log.
+    Record(Box<Record>),
+    /// The living calls.
+    Calls(Vec<CallSummary>),
+    /// A part of the bytes asked for (in the body), and the length of the whole.
+    Bytes(u64),
+    /// It could not be done.
+    Error(CallError),
+}
+
+/// A line of `faasm ps`.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct CallSummary {
+    /// The call.
+    pub call: CallId,
+    /// The root of its tree.
+    pub root: CallId,
+    /// Its user.
+    pub user: String,
+    /// Its function.
+    pub name: String,
+    /// The node it runs on or waits at.
+    pub node: NodeId,
+    /// Calls above it.
+    pub depth: u32,
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when, in microseconds since 1970.
+    pub since_us: u64,
+}
