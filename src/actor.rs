@@ -1,1 +1,94 @@
-//! actor
+//! What the actors of this node share: a supervisor that replaces a child that failed.
+//!
+//! Actors are local ractor actors. They are thin: they take a message, ask a pure part what to do,
+//! and do it. What must outlive a failure is kept outside of the actor, in the component's handle.
+
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+/// Pause before a failed child is started again: a child that fails at once must not spin.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// What happens to a component whose actor failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is started again, and goes on with the component's books.
+    Restart,
+    /// The node stops: its promises cannot be kept without it.
+    StopNode,
+}
+
+/// The supervision tree below the node, a row a child: component, on failure.
+pub const SUPERVISION: &[(&str, OnFailure)] = &[
+    ("net", OnFailure::Restart),
+    ("consensus", OnFailure::StopNode),
+    ("scheduler", OnFailure::Restart),
+    ("functions", OnFailure::Restart),
+    ("calls", OnFailure::Restart),
+    ("files", OnFailure::Restart),
+    ("gateway", OnFailure::StopNode),
+];
+
+/// A supervisor of one child, made by a function that can make it again.
+pub struct Keeper<F> {
+    make: F,
+}
+
+/// Why no child runs yet, or that it is to be started.
+pub enum KeeperMessage {
+    /// Start the child (again).
+    Start,
+}
+
+/// Starts `make`'s actor under a supervisor that starts it again when it fails.
+pub async fn keep<A, F>(make: F) -> Result<ActorRef<KeeperMessage>, ractor::SpawnErr>
+where
+    A: Actor<Arguments = ()>,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    let (keeper, _) = Actor::spawn(None, Keeper { make }, ()).await?;
+    Ok(keeper)
+}
+
+impl<A, F> Actor for Keeper<F>
+where
+    A: Actor<Arguments = ()>,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    type Msg = KeeperMessage;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<KeeperMessage>,
+        (): (),
+    ) -> Result<(), ActorProcessingErr> {
+        me.cast(KeeperMessage::Start)?;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<KeeperMessage>,
+        _: KeeperMessage,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        Actor::spawn_linked(None, (self.make)(), (), me.get_cell()).await?;
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<KeeperMessage>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(who, error) = event {
+            tracing::error!(actor = ?who.get_id(), %error, "an actor failed and is started again");
+            me.send_after(RESTART_PAUSE, || KeeperMessage::Start);
+        }
+        Ok(())
+    }
+}

@@ -178,7 +178,8 @@ pub struct CallOptions {
     pub depth: u32,
     /// Children one call may chain.
     pub children: u32,
-    /// Calls of one user alive on one node.
+    /// Calls of one user alive on one node; 0 means seven eighths of the instances it can hold, so
+    /// that no user can take them all.
     pub live_per_user: usize,
     /// How long a record is kept after its call ended.
     #[serde(with = "millis")]
@@ -194,7 +195,7 @@ impl Default for CallOptions {
         Self {
             depth: 64,
             children: 100_000,
-            live_per_user: 100_000,
+            live_per_user: 0,
             record_age: Duration::from_secs(600),
             records: 100_000,
             record_bytes: 1 << 30,

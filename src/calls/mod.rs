@@ -1,13 +1,54 @@
 //! Calls: from a request to a result, across nodes. Trees, records, retries.
+//!
+//! A call is made by a client ([`Calls::invoke`], [`Calls::submit`]) or by a call (`chain_call`).
+//! The node where it is made owns its [`cell::CallCell`], where its end appears; the node where it
+//! runs owns its [`live::LiveCall`]. Often they are one node, and then nothing is sent.
+//!
+//! | child of the node | on failure | on shutdown |
+//! |---|---|---|
+//! | `calls` actor | restarted; the tables live in [`Calls`] and survive | ends what still lives |
 
-use std::time::Duration;
+mod actor;
+pub mod cell;
+mod children;
+mod describe;
+mod finish;
+mod inbound;
+pub mod kept;
+pub mod live;
+mod lookup;
+pub mod metrics;
+pub mod outgoing;
+pub mod place;
+pub mod records;
+pub mod root;
+pub mod spec;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-use crate::errno::CallError;
-use crate::id::{CallId, FunctionKey, NodeId};
-use crate::wire::calls::{CallSummary, Record};
-use crate::wire::function::Policy;
+use crate::config::CallOptions;
+use crate::consensus::Consensus;
+use crate::errno::{CallError, Errno};
+use crate::function::{EndReason, Functions};
+use crate::id::{CallId, FunctionKey, Incarnation, Name, NodeId};
+use crate::net::{Net, ServiceId};
+use crate::scheduler::Scheduler;
+use crate::wire::calls::Start;
+use crate::wire::function::{FunctionEntry, Options, Policy};
+
+use kept::{Kept, Recent};
+use live::LiveCall;
+use records::{Bounds, Records};
+use root::Root;
+use spec::{Function, UserBook};
 
 /// A root call to make.
 #[derive(Debug, Clone)]
@@ -48,49 +89,254 @@ pub struct Finished {
     pub output: Bytes,
 }
 
+/// Bytes of inputs that other nodes may be sending at once, in units of [`BULK_UNIT`].
+const BULK_UNITS: usize = 2048;
+/// One mebibyte.
+const BULK_UNIT: u64 = 1 << 20;
+/// Cancelled calls remembered, so that a start that comes after its cancel is refused.
+const CANCELLED: usize = 10_000;
+
+/// What the component is started with.
+pub struct CallsSetup {
+    /// This node.
+    pub me: NodeId,
+    /// Which of its lives.
+    pub incarnation: Incarnation,
+    /// Its settings.
+    pub options: CallOptions,
+    /// Connections.
+    pub net: Net,
+    /// The registry and this node's session.
+    pub consensus: Consensus,
+    /// Instances.
+    pub functions: Functions,
+    /// Placement.
+    pub scheduler: Scheduler,
+}
+
 /// Handle of the component. Cheap to clone.
 #[derive(Clone)]
-pub struct Calls {}
+pub struct Calls {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    setup: CallsSetup,
+    control: tokio::runtime::Handle,
+    live: DashMap<CallId, Arc<LiveCall>>,
+    roots: DashMap<CallId, Arc<Root>>,
+    outgoing: Mutex<outgoing::Table>,
+    answers: Mutex<HashMap<CallId, oneshot::Sender<bool>>>,
+    records: Mutex<Records>,
+    recent: Mutex<Recent>,
+    kept: Mutex<Kept<(CallId, bool)>>,
+    cancelled: Mutex<std::collections::VecDeque<CallId>>,
+    functions: DashMap<FunctionKey, Arc<Function>>,
+    users: DashMap<Name, Arc<UserBook>>,
+    bulk: Semaphore,
+    clock: AtomicU64,
+    latency: ::metrics::Histogram,
+}
 
 impl Calls {
-    /// Makes a call and waits for its end. Dropping the future cancels the tree. `Err` when the
-    /// call was not accepted (no such function, no room, no quorum).
-    pub async fn invoke(&self, _request: Invoke) -> Result<Finished, CallError> {
-        todo!()
+    /// Starts the component on the current tokio runtime, and takes what peers send.
+    pub async fn start(setup: CallsSetup) -> anyhow::Result<Self> {
+        let options = &setup.options;
+        let bounds = Bounds {
+            age: options.record_age,
+            count: options.records,
+            bytes: options.record_bytes / 2,
+        };
+        let kept = Kept::new(options.record_age, options.record_bytes / 2);
+        let net = setup.net.clone();
+        let inner = Inner {
+            setup,
+            control: tokio::runtime::Handle::current(),
+            live: DashMap::new(),
+            roots: DashMap::new(),
+            outgoing: Mutex::default(),
+            answers: Mutex::default(),
+            records: Mutex::new(Records::new(bounds)),
+            recent: Mutex::default(),
+            kept: Mutex::new(kept),
+            cancelled: Mutex::default(),
+            functions: DashMap::new(),
+            users: DashMap::new(),
+            bulk: Semaphore::new(BULK_UNITS),
+            clock: AtomicU64::new(0),
+            latency: ::metrics::histogram!(metrics::SECONDS),
+        };
+        let calls = Self { inner: Arc::new(inner) };
+        net.register(ServiceId::Calls, Arc::new(calls.clone()));
+        actor::spawn(calls.clone()).await?;
+        Ok(calls)
     }
 
-    /// Makes a call; returns when both members that keep its record have it.
-    pub async fn submit(&self, _request: Invoke) -> Result<CallId, CallError> {
-        todo!()
+    /// Takes no new calls, gives the living `grace` to end, then ends them.
+    pub async fn drain(&self, grace: Duration) {
+        self.scheduler().stop_accepting();
+        let until = Instant::now() + grace;
+        while !self.inner.live.is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.end_where(EndReason::Stopping, |_| true);
+        let until = Instant::now() + Duration::from_millis(500);
+        while !self.inner.live.is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
-    /// The record of a call, from whichever node has it. `FAASM_ENOENT` when none does.
-    pub async fn record(&self, _call: CallId) -> Result<Record, CallError> {
-        todo!()
+    /// A function as this node runs it, from the registry's local copy.
+    fn function(&self, key: &FunctionKey) -> Result<Arc<Function>, CallError> {
+        let entry = self.consensus().function(key).ok_or_else(|| {
+            let detail = format!("there is no function {key}; `faasm functions` lists them");
+            CallError::new(Errno::NoEnt, detail)
+        })?;
+        Ok(self.function_with(key.clone(), entry))
     }
 
-    /// Waits at most `wait` for the call's end; gives the record as it is then.
-    pub async fn wait(&self, _call: CallId, _wait: Duration) -> Result<Record, CallError> {
-        todo!()
+    fn function_with(&self, key: FunctionKey, entry: Arc<FunctionEntry>) -> Arc<Function> {
+        if let Some(known) = self.inner.functions.get(&key)
+            && Arc::ptr_eq(&known.entry, &entry)
+        {
+            return known.clone();
+        }
+        let mut slot = self.inner.functions.entry(key.clone()).or_insert_with(|| {
+            Arc::new(Function { key: key.clone(), entry: entry.clone(), book: Arc::default() })
+        });
+        if !Arc::ptr_eq(&slot.entry, &entry) {
+            let book = slot.book.clone();
+            *slot = Arc::new(Function { key, entry, book });
+        }
+        slot.clone()
     }
 
-    /// The output of a call that ended.
-    pub async fn output(&self, _call: CallId) -> Result<Bytes, CallError> {
-        todo!()
+    /// The very version of a function that another node asks for, which the registry here may not
+    /// have yet, or no longer.
+    fn version(&self, key: FunctionKey, start: &Start) -> Arc<Function> {
+        let is_it =
+            |entry: &FunctionEntry| entry.version == start.version && entry.wasm == start.wasm;
+        if let Some(known) = self.inner.functions.get(&key)
+            && is_it(&known.entry)
+        {
+            return known.clone();
+        }
+        if let Some(entry) = self.consensus().function(&key).filter(|entry| is_it(entry)) {
+            return self.function_with(key, entry);
+        }
+        let book = self.inner.functions.get(&key).map(|known| known.book.clone());
+        let entry = FunctionEntry {
+            wasm: start.wasm,
+            size: 0,
+            version: start.version,
+            uploaded_ms: 0,
+            limits: start.limits.clone(),
+            options: Options::default(),
+        };
+        Arc::new(Function { key, entry: Arc::new(entry), book: book.unwrap_or_default() })
     }
 
-    /// The log of a call; of one that still runs, what there is so far is not offered.
-    pub async fn log(&self, _call: CallId) -> Result<Bytes, CallError> {
-        todo!()
+    fn user(&self, user: &Name) -> Arc<UserBook> {
+        if let Some(known) = self.inner.users.get(user) {
+            return known.clone();
+        }
+        let capacity = self.inner.setup.functions.capacity();
+        let limit = match self.options().live_per_user {
+            0 => capacity - capacity / 8,
+            limit => limit,
+        };
+        let book = || UserBook::new(user.clone(), limit);
+        self.inner.users.entry(user.clone()).or_insert_with(book).clone()
     }
 
-    /// Cancels a call and all below it; fine if it has ended.
-    pub async fn cancel(&self, _call: CallId) -> Result<(), CallError> {
-        todo!()
+    async fn bulk_budget(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        let units = bytes.div_ceil(BULK_UNIT).max(1).min(BULK_UNITS as u64) as u32;
+        self.inner.bulk.acquire_many(units).await.ok()
     }
 
-    /// The living calls of all nodes, at most `most`.
-    pub async fn list(&self, _most: usize) -> Vec<CallSummary> {
-        todo!()
+    /// The logical clock, one tick on: for a message that is sent.
+    fn tick(&self) -> u64 {
+        self.inner.clock.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// A message came with this clock.
+    fn hear(&self, clock: u64) {
+        self.inner.clock.fetch_max(clock, Ordering::AcqRel);
+        self.tick();
+    }
+
+    fn note_cancelled(&self, call: CallId) {
+        let mut cancelled = self.inner.cancelled.lock();
+        if cancelled.len() >= CANCELLED {
+            cancelled.pop_front();
+        }
+        cancelled.push_back(call);
+    }
+
+    fn was_cancelled(&self, call: CallId) -> bool {
+        let mut cancelled = self.inner.cancelled.lock();
+        let at = cancelled.iter().position(|known| *known == call);
+        at.and_then(|at| cancelled.remove(at)).is_some()
+    }
+
+    fn live_call(&self, call: CallId) -> Option<Arc<LiveCall>> {
+        self.inner.live.get(&call).map(|live| live.clone())
+    }
+
+    /// All calls here, as they are now.
+    fn living(&self) -> Vec<Arc<LiveCall>> {
+        self.inner.live.iter().map(|live| live.clone()).collect()
+    }
+}
+
+/// Short names for what the parts of this component share.
+impl Calls {
+    fn me(&self) -> NodeId {
+        self.inner.setup.me
+    }
+    fn incarnation(&self) -> Incarnation {
+        self.inner.setup.incarnation
+    }
+    fn options(&self) -> &CallOptions {
+        &self.inner.setup.options
+    }
+    fn net(&self) -> &Net {
+        &self.inner.setup.net
+    }
+    fn consensus(&self) -> &Consensus {
+        &self.inner.setup.consensus
+    }
+    fn functions(&self) -> &Functions {
+        &self.inner.setup.functions
+    }
+    fn scheduler(&self) -> &Scheduler {
+        &self.inner.setup.scheduler
+    }
+    fn control(&self) -> &tokio::runtime::Handle {
+        &self.inner.control
+    }
+    fn live(&self) -> &DashMap<CallId, Arc<LiveCall>> {
+        &self.inner.live
+    }
+    fn roots(&self) -> &DashMap<CallId, Arc<Root>> {
+        &self.inner.roots
+    }
+    fn outgoing(&self) -> &Mutex<outgoing::Table> {
+        &self.inner.outgoing
+    }
+    fn answers(&self) -> &Mutex<HashMap<CallId, oneshot::Sender<bool>>> {
+        &self.inner.answers
+    }
+    fn records(&self) -> &Mutex<Records> {
+        &self.inner.records
+    }
+    fn recent(&self) -> &Mutex<Recent> {
+        &self.inner.recent
+    }
+    fn kept(&self) -> &Mutex<Kept<(CallId, bool)>> {
+        &self.inner.kept
+    }
+    fn latency(&self) -> &::metrics::Histogram {
+        &self.inner.latency
     }
 }

@@ -1,1 +1,402 @@
-//! scheduler
+//! Where calls run: what this node can take, what it believes of the others, and who waits.
+//!
+//! The hot path takes a place and a slot by two atomic operations; the [`actor`] keeps the books
+//! beside it: it tells the others this node's load, takes theirs, and hands waiting starts to nodes
+//! that have room.
+//!
+//! | child of the node | on failure | on shutdown |
+//! |---|---|---|
+//! | `scheduler` actor | restarted; the books live in [`Scheduler`] and survive | stops reporting |
+
+mod actor;
+pub mod metrics;
+pub mod policy;
+pub mod queue;
+pub mod slots;
+pub mod views;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::config::SchedulerOptions;
+use crate::id::{BlobHash, CallId, Name, NodeId};
+use crate::net::Net;
+use crate::wire::calls::Room;
+use crate::wire::function::Policy;
+use crate::wire::load::Load;
+
+pub use policy::Candidate;
+use queue::StartQueue;
+use slots::Pool;
+use views::Views;
+
+/// What the component is started with.
+pub struct SchedulerSetup {
+    /// This node.
+    pub me: NodeId,
+    /// Its settings.
+    pub options: SchedulerOptions,
+    /// Guest workers of this node.
+    pub workers: usize,
+    /// Instances this node can hold.
+    pub capacity: usize,
+    /// Connections, for load reports.
+    pub net: Net,
+    /// The modules in memory here, for load reports.
+    pub modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
+    /// Whether this node may start calls now.
+    pub accepting: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// What a call needs of a node.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    /// How to choose.
+    pub policy: Policy,
+    /// The only nodes allowed; empty for all.
+    pub pin: Vec<NodeId>,
+    /// Its module.
+    pub wasm: BlobHash,
+}
+
+impl Needs {
+    fn allows(&self, node: NodeId) -> bool {
+        self.pin.is_empty() || self.pin.contains(&node)
+    }
+}
+
+/// The first 8 bytes of a module's hash: enough to guess where it is compiled.
+pub fn module_tag(hash: &BlobHash) -> u64 {
+    let mut tag = [0; 8];
+    tag.copy_from_slice(&hash.0[..8]);
+    u64::from_le_bytes(tag)
+}
+
+/// Where a start is to go.
+pub enum Go {
+    /// Start it here, with this slot.
+    Here(Slot),
+    /// Send it to this node.
+    There(NodeId),
+}
+
+/// A start that waits.
+pub struct Waiting {
+    /// The call.
+    pub call: CallId,
+    /// Whose it is.
+    pub user: Name,
+    /// What it needs.
+    pub needs: Needs,
+    /// Whether it may go to another node: not if another node sent it here.
+    pub movable: bool,
+    /// Its function's live instances here, and how many there may be.
+    pub function: Arc<FunctionBook>,
+    /// Called once, with where it goes; must not wait.
+    pub go: Box<dyn FnOnce(Go) + Send>,
+}
+
+/// How many instances of a function are alive on this node.
+#[derive(Debug, Default)]
+pub struct FunctionBook {
+    live: AtomicUsize,
+}
+
+impl FunctionBook {
+    /// Counts one more, if the function may have it.
+    pub fn try_enter(&self, limit: u32) -> bool {
+        let limit = limit as usize;
+        let update = |n| (n < limit).then_some(n + 1);
+        self.live.try_update(Ordering::SeqCst, Ordering::SeqCst, update).is_ok()
+    }
+
+    /// One ended.
+    pub fn leave(&self) {
+        self.live.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// How many there are.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::SeqCst)
+    }
+}
+
+/// Handle of the component. Cheap to clone.
+#[derive(Clone)]
+pub struct Scheduler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    me: NodeId,
+    slots: Pool,
+    places: Pool,
+    running: AtomicUsize,
+    waiting: AtomicUsize,
+    queue: Mutex<StartQueue<(u32, Waiting)>>,
+    views: Mutex<Views>,
+    modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
+    accepting: Arc<dyn Fn() -> bool + Send + Sync>,
+    stopping: AtomicBool,
+    seq: AtomicU64,
+}
+
+/// A start under way; given back when dropped, which starts what waits.
+pub struct Slot {
+    inner: Arc<Inner>,
+    /// Whether giving it back starts what waits; not when nothing could start with it just now.
+    pumps: bool,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.inner.slots.give();
+        if self.pumps {
+            Inner::pump(&self.inner);
+        }
+    }
+}
+
+/// The right to one instance; given back when dropped.
+pub struct Place(Arc<Inner>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.give();
+    }
+}
+
+impl Scheduler {
+    /// Starts the component on the current tokio runtime.
+    pub async fn start(setup: SchedulerSetup) -> anyhow::Result<Self> {
+        let slots = setup.workers.max(1) * setup.options.slots_per_worker.max(1);
+        let inner = Arc::new(Inner {
+            me: setup.me,
+            slots: Pool::new(slots),
+            places: Pool::new(setup.capacity),
+            running: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            views: Mutex::default(),
+            modules: setup.modules,
+            accepting: setup.accepting,
+            stopping: AtomicBool::new(false),
+            seq: AtomicU64::new(0),
+        });
+        let scheduler = Self { inner };
+        actor::spawn(scheduler.clone(), setup.net, setup.options).await?;
+        Ok(scheduler)
+    }
+
+    /// Takes a place for an instance here.
+    pub fn try_place(&self) -> Option<Place> {
+        self.inner.places.try_take().then(|| Place(self.inner.clone()))
+    }
+
+    /// Takes a slot here, unless others wait for one.
+    pub fn try_slot(&self) -> Option<Slot> {
+        let others_wait = self.inner.waiting.load(Ordering::SeqCst) > 0;
+        (!others_wait && self.inner.slots.try_take())
+            .then(|| Slot { inner: self.inner.clone(), pumps: true })
+    }
+
+    /// The node for a call, by policy, with nodes already `tried` left out; `None`: it must wait.
+    pub fn choose(&self, needs: &Needs, tried: &[NodeId]) -> Option<NodeId> {
+        let inner = &self.inner;
+        let here = Candidate { node: inner.me, room: self.room(), has_module: true };
+        let here = Some(here).filter(|_| {
+            needs.allows(inner.me)
+                && !tried.contains(&inner.me)
+                && inner.waiting.load(Ordering::SeqCst) == 0
+        });
+        if needs.policy == Policy::BinPack && here.is_some_and(|h| h.room.free_slots > 0) {
+            return Some(inner.me);
+        }
+        let views = inner.views.lock();
+        let others = views
+            .candidates(module_tag(&needs.wasm), Instant::now())
+            .filter(|c| needs.allows(c.node) && !tried.contains(&c.node));
+        policy::choose(needs.policy, here, others)
+    }
+
+    /// Other nodes that may have a place though no slot, most places first: for a call that has no
+    /// place here.
+    pub fn with_places(&self, needs: &Needs) -> Vec<NodeId> {
+        let views = self.inner.views.lock();
+        let mut nodes: Vec<_> = views
+            .candidates(0, Instant::now())
+            .filter(|c| c.room.free_places > 0 && needs.allows(c.node))
+            .collect();
+        nodes.sort_by_key(|c| std::cmp::Reverse(c.room.free_places));
+        nodes.into_iter().map(|c| c.node).collect()
+    }
+
+    /// Puts a start in line; `instances` is its function's limit.
+    pub fn enqueue(&self, waiting: Waiting, instances: u32) {
+        {
+            let mut queue = self.inner.queue.lock();
+            let (user, call) = (waiting.user.clone(), waiting.call);
+            queue.push(&user, call, (instances, waiting));
+            self.inner.waiting.store(queue.len(), Ordering::SeqCst);
+        }
+        Inner::pump(&self.inner);
+    }
+
+    /// Takes a start out of the line, if it still waits.
+    pub fn take_queued(&self, call: CallId) -> Option<Waiting> {
+        let mut queue = self.inner.queue.lock();
+        let taken = queue.remove(call);
+        self.inner.waiting.store(queue.len(), Ordering::SeqCst);
+        taken.map(|(_, waiting)| waiting)
+    }
+
+    /// Starts what can start here; to be called when an instance ended.
+    pub fn pump(&self) {
+        Inner::pump(&self.inner);
+    }
+
+    /// A start was sent to a node.
+    pub fn sent(&self, node: NodeId) {
+        self.inner.views.lock().sent(node);
+    }
+
+    /// A start was answered by a node, and this is its room now.
+    pub fn answered(&self, node: NodeId, room: Room) {
+        {
+            let mut views = self.inner.views.lock();
+            views.answered(node);
+            views.reply(node, room, Instant::now());
+        }
+        self.hand_out();
+    }
+
+    /// A start that was sent to a node will not be answered.
+    pub fn unanswered(&self, node: NodeId) {
+        self.inner.views.lock().answered(node);
+    }
+
+    /// A node was lost.
+    pub fn lost(&self, node: NodeId) {
+        self.inner.views.lock().lost(node);
+    }
+
+    /// A node told of its room.
+    pub fn told(&self, node: NodeId, room: Room) {
+        self.inner.views.lock().reply(node, room, Instant::now());
+        self.hand_out();
+    }
+
+    /// A call here begins to run, or runs again after a wait.
+    pub fn runs(&self) {
+        self.inner.running.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A call here waits or ended.
+    pub fn rests(&self) {
+        self.inner.running.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// What this node can take now.
+    pub fn room(&self) -> Room {
+        let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Room {
+            free_slots: clip(self.inner.slots.free()),
+            free_places: clip(self.inner.places.free()),
+            running: clip(self.inner.running.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Starts that wait here.
+    pub fn waiting(&self) -> usize {
+        self.inner.waiting.load(Ordering::SeqCst)
+    }
+
+    /// What is believed of the other nodes.
+    pub fn views(&self) -> Vec<(NodeId, Load)> {
+        self.inner.views.lock().iter().map(|(node, view)| (node, view.load.clone())).collect()
+    }
+
+    /// This node's own load, as it tells it.
+    pub fn load(&self) -> Load {
+        let inner = &self.inner;
+        let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Load {
+            seq: inner.seq.fetch_add(1, Ordering::SeqCst) + 1,
+            room: self.room(),
+            slots: clip(inner.slots.total()),
+            queued: clip(self.waiting()),
+            live: clip(inner.places.taken()),
+            cpu_percent: 0,
+            memory_percent: 0,
+            accepting: !inner.stopping.load(Ordering::SeqCst) && (inner.accepting)(),
+            modules: (inner.modules)(),
+        }
+    }
+
+    /// From now on the others are told to send nothing here.
+    pub fn stop_accepting(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether this node takes new calls.
+    pub fn accepting(&self) -> bool {
+        !self.inner.stopping.load(Ordering::SeqCst) && (self.inner.accepting)()
+    }
+
+    /// Hands waiting starts to other nodes that have room.
+    fn hand_out(&self) {
+        let inner = &self.inner;
+        while inner.waiting.load(Ordering::SeqCst) > 0 {
+            let mut target = None;
+            let popped = {
+                let views = inner.views.lock();
+                let now = Instant::now();
+                let mut queue = inner.queue.lock();
+                let popped = queue.pop(|(_, waiting)| {
+                    waiting.movable && elsewhere(&views, &waiting.needs, now).is_some()
+                });
+                if let Some((_, waiting)) = &popped {
+                    target = elsewhere(&views, &waiting.needs, now);
+                }
+                inner.waiting.store(queue.len(), Ordering::SeqCst);
+                popped
+            };
+            match (popped, target) {
+                (Some((_, waiting)), Some(node)) => (waiting.go)(Go::There(node)),
+                _ => return,
+            }
+        }
+    }
+}
+
+fn elsewhere(views: &Views, needs: &Needs, now: Instant) -> Option<NodeId> {
+    let others = views.candidates(module_tag(&needs.wasm), now).filter(|c| needs.allows(c.node));
+    policy::choose(needs.policy, None, others)
+}
+
+impl Inner {
+    /// Starts waiting calls while there are slots. Called by whoever frees something.
+    fn pump(self: &Arc<Self>) {
+        while self.waiting.load(Ordering::SeqCst) > 0 && self.slots.try_take() {
+            let mut slot = Slot { inner: self.clone(), pumps: false };
+            let popped = {
+                let mut queue = self.queue.lock();
+                let popped = queue.pop(|(limit, waiting)| {
+                    waiting.needs.allows(self.me) && waiting.function.live() < *limit as usize
+                });
+                self.waiting.store(queue.len(), Ordering::SeqCst);
+                popped
+            };
+            match popped {
+                Some((_, waiting)) => {
+                    slot.pumps = true;
+                    (waiting.go)(Go::Here(slot));
+                }
+                None => return,
+            }
+        }
+    }
+}

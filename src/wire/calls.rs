@@ -6,6 +6,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::errno::CallError;
 use crate::id::{Attempt, BlobHash, CallId, Incarnation, NodeId};
+use crate::wire::function::Limits;
 
 /// Inputs, outputs and logs up to this many bytes travel with the message.
 pub const INLINE_MAX: usize = 64 << 10;
@@ -24,6 +25,8 @@ pub enum Entry {
 pub struct TreeContext {
     /// The call at the root.
     pub root: CallId,
+    /// The node that answers for the root; when it is lost the tree ends.
+    pub home: NodeId,
     /// Time the tree has left when the message was sent, in milliseconds.
     pub left_ms: u64,
     /// Calls above this one.
@@ -50,14 +53,16 @@ pub struct Start {
     pub version: u64,
     /// The module.
     pub wasm: BlobHash,
+    /// The limits of that version.
+    pub limits: Limits,
+    /// Bytes of input: those of the message's body, or of the bulk stream behind it.
+    pub input_len: u64,
     /// Where it begins.
     pub entry: Entry,
     /// What `main` is given after the function's name.
     pub args: Vec<String>,
     /// Its tree.
     pub tree: TreeContext,
-    /// Longest run, in milliseconds; 0 for the function's own limit.
-    pub timeout_ms: u64,
     /// Whether it may wait at the receiver when no slot is free.
     pub may_queue: bool,
 }
@@ -132,6 +137,19 @@ pub struct Done {
     pub work: Vec<Work>,
     /// Logical clock of the sender.
     pub clock: u64,
+    /// What the sender can take now.
+    pub room: Room,
+}
+
+/// What a node can take at the moment, told with every reply.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Room {
+    /// Starts it can take at once.
+    pub free_slots: u32,
+    /// Instances it can still hold.
+    pub free_places: u32,
+    /// Calls that run now and do not wait.
+    pub running: u32,
 }
 
 /// What one node says to another about calls, in order.
@@ -140,13 +158,15 @@ pub enum CallMessage {
     /// Run this; the body is the input.
     Start(Start),
     /// It was taken: it has its place at the sender.
-    Accepted(CallId, Attempt),
+    Accepted(CallId, Attempt, Room),
     /// It was not taken, for want of room or of a quorum.
-    Refused(CallId, Attempt, CallError),
+    Refused(CallId, Attempt, CallError, Room),
     /// It ended.
     Done(Done),
     /// Stop it, and all below it.
     Cancel(CallId),
+    /// Stop every call of the tree with this root.
+    CancelTree(CallId),
     /// Keep this record; the body is the inline output, then the inline log.
     Keep(Box<Record>),
 }
@@ -196,8 +216,6 @@ pub struct Record {
     pub requested_us: u64,
     /// What the tree did where.
     pub work: Vec<Work>,
-    /// The key under which a repeated request finds it.
-    pub idempotency: Option<String>,
     /// W3C trace id.
     pub trace: u128,
 }
@@ -205,20 +223,25 @@ pub struct Record {
 /// What one node asks another about calls, answered by [`CallReply`].
 #[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub enum CallRequest {
-    /// Keep this record, and say when it is kept.
-    Keep(Box<Record>),
+    /// Keep this record unless one of the same call is there, which is then the answer.
+    Claim(Box<Record>),
     /// The record of this call, if you have it.
     Lookup(CallId),
-    /// The record that this user filed under this key, if you have it.
-    LookupKey(String, String),
     /// Cancel the call if you answer for it or run it.
     Cancel(CallId),
     /// The calls that live on you, at most this many.
     List(u32),
-    /// The output of this call, which you made, from this byte; the reply's body has it.
-    Output(CallId, u64),
-    /// The log of this call, which you made, from this byte; the reply's body has it.
-    Log(CallId, u64),
+}
+
+/// The first message on a bulk stream.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum CallBulk {
+    /// Run this; its input follows.
+    Start(Start),
+    /// Send the output of this call, which you made: its length in 8 bytes, then the bytes.
+    Output(CallId),
+    /// Send its log, likewise.
+    Log(CallId),
 }
 
 /// The answer to a [`CallRequest`].
@@ -232,8 +255,6 @@ pub enum CallReply {
     Record(Box<Record>),
     /// The living calls.
     Calls(Vec<CallSummary>),
-    /// A part of the bytes asked for (in the body), and the length of the whole.
-    Bytes(u64),
     /// It could not be done.
     Error(CallError),
 }

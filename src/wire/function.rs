@@ -35,6 +35,8 @@ pub struct Limits {
 impl Limits {
     /// The stack that every instance is given, in bytes; a function may ask for less.
     pub const MAX_STACK: u64 = 512 << 10;
+    /// Largest output that a function may be allowed, in bytes.
+    pub const MAX_OUTPUT: u64 = 1 << 30;
     /// Largest linear memory, in bytes: all of a 32-bit address space.
     pub const MAX_MEMORY: u64 = 4 << 30;
 }

@@ -2,6 +2,8 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::calls::Room;
+
 /// Most module fingerprints in one datagram, so that it stays below 1,200 bytes.
 pub const MAX_MODULES: usize = 64;
 
@@ -10,12 +12,10 @@ pub const MAX_MODULES: usize = 64;
 pub struct Load {
     /// Grows with every report of one incarnation: an older report that comes late is dropped.
     pub seq: u64,
-    /// Starts it can take at once.
-    pub free_slots: u32,
+    /// What it can take.
+    pub room: Room,
     /// All its slots.
     pub slots: u32,
-    /// Instances it can still hold.
-    pub free_places: u32,
     /// Calls waiting for a slot.
     pub queued: u32,
     /// Calls alive.

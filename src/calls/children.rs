@@ -1,0 +1,206 @@
+//! What a running instance asks of its node about calls: the host side of `chain_call` and the
+//! rest. See [`CallHost`] for the meaning of each.
+
+use std::future::{Future, poll_fn, ready};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::cell::{CallCell, Ended};
+use super::live::LiveCall;
+use super::spec::{Spec, Tree, now_us};
+use crate::errno::{CallError, Errno};
+use crate::function::{CallHost, Target};
+use crate::id::{CallId, FunctionKey};
+use crate::scheduler::Needs;
+use crate::wire::calls::Entry;
+
+impl CallHost for LiveCall {
+    fn chain(&self, target: Target<'_>, input: Bytes) -> BoxFuture<'_, Result<u32, CallError>> {
+        let spec = match self.child_spec(target, input) {
+            Ok(spec) => Arc::new(spec),
+            Err(error) => return Box::pin(ready(Err(error))),
+        };
+        let Some(me) = self.calls.live_call(self.spec.call) else {
+            let error = CallError::new(Errno::Cancelled, "the calling call has ended");
+            return Box::pin(ready(Err(error)));
+        };
+        let cell = CallCell::new(Some(Arc::downgrade(&me)));
+        let handle = self.add_child(spec.call, cell.clone());
+        if self.calls.originate(&spec, &cell) {
+            return Box::pin(ready(Ok(handle)));
+        }
+        Box::pin(async move {
+            let _rest = Rest::begin(self);
+            match self.calls.originate_elsewhere(&spec, &cell).await {
+                Ok(()) => Ok(handle),
+                Err(error) => {
+                    self.drop_child(handle);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn wait(&self, child: u32, limit: Option<Duration>) -> BoxFuture<'_, Result<u8, Errno>> {
+        let Some(cell) = self.child(child) else { return Box::pin(ready(Err(Errno::Inval))) };
+        if let Some(ended) = cell.ended() {
+            return Box::pin(ready(result_of(&ended)));
+        }
+        Box::pin(async move {
+            let _rest = Rest::begin(self);
+            let ended = within(limit, async { Ok(cell.wait().await) }).await?;
+            result_of(&ended)
+        })
+    }
+
+    fn wait_any(
+        &self,
+        children: Vec<u32>,
+        limit: Option<Duration>,
+    ) -> BoxFuture<'_, Result<u32, Errno>> {
+        let cells: Option<Vec<_>> =
+            children.iter().map(|handle| Some((*handle, self.child(*handle)?))).collect();
+        let Some(cells) = cells.filter(|cells| !cells.is_empty()) else {
+            return Box::pin(ready(Err(Errno::Inval)));
+        };
+        if let Some((handle, _)) = cells.iter().find(|(_, cell)| cell.ended().is_some()) {
+            return Box::pin(ready(Ok(*handle)));
+        }
+        Box::pin(async move {
+            let _rest = Rest::begin(self);
+            let first = poll_fn(|cx| {
+                let done = cells.iter().find(|(_, cell)| cell.poll(cx.waker()).is_ready());
+                done.map_or(Poll::Pending, |(handle, _)| Poll::Ready(Ok(*handle)))
+            });
+            within(limit, first).await
+        })
+    }
+
+    fn output(&self, child: u32) -> BoxFuture<'_, Result<Bytes, Errno>> {
+        let call = self.children.lock().get(child as usize).map(|c| (c.call, c.cell.clone()));
+        let Some((call, cell)) = call else { return Box::pin(ready(Err(Errno::Inval))) };
+        Box::pin(async move {
+            let ended = match cell.ended() {
+                Some(ended) => ended,
+                None => {
+                    let _rest = Rest::begin(self);
+                    cell.wait().await
+                }
+            };
+            result_of(&ended)?;
+            self.calls
+                .payload(call, &ended.output, self.spec.tree.deadline)
+                .await
+                .map_err(|e| e.code)
+        })
+    }
+
+    fn cancel(&self, child: u32) -> Result<(), Errno> {
+        let call = self.children.lock().get(child as usize).map(|c| (c.call, c.cell.clone()));
+        let (call, cell) = call.ok_or(Errno::Inval)?;
+        self.calls.cancel_branch(call, cell.node());
+        Ok(())
+    }
+
+    fn error_text(&self, child: u32) -> Result<String, Errno> {
+        let cell = self.child(child).ok_or(Errno::Inval)?;
+        let failed = cell.ended().and_then(|ended| ended.result.clone().err());
+        Ok(failed.map(|error| error.to_string()).unwrap_or_default())
+    }
+
+    fn waiting(&self) {
+        self.give_slot();
+        self.rests();
+    }
+
+    fn resumed(&self) {
+        self.runs();
+    }
+
+    fn long_running(&self) {
+        self.give_slot();
+    }
+
+    fn started(&self) {
+        self.control.set_started_us(now_us());
+    }
+}
+
+impl LiveCall {
+    fn child(&self, handle: u32) -> Option<Arc<CallCell>> {
+        self.children.lock().get(handle as usize).map(|child| child.cell.clone())
+    }
+
+    fn child_spec(&self, target: Target<'_>, input: Bytes) -> Result<Spec, CallError> {
+        let options = self.calls.options();
+        let tree = Tree { depth: self.spec.tree.depth + 1, ..self.spec.tree };
+        if tree.depth > options.depth {
+            let detail = format!("a call may have at most {} calls above it", options.depth);
+            return Err(CallError::new(Errno::Limit, detail));
+        }
+        if self.children.lock().len() >= options.children as usize {
+            let detail = format!("a call may chain at most {} calls", options.children);
+            return Err(CallError::new(Errno::Limit, detail));
+        }
+        let (function, start) = match target {
+            Target::Table(index) => (self.spec.function.clone(), Entry::Table(index)),
+            Target::Name(name) => {
+                let user = self.spec.function.key.user.as_str();
+                let key = FunctionKey::new(user, name)
+                    .map_err(|error| CallError::new(Errno::Inval, error.to_string()))?;
+                (self.calls.function(&key)?, Entry::Main)
+            }
+        };
+        let options = &function.entry.options;
+        let needs =
+            Needs { policy: options.policy, pin: options.pin.clone(), wasm: function.entry.wasm };
+        Ok(Spec {
+            call: CallId::random(),
+            function,
+            user: self.spec.user.clone(),
+            start,
+            args: Vec::new(),
+            input,
+            tree,
+            needs,
+        })
+    }
+}
+
+/// A wait of a call: its slot is given back, and it does not count as running.
+struct Rest<'a>(&'a LiveCall);
+
+impl<'a> Rest<'a> {
+    fn begin(call: &'a LiveCall) -> Self {
+        CallHost::waiting(call);
+        Self(call)
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        // A call that ended during the wait is not to count as running again.
+        if self.0.phase() == crate::wire::calls::Phase::Running && self.0.control.ended().is_none()
+        {
+            self.0.runs();
+        }
+    }
+}
+
+fn result_of(ended: &Ended) -> Result<u8, Errno> {
+    ended.result.as_ref().map(|code| *code).map_err(|error| error.code)
+}
+
+async fn within<T>(
+    limit: Option<Duration>,
+    wait: impl Future<Output = Result<T, Errno>>,
+) -> Result<T, Errno> {
+    match limit {
+        None => wait.await,
+        Some(limit) => tokio::time::timeout(limit, wait).await.unwrap_or(Err(Errno::TimedOut)),
+    }
+}

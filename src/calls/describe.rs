@@ -1,0 +1,67 @@
+//! Records of chained calls, made when somebody asks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Calls;
+use super::kept::RecentEnd;
+use super::live::{LiveCall, Origin};
+use super::records::Stored;
+use crate::wire::calls::{Kept, Phase, Record, Times};
+
+impl Calls {
+    /// The record of a chained call that lives here.
+    pub(super) fn running_child(&self, live: &Arc<LiveCall>) -> Stored {
+        let summary = live.summary();
+        let parent = match &live.origin {
+            Origin::Here(cell) => cell.parent().map(|parent| parent.spec.call),
+            Origin::Peer(_) => None,
+        };
+        let started_us = live.control.started_us();
+        let record = Record {
+            call: summary.call,
+            user: summary.user,
+            name: summary.name,
+            parent,
+            home: self.me(),
+            home_incarnation: self.incarnation(),
+            node: Some(self.me()),
+            attempt: live.attempt,
+            phase: summary.phase,
+            result: None,
+            output: Kept::Inline { len: 0 },
+            log: Kept::Inline { len: 0 },
+            times: Times { accepted_us: live.accepted_us, started_us, ended_us: 0 },
+            requested_us: live.accepted_us,
+            work: Vec::new(),
+            trace: live.spec.tree.trace,
+        };
+        Stored { record, output: Bytes::new(), log: Bytes::new() }
+    }
+
+    /// The record of a chained call that ended, without its output.
+    pub(super) fn ended_child(&self, end: RecentEnd) -> Stored {
+        let (output, _) = end.ended.output.to_wire();
+        let (log, log_bytes) = end.ended.log.to_wire();
+        let record = Record {
+            call: end.call,
+            user: end.key.user.to_string(),
+            name: end.key.name.to_string(),
+            parent: end.parent,
+            home: self.me(),
+            home_incarnation: self.incarnation(),
+            node: Some(end.ended.node),
+            attempt: crate::id::Attempt(0),
+            phase: Phase::Done,
+            result: Some(end.ended.result),
+            output,
+            log,
+            times: end.ended.times,
+            requested_us: end.ended.times.accepted_us,
+            work: Vec::new(),
+            trace: end.trace,
+        };
+        Stored { record, output: Bytes::new(), log: log_bytes }
+    }
+}

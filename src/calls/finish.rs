@@ -1,0 +1,200 @@
+//! The end of calls: results on their way back, and cancelling what lives below.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::cell::{CallCell, Ended, Payload};
+use super::live::{LiveCall, Origin};
+use super::spec::{Spec, now_us};
+use super::{Calls, metrics as names};
+use crate::errno::CallError;
+use crate::function::{EndReason, Outcome};
+use crate::id::{CallId, NodeId};
+use crate::net::{Peer, ServiceId};
+use crate::wire::calls::{CallMessage, Done, INLINE_MAX, Phase, Times, Work};
+
+impl Calls {
+    /// An instance ended.
+    pub(super) fn finish(&self, live: &Arc<LiveCall>, outcome: Outcome) {
+        let times = Times { accepted_us: live.accepted_us, ..outcome.times };
+        let work = Work {
+            node: self.me(),
+            function: live.spec.label(),
+            calls: 1,
+            busy_us: times.ended_us.saturating_sub(times.started_us),
+        };
+        let ended = Ended {
+            result: outcome.result,
+            output: Payload::Here(outcome.output),
+            log: Payload::Here(outcome.log),
+            times,
+            node: self.me(),
+            work: live.total_work(work),
+        };
+        self.count(&ended);
+        self.over(live, ended);
+        self.scheduler().pump();
+    }
+
+    /// An admitted call ends without having run.
+    pub(super) fn finish_unstarted(&self, live: &Arc<LiveCall>, error: CallError) {
+        self.over(live, Ended::unstarted(self.me(), error, live.accepted_us));
+    }
+
+    fn over(&self, live: &Arc<LiveCall>, ended: Ended) {
+        let stopped = live.control.ended().is_some();
+        if live.ends() {
+            live.spec.function.book.leave();
+        }
+        if live.is_childless() {
+            self.live().remove(&live.spec.call);
+        } else if stopped {
+            self.cancel_children(live);
+        }
+        match &live.origin {
+            Origin::Here(cell) => self.complete(&live.spec, cell, ended),
+            Origin::Peer(peer) => self.report(*peer, live, ended),
+        }
+    }
+
+    /// Tells the caller's node how a call ended here; not when this node's session lapsed.
+    fn report(&self, peer: Peer, live: &Arc<LiveCall>, ended: Ended) {
+        if !self.consensus().session_is_live() {
+            return;
+        }
+        let call = live.spec.call;
+        let (output, output_bytes) = self.keep_large(call, false, ended.output).to_wire();
+        let (log, log_bytes) = self.keep_large(call, true, ended.log).to_wire();
+        let done = Done {
+            call,
+            attempt: live.attempt,
+            result: ended.result,
+            output,
+            log,
+            times: ended.times,
+            work: ended.work,
+            clock: self.tick(),
+            room: self.scheduler().room(),
+        };
+        let body = join(output_bytes, log_bytes);
+        let sent = self.net().send(peer.node, ServiceId::Calls, &CallMessage::Done(done), body);
+        if let Err(error) = sent {
+            tracing::debug!(%call, %error, "a result could not be reported");
+        }
+    }
+
+    /// Bytes too large for a message stay here, and the message tells where.
+    pub(super) fn keep_large(&self, call: CallId, is_log: bool, payload: Payload) -> Payload {
+        match payload {
+            Payload::Here(bytes) if bytes.len() > INLINE_MAX => {
+                let len = bytes.len() as u64;
+                self.kept().lock().keep((call, is_log), bytes, std::time::Instant::now());
+                Payload::At { node: self.me(), incarnation: self.incarnation(), len }
+            }
+            other => other,
+        }
+    }
+
+    /// The end of a call that this node made is known.
+    pub(super) fn complete(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>, ended: Ended) {
+        let ended = Arc::new(ended);
+        if !cell.complete(ended.clone()) {
+            return;
+        }
+        if spec.tree.depth == 0 {
+            self.close_root(spec.call, &ended);
+        } else {
+            self.recent().lock().push(spec, cell, &ended, std::time::Instant::now());
+        }
+        if let Some(parent) = cell.parent()
+            && parent.child_ended(&ended)
+        {
+            self.live().remove(&parent.spec.call);
+        }
+    }
+
+    /// Ends a call that lives here, and all below it.
+    pub(super) fn end_call(&self, live: &Arc<LiveCall>, reason: EndReason) {
+        live.control.end(reason);
+        match live.phase() {
+            Phase::Queued => {
+                if let Some(waiting) = self.scheduler().take_queued(live.spec.call) {
+                    drop(waiting);
+                    self.finish_unstarted(live, reason.error());
+                }
+            }
+            Phase::Running => {}
+            Phase::Done => self.cancel_children(live),
+        }
+    }
+
+    /// Cancels a call made by this node, wherever it runs (`node`, as last heard), and all below.
+    pub(super) fn cancel_branch(&self, call: CallId, node: Option<NodeId>) {
+        let live = self.live().get(&call).map(|live| live.clone());
+        if let Some(live) = live {
+            return self.end_call(&live, EndReason::Cancelled);
+        }
+        if let Some(node) = node.filter(|node| *node != self.me()) {
+            let _ =
+                self.net().send(node, ServiceId::Calls, &CallMessage::Cancel(call), Bytes::new());
+        }
+    }
+
+    /// Ends every call of a tree, on every node.
+    pub(super) fn end_tree(&self, root: CallId, reason: EndReason) {
+        self.end_tree_here(root, reason);
+        let peers = self.net().peers().borrow().clone();
+        for (node, _) in peers.iter().filter(|(_, status)| status.up.is_some()) {
+            let _ = self.net().send(
+                *node,
+                ServiceId::Calls,
+                &CallMessage::CancelTree(root),
+                Bytes::new(),
+            );
+        }
+    }
+
+    /// Ends every call of a tree that lives here.
+    pub(super) fn end_tree_here(&self, root: CallId, reason: EndReason) {
+        self.end_where(reason, |live| live.spec.tree.root == root);
+    }
+
+    /// Ends every call here that `picks` picks.
+    pub(super) fn end_where(&self, reason: EndReason, picks: impl Fn(&LiveCall) -> bool) {
+        for live in self.living().into_iter().filter(|live| picks(live)) {
+            self.end_call(&live, reason);
+        }
+    }
+
+    fn cancel_children(&self, live: &Arc<LiveCall>) {
+        let children: Vec<_> = {
+            let children = live.children.lock();
+            let alive = children.iter().filter(|child| child.cell.ended().is_none());
+            alive.map(|child| (child.call, child.cell.node())).collect()
+        };
+        for (call, node) in children {
+            self.cancel_branch(call, node);
+        }
+    }
+
+    fn count(&self, ended: &Ended) {
+        let label = match &ended.result {
+            Ok(_) => "ok",
+            Err(error) => error.code.name(),
+        };
+        metrics::counter!(names::ENDED, "result" => label).increment(1);
+        let seconds = now_us().saturating_sub(ended.times.accepted_us) as f64 / 1e6;
+        self.latency().record(seconds);
+    }
+}
+
+fn join(output: Bytes, log: Bytes) -> Bytes {
+    if log.is_empty() {
+        return output;
+    }
+    if output.is_empty() {
+        return log;
+    }
+    [output, log].concat().into()
+}

@@ -1,0 +1,263 @@
+//! What other nodes say about calls.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Calls;
+use super::cell::{Ended, Payload};
+use super::live::{LiveCall, Origin};
+use super::place::no_session;
+use super::records::Stored;
+use super::spec::{Spec, Tree};
+use crate::errno::{CallError, Errno};
+use crate::function::EndReason;
+use crate::id::{FunctionKey, NodeId};
+use crate::net::{BulkStream, Inbound, Peer, Replier, ServiceId};
+use crate::scheduler::Needs;
+use crate::wire::calls::{
+    CallBulk, CallMessage, CallReply, CallRequest, Done, INLINE_MAX, Record, Start,
+};
+use crate::wire::function::Policy;
+use crate::wire::{Malformed, decode};
+
+/// Largest input that another node may send, in bytes.
+pub const MAX_INPUT: u64 = 1 << 30;
+/// Longest that a peer may take to send an input or fetch an output.
+const BULK_TIME: Duration = Duration::from_secs(60);
+
+impl Inbound for Calls {
+    fn message(&self, from: Peer, head: &[u8], body: Bytes) -> Result<(), Malformed> {
+        match decode("call message", head)? {
+            CallMessage::Start(start) => {
+                if start.input_len != body.len() as u64 || body.len() > INLINE_MAX {
+                    return Err(wrong("a start whose input is not as long as it says"));
+                }
+                self.taken_in(from, start, body)?;
+            }
+            CallMessage::Accepted(call, attempt, room) => {
+                let place = self.outgoing().lock().accepted(from.node, call, attempt);
+                drop(place.flatten());
+                if let Some(told) = self.answers().lock().remove(&call) {
+                    let _ = told.send(true);
+                }
+                self.scheduler().answered(from.node, room);
+            }
+            CallMessage::Refused(call, attempt, error, room) => {
+                self.scheduler().told(from.node, room);
+                self.refused(from.node, call, attempt, error);
+            }
+            CallMessage::Done(done) => self.done(from, done, body)?,
+            CallMessage::Cancel(call) => self.cancel_from(call),
+            CallMessage::CancelTree(root) => self.end_tree_here(root, EndReason::Cancelled),
+            CallMessage::Keep(record) => {
+                let stored = stored(*record, body)?;
+                self.records().lock().keep(stored, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, _: Peer, head: &[u8], body: Bytes, reply: Replier) -> Result<(), Malformed> {
+        let (answer, bytes) = match decode("call request", head)? {
+            CallRequest::Claim(record) => {
+                let stored = stored(*record, body)?;
+                match self.records().lock().claim(stored, Instant::now()) {
+                    None => (CallReply::Done, Bytes::new()),
+                    Some(known) => to_reply(known),
+                }
+            }
+            CallRequest::Lookup(call) => match self.lookup_here(call) {
+                Some(known) => to_reply(known),
+                None => (CallReply::Unknown, Bytes::new()),
+            },
+            CallRequest::Cancel(call) => {
+                let found = self.cancel_here(call);
+                (if found { CallReply::Done } else { CallReply::Unknown }, Bytes::new())
+            }
+            CallRequest::List(most) => {
+                (CallReply::Calls(self.list_here(most as usize)), Bytes::new())
+            }
+        };
+        reply.send(&answer, bytes);
+        Ok(())
+    }
+
+    fn bulk(&self, from: Peer, head: &[u8], stream: BulkStream) -> Result<(), Malformed> {
+        match decode("call stream", head)? {
+            CallBulk::Start(start) => {
+                if start.input_len > MAX_INPUT {
+                    return Err(wrong("an input larger than a node may send"));
+                }
+                let calls = self.clone();
+                self.control().spawn(async move { calls.read_start(from, start, stream).await });
+            }
+            CallBulk::Output(call) => self.serve_kept((call, false), stream),
+            CallBulk::Log(call) => self.serve_kept((call, true), stream),
+        }
+        Ok(())
+    }
+
+    fn datagram(&self, _: Peer, _: &[u8]) -> Result<(), Malformed> {
+        Err(wrong("calls are not told by datagrams"))
+    }
+}
+
+impl Calls {
+    /// Takes in a call that another node sent, or refuses it.
+    fn taken_in(&self, from: Peer, start: Start, input: Bytes) -> Result<(), Malformed> {
+        let (call, attempt, may_queue) = (start.call, start.attempt, start.may_queue);
+        self.hear(start.tree.clock);
+        let spec = Arc::new(self.spec_from(start, input)?);
+        let refuse = |error| {
+            let message = CallMessage::Refused(call, attempt, error, self.scheduler().room());
+            let _ = self.net().send(from.node, ServiceId::Calls, &message, Bytes::new());
+            Ok(())
+        };
+        if self.was_cancelled(call) {
+            return refuse(EndReason::Cancelled.error());
+        }
+        if !self.consensus().session_is_live() {
+            return refuse(no_session());
+        }
+        if !self.scheduler().accepting() {
+            return refuse(CallError::new(Errno::Unavailable, "the node is stopping"));
+        }
+        let Some(place) = self.place_here(&spec.user) else {
+            return refuse(CallError::new(Errno::Full, "the node has no place for another call"));
+        };
+        let slot = self.scheduler().try_slot();
+        if slot.is_none() && !may_queue {
+            return refuse(CallError::new(Errno::Full, "the node has no slot free"));
+        }
+        let live = LiveCall::new(self.clone(), spec, attempt, Origin::Peer(from), place);
+        self.enter(live, slot, false);
+        let accepted = CallMessage::Accepted(call, attempt, self.scheduler().room());
+        let _ = self.net().send(from.node, ServiceId::Calls, &accepted, Bytes::new());
+        Ok(())
+    }
+
+    fn spec_from(&self, start: Start, input: Bytes) -> Result<Spec, Malformed> {
+        let key = FunctionKey::new(&start.user, &start.name).map_err(|e| wrong(e.to_string()))?;
+        let left = Duration::from_millis(start.tree.left_ms).min(super::MAX_DEADLINE);
+        let tree = Tree {
+            root: start.tree.root,
+            home: start.tree.home,
+            deadline: Instant::now() + left,
+            depth: start.tree.depth,
+            trace: start.tree.trace,
+        };
+        let user = self.user(&key.user);
+        let function = self.version(key, &start);
+        let needs = Needs { policy: Policy::BinPack, pin: Vec::new(), wasm: start.wasm };
+        let (call, start_at, args) = (start.call, start.entry, start.args);
+        Ok(Spec { call, function, user, start: start_at, args, input, tree, needs })
+    }
+
+    async fn read_start(&self, from: Peer, start: Start, mut stream: BulkStream) {
+        let len = start.input_len as usize;
+        let read = async {
+            let _budget = self.bulk_budget(start.input_len).await?;
+            let input = stream.recv.read_to_end(len).await.ok()?;
+            (input.len() == len).then_some(input)
+        };
+        let Ok(Some(input)) = tokio::time::timeout(BULK_TIME, read).await else {
+            let (call, attempt) = (start.call, start.attempt);
+            let error = CallError::new(Errno::HostLost, "the input did not arrive whole");
+            let message = CallMessage::Refused(call, attempt, error, self.scheduler().room());
+            let _ = self.net().send(from.node, ServiceId::Calls, &message, Bytes::new());
+            return;
+        };
+        if let Err(error) = self.taken_in(from, start, input.into()) {
+            tracing::warn!(%error, peer = %from.node, "a call sent in bulk was dropped");
+        }
+    }
+
+    fn serve_kept(&self, key: (crate::id::CallId, bool), mut stream: BulkStream) {
+        let bytes = self.kept().lock().get(key);
+        self.control().spawn(async move {
+            let write = async {
+                let Some(bytes) = bytes else { return stream.send.finish().is_ok() };
+                let len = (bytes.len() as u64).to_le_bytes();
+                stream.send.write_all(&len).await.is_ok()
+                    && stream.send.write_chunk(bytes).await.is_ok()
+                    && stream.send.finish().is_ok()
+            };
+            let _ = tokio::time::timeout(BULK_TIME, write).await;
+        });
+    }
+
+    /// A call that this node sent has ended.
+    fn done(&self, from: Peer, done: Done, mut body: Bytes) -> Result<(), Malformed> {
+        self.hear(done.clock);
+        let output = Payload::from_wire(&done.output, &mut body);
+        let log = Payload::from_wire(&done.log, &mut body);
+        let (Some(output), Some(log), true) = (output, log, body.is_empty()) else {
+            return Err(wrong("a result whose bytes are not as long as it says"));
+        };
+        let taken = self.outgoing().lock().take(from.node, done.call, done.attempt);
+        self.scheduler().told(from.node, done.room);
+        let Some(outgoing) = taken else { return Ok(()) };
+        if !outgoing.accepted {
+            self.scheduler().unanswered(from.node);
+        }
+        let ended = Ended {
+            result: done.result,
+            output,
+            log,
+            times: done.times,
+            node: from.node,
+            work: done.work,
+        };
+        drop(outgoing.place);
+        self.complete(&outgoing.spec, &outgoing.cell, ended);
+        Ok(())
+    }
+
+    fn cancel_from(&self, call: crate::id::CallId) {
+        let live = self.live().get(&call).map(|live| live.clone());
+        match live {
+            Some(live) => self.end_call(&live, EndReason::Cancelled),
+            None => self.note_cancelled(call),
+        }
+    }
+
+    /// A node is gone: its calls end or run again, and what it asked for ends.
+    pub(super) fn node_lost(&self, node: NodeId) {
+        self.scheduler().lost(node);
+        self.lost_calls(node);
+        self.end_where(EndReason::ParentLost, |live| {
+            let asked = matches!(&live.origin, Origin::Peer(peer) if peer.node == node);
+            asked || live.spec.tree.home == node
+        });
+    }
+}
+
+fn stored(record: Record, mut body: Bytes) -> Result<Stored, Malformed> {
+    let output = Payload::from_wire(&record.output, &mut body);
+    let log = Payload::from_wire(&record.log, &mut body);
+    let here = |payload| match payload {
+        Some(Payload::Here(bytes)) => Some(bytes),
+        Some(Payload::At { .. }) => Some(Bytes::new()),
+        None => None,
+    };
+    match (here(output), here(log), body.is_empty()) {
+        (Some(output), Some(log), true) => Ok(Stored { record, output, log }),
+        _ => Err(wrong("a record whose bytes are not as long as it says")),
+    }
+}
+
+fn to_reply(stored: Stored) -> (CallReply, Bytes) {
+    let body = [stored.output, stored.log].concat();
+    (CallReply::Record(Box::new(stored.record)), body.into())
+}
+
+/// Reads the answer to a look-up.
+pub(super) fn from_reply(record: Record, body: Bytes) -> Option<Stored> {
+    stored(record, body).ok()
+}
+
+fn wrong(why: impl Into<String>) -> Malformed {
+    Malformed { what: "call message", why: why.into() }
+}

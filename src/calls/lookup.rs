@@ -1,0 +1,265 @@
+//! Asking about calls from any node: records, outputs, logs, cancelling, listing.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Calls;
+use super::cell::Payload;
+use super::inbound::from_reply;
+use super::records::Stored;
+use super::root::payload_of;
+use crate::errno::{CallError, Errno};
+use crate::function::EndReason;
+use crate::id::{CallId, NodeId};
+use crate::net::{RequestError, ServiceId};
+use crate::wire::calls::{CallBulk, CallReply, CallRequest, CallSummary, Phase, Record};
+use crate::wire::decode;
+use crate::wire::function::Limits;
+
+/// How long another node may take to answer about a call.
+const ASK_TIME: Duration = Duration::from_secs(3);
+/// How often a call of another node is looked at while its end is awaited, at first and at most.
+const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+impl Calls {
+    /// The record of a call, from whichever node has it. `FAASM_ENOENT` when none does.
+    pub async fn record(&self, call: CallId) -> Result<Record, CallError> {
+        self.stored(call).await.map(|stored| stored.record)
+    }
+
+    /// Waits at most `wait` for the call's end; gives the record as it is then.
+    pub async fn wait(&self, call: CallId, wait: Duration) -> Result<Record, CallError> {
+        let until = Instant::now() + wait.min(super::MAX_DEADLINE);
+        let root = self.roots().get(&call).map(|root| root.clone());
+        if let Some(root) = root {
+            let _ = tokio::time::timeout_at(until.into(), root.cell.wait()).await;
+        }
+        let mut pause = POLL.0;
+        loop {
+            let record = self.record(call).await?;
+            let now = Instant::now();
+            if record.phase == Phase::Done || now >= until {
+                return Ok(record);
+            }
+            tokio::time::sleep(pause.min(until - now)).await;
+            pause = (pause * 2).min(POLL.1);
+        }
+    }
+
+    /// The output of a call that ended. A call that failed gives its error.
+    pub async fn output(&self, call: CallId) -> Result<Bytes, CallError> {
+        let stored = self.stored(call).await?;
+        match &stored.record.result {
+            None => Err(CallError::new(Errno::Again, "the call has not ended; wait for it")),
+            Some(Err(error)) => Err(error.clone()),
+            Some(Ok(_)) => {
+                let payload = payload_of(&stored.record.output, &stored.output);
+                self.payload(call, &payload, Instant::now() + Duration::from_secs(60)).await
+            }
+        }
+    }
+
+    /// The log of a call; of one that still runs, what there is so far is not offered.
+    pub async fn log(&self, call: CallId) -> Result<Bytes, CallError> {
+        let stored = self.stored(call).await?;
+        if stored.record.phase != Phase::Done {
+            return Err(CallError::new(Errno::Again, "the call has not ended; wait for it"));
+        }
+        let payload = payload_of(&stored.record.log, &stored.log);
+        self.kept_bytes(call, true, &payload, Instant::now() + Duration::from_secs(60)).await
+    }
+
+    /// Cancels a call and all below it; fine if it has ended.
+    pub async fn cancel(&self, call: CallId) -> Result<(), CallError> {
+        if self.cancel_here(call) {
+            return Ok(());
+        }
+        let record = self.record(call).await;
+        if record.as_ref().is_ok_and(|record| record.phase == Phase::Done) {
+            return Ok(());
+        }
+        for (_, reply) in self.ask_all(&CallRequest::Cancel(call)).await {
+            if matches!(reply, Ok((CallReply::Done, _))) {
+                return Ok(());
+            }
+        }
+        record.map(|_| ())
+    }
+
+    /// The living calls of all nodes, at most `most`.
+    pub async fn list(&self, most: usize) -> Vec<CallSummary> {
+        let mut calls = self.list_here(most);
+        let request = CallRequest::List(u32::try_from(most).unwrap_or(u32::MAX));
+        for (_, reply) in self.ask_all(&request).await {
+            if let Ok((CallReply::Calls(there), _)) = reply {
+                calls.extend(there);
+            }
+        }
+        calls.sort_by_key(|call| (call.since_us, call.call));
+        calls.truncate(most);
+        calls
+    }
+
+    /// What a call produced, from here or from the node that keeps it.
+    pub(super) async fn payload(
+        &self,
+        call: CallId,
+        payload: &Payload,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        self.kept_bytes(call, false, payload, deadline).await
+    }
+
+    async fn kept_bytes(
+        &self,
+        call: CallId,
+        is_log: bool,
+        payload: &Payload,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        let Payload::At { node, len, .. } = *payload else {
+            let Payload::Here(bytes) = payload else { unreachable!("a payload is here or there") };
+            return Ok(bytes.clone());
+        };
+        let gone = |why: &str| {
+            let detail = format!("the {len} bytes kept by {node} cannot be had: {why}");
+            CallError::new(Errno::HostLost, detail)
+        };
+        if node == self.me() {
+            let here = self.kept().lock().get((call, is_log));
+            return here.ok_or_else(|| gone("they were kept for the time configured, no longer"));
+        }
+        if len > Limits::MAX_OUTPUT {
+            return Err(CallError::new(Errno::TooBig, "the output is larger than allowed"));
+        }
+        let fetch = async {
+            let head = if is_log { CallBulk::Log(call) } else { CallBulk::Output(call) };
+            let bulk = self.net().bulk(node, ServiceId::Calls, &head, deadline).await;
+            let mut stream = bulk.map_err(|error| gone(&error.to_string()))?.recv;
+            let mut told = [0; 8];
+            let there = stream.read_exact(&mut told).await;
+            there.map_err(|_| gone("that node has them no more"))?;
+            if u64::from_le_bytes(told) != len {
+                return Err(gone("that node has other bytes under this call"));
+            }
+            let bytes = stream.read_to_end(len as usize).await;
+            let bytes = bytes.map_err(|error| gone(&error.to_string()))?;
+            (bytes.len() as u64 == len)
+                .then(|| Bytes::from(bytes))
+                .ok_or_else(|| gone("they did not arrive whole"))
+        };
+        let late = || CallError::new(Errno::TimedOut, format!("{node} did not send in time"));
+        tokio::time::timeout_at(deadline.into(), fetch).await.map_err(|_| late())?
+    }
+
+    /// The record of a call with its bytes: from here, from the nodes that keep it, or, for a
+    /// chained call, from whichever node made it.
+    async fn stored(&self, call: CallId) -> Result<Stored, CallError> {
+        let here = self.lookup_here(call);
+        if let Some(stored) = &here
+            && stored.record.phase == Phase::Done
+        {
+            return Ok(stored.clone());
+        }
+        let mut best = here;
+        if best.as_ref().is_none_or(|stored| stored.record.home != self.me()) {
+            for (_, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
+                let Ok((CallReply::Record(record), body)) = reply else { continue };
+                let Some(found) = from_reply(*record, body) else { continue };
+                if best.as_ref().is_none_or(|b| further(&found, b)) {
+                    best = Some(found);
+                }
+            }
+        }
+        let unknown = || {
+            let detail = "no node knows this call: wrong id, or its record was kept long enough";
+            CallError::new(Errno::NoEnt, detail)
+        };
+        best.map(|stored| self.settle(stored)).ok_or_else(unknown)
+    }
+
+    /// A call whose home died has ended, though nobody could file that.
+    fn settle(&self, mut stored: Stored) -> Stored {
+        let record = &mut stored.record;
+        let home_lives = self.consensus().members().iter().any(|member| {
+            member.node == record.home && member.session == Some(record.home_incarnation)
+        });
+        if record.phase != Phase::Done && !home_lives {
+            let detail = format!("{}, which answered for the call, was lost", record.home);
+            record.phase = Phase::Done;
+            record.result = Some(Err(CallError::new(Errno::HostLost, detail)));
+        }
+        stored
+    }
+
+    /// What this node itself knows of a call.
+    pub(super) fn lookup_here(&self, call: CallId) -> Option<Stored> {
+        let root = self.roots().get(&call).map(|root| root.clone());
+        if let Some(root) = root {
+            return Some(root.stored(self));
+        }
+        let live = self.live_call(call).filter(|live| live.spec.tree.depth > 0);
+        if let Some(live) = live {
+            return Some(self.running_child(&live));
+        }
+        if let Some(stored) = self.records().lock().get(call) {
+            return Some(stored.clone());
+        }
+        let age = self.options().record_age;
+        let recent = self.recent().lock().get(call, age, Instant::now()).cloned();
+        recent.map(|end| self.ended_child(end))
+    }
+
+    /// Cancels what this node answers for or runs. Whether it knew the call.
+    pub(super) fn cancel_here(&self, call: CallId) -> bool {
+        if self.roots().contains_key(&call) {
+            self.end_tree(call, EndReason::Cancelled);
+            return true;
+        }
+        if let Some(live) = self.live_call(call) {
+            self.end_call(&live, EndReason::Cancelled);
+            return true;
+        }
+        let sent_to = self.outgoing().lock().node_of(call);
+        if sent_to.is_some() {
+            self.cancel_branch(call, sent_to);
+        }
+        sent_to.is_some()
+    }
+
+    /// The calls that live here.
+    pub(super) fn list_here(&self, most: usize) -> Vec<CallSummary> {
+        let living = self.living();
+        let alive = living.iter().filter(|live| live.phase() != Phase::Done);
+        alive.take(most).map(|live| live.summary()).collect()
+    }
+
+    async fn ask_all(
+        &self,
+        request: &CallRequest,
+    ) -> Vec<(NodeId, Result<(CallReply, Bytes), RequestError>)> {
+        let deadline = Instant::now() + ASK_TIME;
+        let peers = self.net().peers().borrow().clone();
+        let up = peers.iter().filter(|(_, status)| status.up.is_some()).map(|(node, _)| *node);
+        let asks = up.map(|node| async move {
+            let reply = self.net().request(node, ServiceId::Calls, request, Bytes::new(), deadline);
+            let reply = reply.await.and_then(|reply| {
+                let head = decode("call reply", &reply.head);
+                let head = head.map_err(|error| RequestError::Bad(node, error.to_string()))?;
+                Ok((head, reply.body))
+            });
+            (node, reply)
+        });
+        futures_util::future::join_all(asks).await
+    }
+}
+
+fn further(a: &Stored, b: &Stored) -> bool {
+    let rank = |stored: &Stored| match stored.record.phase {
+        Phase::Queued => 0,
+        Phase::Running => 1,
+        Phase::Done => 2,
+    };
+    rank(a) > rank(b)
+}

@@ -1,0 +1,186 @@
+//! The records of root calls that this node keeps for the cluster: bounded in age, number and
+//! bytes. Pure; time is passed in.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::id::CallId;
+use crate::wire::calls::{Phase, Record};
+
+/// A record with the bytes that came beside it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The record.
+    pub record: Record,
+    /// Its inline output.
+    pub output: Bytes,
+    /// Its inline log.
+    pub log: Bytes,
+}
+
+impl Stored {
+    fn bytes(&self) -> usize {
+        self.output.len() + self.log.len()
+    }
+}
+
+/// What a node keeps at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// For how long after the last change.
+    pub age: Duration,
+    /// How many.
+    pub count: usize,
+    /// Bytes of output and log beside them.
+    pub bytes: usize,
+}
+
+/// The records.
+#[derive(Debug)]
+pub struct Records {
+    bounds: Bounds,
+    kept: HashMap<CallId, (Instant, Stored)>,
+    order: VecDeque<(Instant, CallId)>,
+    bytes: usize,
+}
+
+impl Records {
+    /// None yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, kept: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Keeps a record; one that ended is never replaced by one that had not.
+    pub fn keep(&mut self, stored: Stored, now: Instant) {
+        let call = stored.record.call;
+        let ended = stored.record.phase == Phase::Done;
+        if let Some((_, known)) = self.kept.get(&call) {
+            if known.record.phase == Phase::Done && !ended {
+                return;
+            }
+            self.bytes -= known.bytes();
+        }
+        self.bytes += stored.bytes();
+        self.kept.insert(call, (now, stored));
+        self.order.push_back((now, call));
+        self.trim(now);
+    }
+
+    /// Keeps a record unless the call has one, which is then the answer.
+    pub fn claim(&mut self, stored: Stored, now: Instant) -> Option<Stored> {
+        self.trim(now);
+        if let Some((_, known)) = self.kept.get(&stored.record.call) {
+            return Some(known.clone());
+        }
+        self.keep(stored, now);
+        None
+    }
+
+    /// The record of a call.
+    pub fn get(&self, call: CallId) -> Option<&Stored> {
+        self.kept.get(&call).map(|(_, stored)| stored)
+    }
+
+    /// Forgets what is too old or too much, oldest first.
+    pub fn trim(&mut self, now: Instant) {
+        while let Some((at, call)) = self.order.front().copied() {
+            let old = now.saturating_duration_since(at) >= self.bounds.age;
+            let much = self.kept.len() > self.bounds.count || self.bytes > self.bounds.bytes;
+            let current = self.kept.get(&call).is_some_and(|(kept_at, _)| *kept_at == at);
+            if current && !old && !much {
+                return;
+            }
+            self.order.pop_front();
+            if current && let Some((_, stored)) = self.kept.remove(&call) {
+                self.bytes -= stored.bytes();
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Attempt, Incarnation, NodeId};
+    use crate::wire::calls::{Kept, Times};
+
+    fn stored(call: u128, phase: Phase, output: &'static [u8]) -> Stored {
+        let record = Record {
+            call: CallId(call),
+            user: "u".into(),
+            name: "f".into(),
+            parent: None,
+            home: NodeId(1),
+            home_incarnation: Incarnation(1),
+            node: None,
+            attempt: Attempt(0),
+            phase,
+            result: None,
+            output: Kept::Inline { len: output.len() as u64 },
+            log: Kept::Inline { len: 0 },
+            times: Times::default(),
+            requested_us: 0,
+            work: Vec::new(),
+            trace: 0,
+        };
+        Stored { record, output: Bytes::from_static(output), log: Bytes::new() }
+    }
+
+    fn records(count: usize, bytes: usize) -> Records {
+        Records::new(Bounds { age: Duration::from_secs(10), count, bytes })
+    }
+
+    #[test]
+    fn the_oldest_go_first_by_age_number_and_bytes() {
+        let (mut records, now) = (records(2, 5), Instant::now());
+        for call in 1..=3 {
+            records.keep(stored(call, Phase::Done, b"x"), now);
+        }
+        assert!(records.get(CallId(1)).is_none() && records.get(CallId(3)).is_some());
+        records.keep(stored(4, Phase::Done, b"12345"), now);
+        assert!(records.get(CallId(3)).is_none() && records.get(CallId(4)).is_some());
+        records.trim(now + Duration::from_secs(10));
+        assert!(records.is_empty() && records.bytes == 0 && records.order.is_empty());
+    }
+
+    #[test]
+    fn a_late_message_does_not_undo_the_end() {
+        let (mut records, now) = (records(9, 9), Instant::now());
+        records.keep(stored(1, Phase::Done, b"x"), now);
+        records.keep(stored(1, Phase::Running, b""), now);
+        assert_eq!(records.get(CallId(1)).unwrap().record.phase, Phase::Done);
+    }
+
+    #[test]
+    fn a_second_claim_gets_the_first_record() {
+        let (mut records, now) = (records(9, 9), Instant::now());
+        assert!(records.claim(stored(1, Phase::Queued, b""), now).is_none());
+        let mut second = stored(1, Phase::Queued, b"");
+        second.record.home = NodeId(2);
+        assert_eq!(records.claim(second, now).unwrap().record.home, NodeId(1));
+    }
+
+    #[test]
+    fn an_updated_record_lives_from_its_last_update() {
+        let (mut records, now) = (records(9, 9), Instant::now());
+        records.keep(stored(1, Phase::Queued, b""), now);
+        let later = now + Duration::from_secs(6);
+        records.keep(stored(1, Phase::Done, b"x"), later);
+        records.trim(now + Duration::from_secs(11));
+        assert!(records.get(CallId(1)).is_some());
+        records.trim(later + Duration::from_secs(10));
+        assert!(records.is_empty());
+    }
+}

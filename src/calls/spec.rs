@@ -1,0 +1,134 @@
+//! What a call is, wherever it runs: its function, input, tree and needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::function::job::left;
+use crate::id::{Attempt, CallId, FunctionKey, Name, NodeId};
+use crate::scheduler::{FunctionBook, Needs};
+use crate::wire::calls::{Entry, Start, TreeContext};
+use crate::wire::function::FunctionEntry;
+
+/// What all calls of a tree share, but for the depth.
+#[derive(Debug, Clone, Copy)]
+pub struct Tree {
+    /// The call at the root.
+    pub root: CallId,
+    /// The node that answers for it.
+    pub home: NodeId,
+    /// When the tree ends.
+    pub deadline: Instant,
+    /// Calls above this one.
+    pub depth: u32,
+    /// W3C trace id.
+    pub trace: u128,
+}
+
+/// A function as a node runs it.
+#[derive(Debug)]
+pub struct Function {
+    /// Its name.
+    pub key: FunctionKey,
+    /// Its registry entry.
+    pub entry: Arc<FunctionEntry>,
+    /// Its live instances here; shared by all its versions.
+    pub book: Arc<FunctionBook>,
+}
+
+/// A user's calls alive on this node.
+#[derive(Debug)]
+pub struct UserBook {
+    /// Whose.
+    pub user: Name,
+    live: AtomicUsize,
+    limit: usize,
+}
+
+impl UserBook {
+    /// A book with nothing in it.
+    pub fn new(user: Name, limit: usize) -> Arc<Self> {
+        Arc::new(Self { user, live: AtomicUsize::new(0), limit })
+    }
+
+    /// Counts one more, within the limit.
+    pub fn try_enter(&self) -> bool {
+        let update = |n| (n < self.limit).then_some(n + 1);
+        self.live.try_update(Ordering::AcqRel, Ordering::Acquire, update).is_ok()
+    }
+
+    /// One ended.
+    pub fn leave(&self) {
+        self.live.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its id.
+    pub call: CallId,
+    /// Its function.
+    pub function: Arc<Function>,
+    /// Its user's book here.
+    pub user: Arc<UserBook>,
+    /// Where it begins.
+    pub start: Entry,
+    /// Arguments of `main`.
+    pub args: Vec<String>,
+    /// Its input.
+    pub input: Bytes,
+    /// Its tree.
+    pub tree: Tree,
+    /// What it needs of a node.
+    pub needs: Needs,
+}
+
+impl Spec {
+    /// The longest it may run.
+    pub fn run_limit(&self) -> Duration {
+        Duration::from_millis(self.function.entry.limits.run_ms)
+    }
+
+    /// The name under which its work is summed.
+    pub fn label(&self) -> String {
+        match self.start {
+            Entry::Main => self.function.key.name.to_string(),
+            Entry::Table(index) => format!("{}@{index}", self.function.key.name),
+        }
+    }
+
+    /// The message that asks another node to run it.
+    pub fn to_wire(&self, attempt: Attempt, clock: u64, may_queue: bool) -> Start {
+        let entry = &self.function.entry;
+        Start {
+            call: self.call,
+            attempt,
+            user: self.function.key.user.to_string(),
+            name: self.function.key.name.to_string(),
+            version: entry.version,
+            wasm: entry.wasm,
+            limits: entry.limits.clone(),
+            input_len: self.input.len() as u64,
+            entry: self.start,
+            args: self.args.clone(),
+            tree: TreeContext {
+                root: self.tree.root,
+                home: self.tree.home,
+                left_ms: u64::try_from(left(self.tree.deadline).as_millis()).unwrap_or(u64::MAX),
+                depth: self.tree.depth,
+                trace: self.tree.trace,
+                clock,
+            },
+            may_queue,
+        }
+    }
+}
+
+/// Microseconds since 1970.
+pub fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
