@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::live::LiveCall;
 use crate::errno::CallError;
-use crate::id::{Incarnation, NodeId};
-use crate::wire::calls::{Kept, Times, Work};
+use crate::id::NodeId;
+use crate::wire::calls::{Kept, KeptAt, Times, Work};
 
 /// Bytes that a call produced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +18,7 @@ pub enum Payload {
     /// At hand.
     Here(Bytes),
     /// At the node that made them.
-    At {
-        /// Which.
-        node: NodeId,
-        /// Its incarnation when they were made.
-        incarnation: Incarnation,
-        /// Their number.
-        len: u64,
-    },
+    At(KeptAt),
 }
 
 impl Payload {
@@ -33,7 +26,7 @@ impl Payload {
     pub fn len(&self) -> u64 {
         match self {
             Self::Here(bytes) => bytes.len() as u64,
-            Self::At { len, .. } => *len,
+            Self::At(at) => at.len,
         }
     }
 
@@ -45,21 +38,19 @@ impl Payload {
     /// How a message tells of them, and the bytes that go beside it.
     pub fn to_wire(&self) -> (Kept, Bytes) {
         match self {
-            Self::Here(bytes) => (Kept::Inline { len: bytes.len() as u64 }, bytes.clone()),
-            Self::At { node, incarnation, len } => {
-                (Kept::At { node: *node, incarnation: *incarnation, len: *len }, Bytes::new())
-            }
+            Self::Here(bytes) => (Kept::Inline(bytes.len() as u64), bytes.clone()),
+            Self::At(at) => (Kept::At(*at), Bytes::new()),
         }
     }
 
     /// Takes what a message tells of; `None` when `body` is shorter than it says.
     pub fn from_wire(kept: &Kept, body: &mut Bytes) -> Option<Self> {
         match *kept {
-            Kept::Inline { len } => {
+            Kept::Inline(len) => {
                 let len = usize::try_from(len).ok().filter(|len| *len <= body.len())?;
                 Some(Self::Here(body.split_to(len)))
             }
-            Kept::At { node, incarnation, len } => Some(Self::At { node, incarnation, len }),
+            Kept::At(at) => Some(Self::At(at)),
         }
     }
 }
@@ -192,8 +183,8 @@ mod tests {
     #[test]
     fn a_payload_longer_than_its_message_is_refused() {
         let mut body = Bytes::from_static(b"abc");
-        assert_eq!(Payload::from_wire(&Kept::Inline { len: 4 }, &mut body), None);
-        let taken = Payload::from_wire(&Kept::Inline { len: 2 }, &mut body);
+        assert_eq!(Payload::from_wire(&Kept::Inline(4), &mut body), None);
+        let taken = Payload::from_wire(&Kept::Inline(2), &mut body);
         assert_eq!(taken, Some(Payload::Here(Bytes::from_static(b"ab"))));
         assert_eq!(&body[..], b"c");
     }

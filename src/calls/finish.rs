@@ -12,7 +12,7 @@ use crate::errno::CallError;
 use crate::function::{EndReason, Outcome};
 use crate::id::{CallId, NodeId};
 use crate::net::{Peer, ServiceId};
-use crate::wire::calls::{CallMessage, Done, INLINE_MAX, Phase, Times, Work};
+use crate::wire::calls::{CallMessage, Done, INLINE_MAX, KeptAt, Phase, Times, Work};
 
 impl Calls {
     /// An instance ended.
@@ -90,7 +90,7 @@ impl Calls {
             Payload::Here(bytes) if bytes.len() > INLINE_MAX => {
                 let len = bytes.len() as u64;
                 self.kept().lock().keep((call, is_log), bytes, std::time::Instant::now());
-                Payload::At { node: self.me(), incarnation: self.incarnation(), len }
+                Payload::At(KeptAt { node: self.me(), incarnation: self.incarnation(), len })
             }
             other => other,
         }

@@ -239,7 +239,7 @@ fn stored(record: Record, mut body: Bytes) -> Result<Stored, Malformed> {
     let log = Payload::from_wire(&record.log, &mut body);
     let here = |payload| match payload {
         Some(Payload::Here(bytes)) => Some(bytes),
-        Some(Payload::At { .. }) => Some(Bytes::new()),
+        Some(Payload::At(_)) => Some(Bytes::new()),
         None => None,
     };
     match (here(output), here(log), body.is_empty()) {

@@ -128,7 +128,7 @@ impl Recent {
 fn log_len(ended: &Ended) -> usize {
     match &ended.log {
         Payload::Here(log) => log.len(),
-        Payload::At { .. } => 0,
+        Payload::At(_) => 0,
     }
 }
 

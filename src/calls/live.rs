@@ -163,17 +163,6 @@ impl LiveCall {
         work
     }
 
-    /// Its children that have not ended.
-    pub(super) fn live_children(&self) -> Vec<CallId> {
-        let children = self.children.lock();
-        children.iter().filter(|c| c.cell.ended().is_none()).map(|c| c.call).collect()
-    }
-
-    /// All its children.
-    pub(super) fn all_children(&self) -> Vec<CallId> {
-        self.children.lock().iter().map(|c| c.call).collect()
-    }
-
     /// Why it must end now, if its time is up.
     pub(super) fn overdue(&self, now: std::time::Instant, now_us: u64) -> Option<EndReason> {
         if now >= self.spec.tree.deadline {

@@ -13,7 +13,7 @@ use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::{CallId, NodeId};
 use crate::net::{RequestError, ServiceId};
-use crate::wire::calls::{CallBulk, CallReply, CallRequest, CallSummary, Phase, Record};
+use crate::wire::calls::{CallBulk, CallReply, CallRequest, CallSummary, KeptAt, Phase, Record};
 use crate::wire::decode;
 use crate::wire::function::Limits;
 
@@ -118,9 +118,9 @@ impl Calls {
         payload: &Payload,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let Payload::At { node, len, .. } = *payload else {
-            let Payload::Here(bytes) = payload else { unreachable!("a payload is here or there") };
-            return Ok(bytes.clone());
+        let KeptAt { node, len, .. } = match payload {
+            Payload::Here(bytes) => return Ok(bytes.clone()),
+            Payload::At(at) => *at,
         };
         let gone = |why: &str| {
             let detail = format!("the {len} bytes kept by {node} cannot be had: {why}");

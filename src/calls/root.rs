@@ -273,7 +273,7 @@ fn keyed_id(user: &str, key: &str) -> CallId {
 /// Bytes of a record that were not kept inline.
 pub(super) fn payload_of(kept: &Kept, inline: &Bytes) -> Payload {
     match *kept {
-        Kept::Inline { .. } => Payload::Here(inline.clone()),
-        Kept::At { node, incarnation, len } => Payload::At { node, incarnation, len },
+        Kept::Inline(_) => Payload::Here(inline.clone()),
+        Kept::At(at) => Payload::At(at),
     }
 }

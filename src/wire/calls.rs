@@ -86,23 +86,38 @@ fn as_text<S: serde::Serializer>(node: &NodeId, s: S) -> Result<S::Ok, S::Error>
 }
 
 /// Bytes that a call produced, or where they are.
-#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-#[rkyv(attr(allow(missing_docs)))]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kept {
-    /// With the message: this many bytes of its body, after those of the fields before.
-    Inline {
-        /// Their number.
-        len: u64,
-    },
+    /// With the message: so many bytes of its body, after those of the fields before.
+    Inline(u64),
     /// At the node that made them.
-    At {
-        /// Which.
-        node: NodeId,
-        /// Its incarnation when they were made; a restarted node has them no more.
-        incarnation: Incarnation,
-        /// Their number.
-        len: u64,
-    },
+    At(KeptAt),
+}
+
+/// Bytes that stayed where they were made.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptAt {
+    /// Which node.
+    pub node: NodeId,
+    /// Its incarnation when they were made; a restarted node has them no more.
+    pub incarnation: Incarnation,
+    /// Their number.
+    pub len: u64,
+}
+
+impl Kept {
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Inline(len) => *len,
+            Self::At(at) => at.len,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// When a call was where, in microseconds since 1970 by the clock of the node that ran it.

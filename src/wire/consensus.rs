@@ -6,8 +6,9 @@ use crate::id::{BlobHash, Incarnation, NodeId};
 use crate::wire::function::FunctionEntry;
 
 /// A change of the replicated state.
+// The archived twins of the fields have no place for docs of their own.
+#[allow(missing_docs)]
 #[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-#[rkyv(attr(allow(missing_docs)))]
 pub enum Command {
     /// Register a function, or a new version of it. The machine sets `entry.version`.
     PutFunction {

@@ -1,0 +1,167 @@
+//! One node: its components, started in order, and stopped in the reverse one.
+//!
+//! Two tokio runtimes: this one, *control*, has the network, Raft, timers and the gateway; the
+//! *guest* runtime, made by [`Functions`], has the instances alone. See [`crate::actor`] for what
+//! happens when a component fails.
+
+mod modules;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::calls::{Calls, CallsSetup};
+use crate::config::NodeConfig;
+use crate::consensus::{Consensus, ConsensusSetup};
+use crate::files::{BlobSetup, Blobs};
+use crate::function::{FunctionSetup, Functions};
+use crate::gateway::{self, GatewayServer};
+use crate::id::{Incarnation, NodeId};
+use crate::net::{Identity, Net, NetSetup};
+use crate::scheduler::{Scheduler, SchedulerSetup};
+use crate::wire::load::MAX_MODULES;
+
+/// The folder of a node's certificate, below its data folder.
+pub const TLS_DIR: &str = "tls";
+
+/// The handles of a running node, for the gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Handles {
+    /// This node.
+    pub node: NodeId,
+    /// Which of its lives.
+    pub incarnation: Incarnation,
+    /// Connections.
+    pub net: Net,
+    /// Consensus.
+    pub consensus: Consensus,
+    /// Blobs.
+    pub blobs: Blobs,
+    /// Functions.
+    pub functions: Functions,
+    /// Placement.
+    pub scheduler: Scheduler,
+    /// Calls.
+    pub calls: Calls,
+}
+
+/// A running node.
+pub struct Node {
+    handles: Handles,
+    gateway: GatewayServer,
+}
+
+impl Node {
+    /// Starts a node: returns once it listens; it may not have a quorum yet (`/readyz` says).
+    pub async fn start(config: NodeConfig) -> anyhow::Result<Self> {
+        let me = config.node;
+        let address = config.cluster.node(me).with_context(|| {
+            format!("{me} is not among the nodes of cluster `{}`", config.cluster.name)
+        })?;
+        let cluster = config.cluster.cluster_id().context(
+            "the cluster's configuration has no valid `id`; `faasm cluster up` draws one",
+        )?;
+        let (quic, http) = (address.quic, address.http);
+        let dir = &config.data_dir;
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let incarnation = crate::consensus::identity::load_and_bump(dir, me, cluster)?;
+        let others = config.cluster.nodes.iter().filter(|n| n.id != me.0);
+        let net = Net::start(NetSetup {
+            me,
+            incarnation,
+            cluster,
+            listen: quic,
+            peers: others.map(|n| (NodeId(n.id), n.quic)).collect(),
+            identity: Identity::load(&dir.join(TLS_DIR))?,
+            options: config.options.net.clone(),
+        })?;
+        let handles = components(&config, net, incarnation, http).await?;
+        let gateway = gateway::serve(http, handles.clone(), config.options.gateway.clone()).await?;
+        handles.net.open();
+        tracing::info!(node = %me, %incarnation, %quic, %http, "the node runs");
+        Ok(Self { handles, gateway })
+    }
+
+    /// Its handles.
+    pub fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    /// Where its HTTP API listens.
+    pub fn http(&self) -> SocketAddr {
+        self.gateway.local_addr()
+    }
+
+    /// Stops it: no new calls, running ones get `grace` to end, then everything closes.
+    pub async fn stop(self, grace: Duration) {
+        let close = Duration::from_secs(1);
+        self.handles.calls.drain(grace).await;
+        self.gateway.stop(close).await;
+        self.handles.consensus.stop(close).await;
+        self.handles.net.close(close).await;
+        self.handles.functions.stop(close).await;
+    }
+}
+
+async fn components(
+    config: &NodeConfig, net: Net, incarnation: Incarnation, http: SocketAddr,
+) -> anyhow::Result<Handles> {
+    let (me, dir, options) = (config.node, &config.data_dir, &config.options);
+    let consensus = Consensus::start(ConsensusSetup {
+        me,
+        incarnation,
+        cluster: config.cluster.clone(),
+        dir: dir.join("raft"),
+        http: http.to_string(),
+        options: options.consensus.clone(),
+        net: net.clone(),
+    })
+    .await?;
+    let members = consensus.clone();
+    let blobs = Blobs::start(BlobSetup {
+        me,
+        dir: dir.join("blobs"),
+        options: options.files.clone(),
+        net: net.clone(),
+        nodes: Arc::new(move || members.members().into_iter().map(|m| m.node).collect()),
+    })
+    .await?;
+    let functions = Functions::start(FunctionSetup {
+        options: options.function.clone(),
+        dir: dir.join("compiled"),
+        source: Arc::new(modules::Modules::new(consensus.clone(), blobs.clone())),
+        control: tokio::runtime::Handle::current(),
+    })?;
+    let (loaded, session) = (functions.clone(), consensus.clone());
+    let scheduler = Scheduler::start(SchedulerSetup {
+        me,
+        options: options.scheduler.clone(),
+        workers: functions.workers(),
+        capacity: functions.capacity(),
+        net: net.clone(),
+        modules: Arc::new(move || loaded.modules(MAX_MODULES)),
+        accepting: Arc::new(move || session.session_is_live()),
+    })
+    .await?;
+    let calls = Calls::start(CallsSetup {
+        me,
+        incarnation,
+        options: options.calls.clone(),
+        net: net.clone(),
+        consensus: consensus.clone(),
+        functions: functions.clone(),
+        scheduler: scheduler.clone(),
+    })
+    .await?;
+    Ok(Handles { node: me, incarnation, net, consensus, blobs, functions, scheduler, calls })
+}
+
+/// Whether an address is reached from this machine alone.
+pub fn is_loopback(address: &SocketAddr) -> bool {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    }
+}
