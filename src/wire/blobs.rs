@@ -1,1 +1,92 @@
-//! Blobs between nodes.
+//! Blobs between nodes. A blob moves on a bulk stream that begins with a [`BlobBulk`]; its bytes
+//! follow the archive, or come back after a [`BulkReply`].
+//!
+//! On a stream, a [`BulkReply`] is framed by its length (u32, little endian), at most
+//! [`MAX_REPLY`].
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::id::BlobHash;
+
+/// Most hashes in one [`Have`], so that question and answer stay far below
+/// [`MAX_HEAD`](super::MAX_HEAD).
+pub const MAX_HAVE: usize = 1024;
+/// Largest archive of a [`BulkReply`], in bytes. Checked before allocation.
+pub const MAX_REPLY: usize = 1024;
+/// Longest text in [`BulkReply::Refused`], in bytes, so that the reply fits [`MAX_REPLY`].
+pub const MAX_REASON: usize = 512;
+
+/// What a bulk stream is opened for.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlobBulk {
+    /// Send me this blob: answered by [`BulkReply::Found`] and the bytes, or by
+    /// [`BulkReply::NotFound`].
+    Fetch(BlobHash),
+    /// Keep this blob, of which this many bytes follow: answered by [`BulkReply::Stored`] once it
+    /// is durable.
+    Store(BlobHash, u64),
+}
+
+/// The answer on a bulk stream.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum BulkReply {
+    /// I have it, and this many bytes follow.
+    Found(u64),
+    /// I do not have it.
+    NotFound,
+    /// It is on my disk to stay.
+    Stored,
+    /// I could not do it, and why: at most [`MAX_REASON`] bytes.
+    Refused(String),
+}
+
+impl BulkReply {
+    /// A refusal, its reason cut to [`MAX_REASON`] bytes.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        if reason.len() > MAX_REASON {
+            let mut end = MAX_REASON;
+            while !reason.is_char_boundary(end) {
+                end -= 1;
+            }
+            reason.truncate(end);
+        }
+        Self::Refused(reason)
+    }
+}
+
+/// Which of these blobs do you lack? At most [`MAX_HAVE`]; answered by [`Lacking`].
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Have(pub Vec<BlobHash>);
+
+/// Those of a [`Have`] that the answering node lacks.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Lacking(pub Vec<BlobHash>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{decode, encode};
+
+    #[test]
+    fn a_refusal_of_any_length_fits_its_frame() {
+        let reply = BulkReply::refused("ä".repeat(MAX_REASON));
+        let bytes = encode(&reply);
+        assert!(bytes.len() <= MAX_REPLY, "{} bytes", bytes.len());
+        assert_eq!(decode::<BulkReply>("reply", &bytes), Ok(reply));
+    }
+
+    #[test]
+    fn any_cut_or_flipped_message_is_read_or_refused_without_a_panic() {
+        let whole = encode(&BlobBulk::Store(BlobHash::of(b"x"), 7));
+        for at in 0..whole.len() {
+            let _ = decode::<BlobBulk>("bulk", &whole[..at]);
+            let mut flipped = whole.to_vec();
+            flipped[at] ^= 0xff;
+            let _ = decode::<BlobBulk>("bulk", &flipped);
+        }
+        assert!(decode::<BlobBulk>("bulk", &[]).is_err());
+        let have = encode(&Have(vec![BlobHash::of(b"x"); MAX_HAVE]));
+        assert!(have.len() < crate::wire::MAX_HEAD / 2);
+    }
+}

@@ -1,0 +1,163 @@
+//! When a put has succeeded or failed, and whom a get asks next. Pure.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::BlobError;
+use crate::id::{BlobHash, NodeId};
+
+/// A put under way: one copy to each target, done when a majority of them is durable.
+#[derive(Debug)]
+pub struct PutPlan {
+    need: usize,
+    have: usize,
+    waiting: BTreeSet<NodeId>,
+    failures: Vec<String>,
+    told: bool,
+}
+
+impl PutPlan {
+    /// Copies to these targets, of which there is at least one.
+    pub fn new(targets: &[NodeId]) -> Self {
+        let waiting: BTreeSet<NodeId> = targets.iter().copied().collect();
+        Self { need: waiting.len() / 2 + 1, have: 0, waiting, failures: Vec::new(), told: false }
+    }
+
+    /// A target's copy is durable, or failed with this text, which names the node. Gives the
+    /// put's result the moment it is known; a failed one waits for all targets, so that the error
+    /// counts right.
+    pub fn answered(
+        &mut self,
+        node: NodeId,
+        copy: Result<(), String>,
+    ) -> Option<Result<(), BlobError>> {
+        if !self.waiting.remove(&node) {
+            return None;
+        }
+        match copy {
+            Ok(()) => self.have += 1,
+            Err(why) => self.failures.push(why),
+        }
+        if self.told || (self.have < self.need && !self.waiting.is_empty()) {
+            return None;
+        }
+        self.told = true;
+        if self.have >= self.need {
+            return Some(Ok(()));
+        }
+        let why = self.failures.join("; ");
+        Some(Err(BlobError::TooFewCopies { have: self.have, need: self.need, why }))
+    }
+}
+
+/// A get under way: one node after another.
+#[derive(Debug)]
+pub struct GetPlan {
+    hash: BlobHash,
+    sources: VecDeque<NodeId>,
+    failures: Vec<String>,
+}
+
+impl GetPlan {
+    /// Asks these nodes in this order.
+    pub fn new(hash: BlobHash, sources: Vec<NodeId>) -> Self {
+        Self { hash, sources: sources.into(), failures: Vec::new() }
+    }
+
+    /// The node to ask now; `None` when there is none left.
+    pub fn next(&mut self) -> Option<NodeId> {
+        self.sources.pop_front()
+    }
+
+    /// A place was no use, for this reason, which names it.
+    pub fn failed(&mut self, why: String) {
+        self.failures.push(why);
+    }
+
+    /// Nobody is left to ask.
+    pub fn not_found(self) -> BlobError {
+        let why = match self.failures.is_empty() {
+            true => "there is no other node".to_owned(),
+            false => self.failures.join("; "),
+        };
+        BlobError::NotFound(self.hash, why)
+    }
+
+    /// The deadline passed before anybody had sent it.
+    pub fn timed_out(self) -> BlobError {
+        let mut text = format!("blob {}", self.hash);
+        for failure in &self.failures {
+            text.push_str("; ");
+            text.push_str(failure);
+        }
+        if !self.sources.is_empty() {
+            let left: Vec<String> = self.sources.iter().map(NodeId::to_string).collect();
+            text.push_str(&format!("; not asked yet: {}", left.join(", ")));
+        }
+        BlobError::TimedOut(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+    fn down(node: NodeId) -> Result<(), String> {
+        Err(format!("{node} is down"))
+    }
+
+    #[test]
+    fn a_put_succeeds_with_a_majority_and_says_so_once() {
+        let mut plan = PutPlan::new(&NODES);
+        assert_eq!(plan.answered(NODES[0], Ok(())), None);
+        assert_eq!(plan.answered(NODES[0], Ok(())), None, "one node counts once");
+        assert_eq!(plan.answered(NODES[2], Ok(())), Some(Ok(())));
+        assert_eq!(plan.answered(NODES[1], down(NODES[1])), None);
+    }
+
+    #[test]
+    fn the_majority_is_that_of_the_targets() {
+        for (targets, need) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)] {
+            let targets: Vec<NodeId> = (1..=targets).map(NodeId).collect();
+            let mut plan = PutPlan::new(&targets);
+            let answers = targets.iter().map(|node| plan.answered(*node, Ok(())));
+            let first = answers.into_iter().position(|answer| answer == Some(Ok(())));
+            assert_eq!(first, Some(need - 1), "of {}", targets.len());
+        }
+    }
+
+    #[test]
+    fn a_put_with_one_target_down_succeeds_and_with_two_fails_with_their_names() {
+        let mut plan = PutPlan::new(&NODES);
+        assert_eq!(plan.answered(NODES[0], down(NODES[0])), None);
+        assert_eq!(plan.answered(NODES[1], Ok(())), None);
+        assert_eq!(plan.answered(NODES[2], Ok(())), Some(Ok(())));
+
+        let mut plan = PutPlan::new(&NODES);
+        assert_eq!(plan.answered(NODES[0], down(NODES[0])), None);
+        assert_eq!(plan.answered(NODES[1], down(NODES[1])), None, "n3 may still store it");
+        let why = "n1 is down; n2 is down".to_owned();
+        let error = BlobError::TooFewCopies { have: 1, need: 2, why };
+        assert_eq!(plan.answered(NODES[2], Ok(())), Some(Err(error)));
+    }
+
+    #[test]
+    fn a_get_asks_in_order_and_tells_all_that_went_wrong() {
+        let hash = BlobHash::of(b"x");
+        let mut plan = GetPlan::new(hash, NODES.to_vec());
+        assert_eq!(plan.next(), Some(NODES[0]));
+        plan.failed("n1 is down".to_owned());
+        assert_eq!(plan.next(), Some(NODES[1]));
+        plan.failed("n2: does not have it".to_owned());
+        let text = format!("blob {hash}; n1 is down; n2: does not have it; not asked yet: n3");
+        let late = GetPlan { hash, sources: plan.sources.clone(), failures: plan.failures.clone() };
+        assert_eq!(late.timed_out(), BlobError::TimedOut(text));
+        assert_eq!(plan.next(), Some(NODES[2]));
+        assert_eq!(plan.next(), None);
+        let why = "n1 is down; n2: does not have it".to_owned();
+        assert_eq!(plan.not_found(), BlobError::NotFound(hash, why));
+        let why = "there is no other node".to_owned();
+        assert_eq!(GetPlan::new(hash, vec![]).not_found(), BlobError::NotFound(hash, why));
+    }
+}
