@@ -14,7 +14,7 @@ use super::live::LiveCall;
 use super::spec::{Spec, Tree, now_us};
 use crate::errno::{CallError, Errno};
 use crate::function::{CallHost, Target};
-use crate::id::{CallId, FunctionKey};
+use crate::id::{CallId, FunctionKey, Name};
 use crate::scheduler::Needs;
 use crate::wire::calls::Entry;
 
@@ -24,11 +24,7 @@ impl CallHost for LiveCall {
             Ok(spec) => Arc::new(spec),
             Err(error) => return Box::pin(ready(Err(error))),
         };
-        let Some(me) = self.calls.live_call(self.spec.call) else {
-            let error = CallError::new(Errno::Cancelled, "the calling call has ended");
-            return Box::pin(ready(Err(error)));
-        };
-        let cell = CallCell::new(Some(Arc::downgrade(&me)));
+        let cell = CallCell::new(Some(self.me.clone()));
         let handle = self.add_child(spec.call, cell.clone());
         if self.calls.originate(&spec, &cell) {
             return Box::pin(ready(Ok(handle)));
@@ -149,9 +145,9 @@ impl LiveCall {
         let (function, start) = match target {
             Target::Table(index) => (self.spec.function.clone(), Entry::Table(index)),
             Target::Name(name) => {
-                let user = self.spec.function.key.user.as_str();
-                let key = FunctionKey::new(user, name)
+                let name = Name::new(name)
                     .map_err(|error| CallError::new(Errno::Inval, error.to_string()))?;
+                let key = FunctionKey { user: self.spec.function.key.user.clone(), name };
                 (self.calls.function(&key)?, Entry::Main)
             }
         };

@@ -1,7 +1,7 @@
 //! A call on this node, from its admission to its end: what it holds, its children, and what its
 //! instance asks for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -34,6 +34,7 @@ pub struct Child {
 
 /// A call that waits, runs, or ended while calls that it chained still live.
 pub struct LiveCall {
+    pub(super) me: Weak<LiveCall>,
     pub(super) calls: Calls,
     pub(super) spec: Arc<Spec>,
     pub(super) attempt: Attempt,
@@ -64,7 +65,8 @@ impl LiveCall {
         place: PlaceHere,
     ) -> Arc<Self> {
         let held = Held { phase: Phase::Queued, place: Some(place), slot: None };
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             calls,
             spec,
             attempt,

@@ -1,0 +1,5 @@
+//! What the test binaries share. Each uses a part of it.
+#![allow(dead_code)]
+
+pub mod cluster;
+pub mod guests;
