@@ -1,15 +1,59 @@
 //! Connections between nodes: QUIC with mutual TLS, one connection per pair of nodes.
 //!
 //! Other components see [`Net`] and implement [`Inbound`]; they know nothing of connections.
+//!
+//! The way of a message: [`Net::send`] encodes it and appends it to the queue of its (peer,
+//! service), from whatever thread; a task per queue writes all there is to that service's stream;
+//! at the other end a task per stream cuts what arrives into frames and calls [`Inbound`]. No
+//! actor is on that way: the actor of a peer only makes and ends connections. The supervision
+//! tree is in `supervisor.rs`.
 
+mod actor;
+mod backoff;
+mod error;
+mod frame;
+mod handshake;
+mod hello;
+mod identity;
+mod link;
+pub mod metrics;
+mod outbox;
+mod peer;
+mod peers;
+mod pem_files;
+mod pending;
+mod setup;
+mod shared;
+mod streams;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transport;
+
+use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::id::{Incarnation, NodeId};
+use crate::id::NodeId;
 use crate::wire::{Encode, Malformed};
+
+pub use error::{NetError, RequestError, SendError};
+pub use identity::{CertName, CertificateAuthority, Identity, IdentityError};
+pub use peers::{Peer, PeerStatus, PeerTable};
+pub use setup::NetSetup;
+
+use error::CloseCode;
+use link::{Link, with_archive};
+use setup::Running;
+use shared::Shared;
+
+/// Longest datagram, in bytes: what the smallest packet carries.
+pub const MAX_DATAGRAM: usize = 1_150;
 
 /// What a message is for. Each service of a peer has one ordered stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -25,33 +69,36 @@ pub enum ServiceId {
     Load = 4,
 }
 
-/// The node at the other end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Peer {
-    /// Which node.
-    pub node: NodeId,
-    /// Which of its lives.
-    pub incarnation: Incarnation,
-    /// Which connection to it: a new number after each reconnection. Messages of an older link
-    /// may have been lost.
-    pub link: u64,
-}
+impl ServiceId {
+    /// Every service.
+    pub const ALL: [ServiceId; 4] =
+        [ServiceId::Consensus, ServiceId::Calls, ServiceId::Blobs, ServiceId::Load];
 
-/// What is known of one configured peer.
-#[derive(Clone, Debug)]
-pub struct PeerStatus {
-    /// The live connection, if there is one.
-    pub up: Option<Peer>,
-    /// When that last changed.
-    pub since: Instant,
-    /// Smoothed round trip time, when up.
-    pub rtt: Option<Duration>,
-    /// Why it is down: the last error, for people.
-    pub last_error: Option<String>,
-}
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Consensus => "consensus",
+            Self::Calls => "calls",
+            Self::Blobs => "blobs",
+            Self::Load => "load",
+        }
+    }
 
-/// All configured peers, without this node.
-pub type PeerTable = std::collections::BTreeMap<NodeId, PeerStatus>;
+    /// The place in [`ServiceId::ALL`].
+    fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    /// Which stream goes first when the network is the bottleneck: a heartbeat waits for nothing,
+    /// and bulk streams, at 0, let everything pass.
+    fn priority(self) -> i32 {
+        match self {
+            Self::Consensus => 3,
+            Self::Calls | Self::Load => 2,
+            Self::Blobs => 1,
+        }
+    }
+}
 
 /// A component's door for what peers send. Methods are called on the control runtime, in the
 /// order of arrival per peer, and must not wait: they hand on or spawn. An `Err` ends the
@@ -74,12 +121,34 @@ pub trait Inbound: Send + Sync + 'static {
 }
 
 /// Answers one request.
-pub struct Replier {}
+pub struct Replier {
+    link: Arc<Link>,
+    service: ServiceId,
+    id: u64,
+    answered: bool,
+}
 
 impl Replier {
-    /// Sends the answer. Never waits; the answer is lost if the connection is.
-    pub fn send<T: Encode>(self, _head: &T, _body: Bytes) {
-        todo!()
+    /// Sends the answer. Never waits; the answer is lost if the connection is. One that is too
+    /// long, or that finds the queue full, reaches the requester as [`RequestError::Bad`].
+    pub fn send<T: Encode>(mut self, head: &T, body: Bytes) {
+        self.answered = true;
+        self.link.reply(self.service, self.id, head, body);
+    }
+
+    /// Says that there is no answer, and why: [`RequestError::Bad`] for the requester. The text
+    /// is cut at 512 bytes.
+    pub fn fail(mut self, why: &str) {
+        self.answered = true;
+        self.link.fail_request(self.service, self.id, why);
+    }
+}
+
+impl Drop for Replier {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.link.fail_request(self.service, self.id, "it dropped the request");
+        }
     }
 }
 
@@ -91,37 +160,6 @@ pub struct BulkStream {
     pub recv: quinn::RecvStream,
 }
 
-/// Why something could not be sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// No connection to the node now.
-    #[error("{0} is not reachable: {1}")]
-    Down(NodeId, String),
-    /// The queue to it is full.
-    #[error("the queue to {0} is full: it takes messages slower than they are made")]
-    Full(NodeId),
-    /// The message is larger than the protocol allows.
-    #[error("a message of {0} bytes exceeds the protocol's limit")]
-    TooBig(usize),
-}
-
-/// Why a request got no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// It was not sent.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The deadline passed; it may have been done.
-    #[error("{0} did not answer in time")]
-    TimedOut(NodeId),
-    /// The connection was lost; it may have been done.
-    #[error("the connection to {0} was lost before it answered")]
-    Lost(NodeId),
-    /// The peer dropped the request, or answered what is no answer.
-    #[error("{0} gave no answer: {1}")]
-    Bad(NodeId, String),
-}
-
 /// An answer: its archive and its bulk bytes.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -131,74 +169,132 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// This node's connections. Cheap to clone.
+/// This node's connections. Cheap to clone. When the last clone is dropped, all connections
+/// close; [`Net::close`] does so in good order.
 #[derive(Clone)]
-pub struct Net {}
+pub struct Net {
+    shared: Arc<Shared>,
+    running: Arc<Running>,
+}
 
 impl Net {
-    /// Makes `inbound` the receiver of a service. To be called for every service before
-    /// [`Net::open`]: until then no connection is made or taken.
-    pub fn register(&self, _service: ServiceId, _inbound: Arc<dyn Inbound>) {
-        todo!()
+    /// Binds the socket. Neither dials nor accepts before [`Net::open`]. Everything runs on the
+    /// tokio runtime on which this is called, which must have its I/O and timers enabled.
+    pub fn start(setup: NetSetup) -> Result<Self, NetError> {
+        let shared = Arc::new(setup.prepare()?);
+        let running = Arc::new(Running::new(&shared));
+        Ok(Self { shared, running })
     }
 
-    /// Starts to dial and to accept.
+    /// Makes `inbound` the receiver of a service. To be called for every service before
+    /// [`Net::open`]: until then no connection is made or taken.
+    pub fn register(&self, service: ServiceId, inbound: Arc<dyn Inbound>) {
+        self.shared.inbounds.lock()[service.index()] = Some(inbound);
+    }
+
+    /// Starts to dial and to accept. A second call does nothing.
     pub fn open(&self) {
-        todo!()
+        self.running.open();
+    }
+
+    /// Changes where a peer is to be found: for a cluster whose ports the system picks. The peer
+    /// is dialed there at once, unless there is a connection to it.
+    pub fn set_peer_addr(&self, node: NodeId, addr: SocketAddr) {
+        if let Some(slot) = self.shared.slots.get(&node) {
+            *slot.addr.lock() = addr;
+            self.shared.tell(node, actor::PeerMsg::Event(peer::Event::Moved));
+        }
     }
 
     /// Queues a one-way message on the service's ordered stream. Never waits; callable from any
     /// thread. Bodies above `wire::calls::INLINE_MAX` + 1 MiB are refused: use [`Net::bulk`].
     pub fn send<T: Encode>(
         &self,
-        _to: NodeId,
-        _service: ServiceId,
-        _head: &T,
-        _body: Bytes,
+        to: NodeId,
+        service: ServiceId,
+        head: &T,
+        body: Bytes,
     ) -> Result<(), SendError> {
-        todo!()
+        self.shared.link(to)?.send(service, head, body)
     }
 
-    /// Sends a request on the service's ordered stream and waits for its answer.
+    /// Sends a request on the service's ordered stream and waits for its answer. May be polled on
+    /// any runtime, also one without timers. Dropping the future gives the answer up.
     pub async fn request<T: Encode>(
         &self,
-        _to: NodeId,
-        _service: ServiceId,
-        _head: &T,
-        _body: Bytes,
-        _deadline: Instant,
+        to: NodeId,
+        service: ServiceId,
+        head: &T,
+        body: Bytes,
+        deadline: Instant,
     ) -> Result<Reply, RequestError> {
-        todo!()
+        let ticket = self.shared.link(to)?.request(service, head, body)?;
+        self.by(deadline, to, ticket.answer()).await?
     }
 
-    /// Opens a bulk stream, sends `head` on it, and leaves the rest to the caller.
+    /// Opens a bulk stream, sends `head` (at most 64 KiB) on it, and leaves the rest to the
+    /// caller. At most 256 of them are open to one peer: more wait until the deadline.
     pub async fn bulk<T: Encode>(
         &self,
-        _to: NodeId,
-        _service: ServiceId,
-        _head: &T,
-        _deadline: Instant,
+        to: NodeId,
+        service: ServiceId,
+        head: &T,
+        deadline: Instant,
     ) -> Result<BulkStream, RequestError> {
-        todo!()
+        let link = self.shared.link(to)?;
+        let start = with_archive(head, |head| {
+            if head.len() > streams::MAX_BULK_HEAD {
+                return Err(SendError::TooBig(head.len()));
+            }
+            Ok(streams::bulk_start(service, head))
+        })?;
+        let open = async {
+            let (mut send, recv) = link.conn.open_bi().await.ok()?;
+            send.write_all(&start).await.ok()?;
+            Some(BulkStream { send, recv })
+        };
+        self.by(deadline, to, open).await?.ok_or(RequestError::Lost(to))
     }
 
-    /// Sends a datagram of at most 1,150 bytes; it may be lost.
-    pub fn datagram(&self, _to: NodeId, _service: ServiceId, _bytes: &[u8]) {
-        todo!()
+    /// Sends a datagram of at most [`MAX_DATAGRAM`] bytes; it may be lost, and is if it is longer
+    /// or there is no connection.
+    pub fn datagram(&self, to: NodeId, service: ServiceId, bytes: &[u8]) {
+        let Ok(link) = self.shared.link(to) else { return };
+        if bytes.len() <= MAX_DATAGRAM {
+            let datagram = [&[service as u8], bytes].concat();
+            // Whoever sends datagrams can do without them.
+            let _ = link.conn.send_datagram(datagram.into());
+        }
     }
 
-    /// The peers; changes at each connect and disconnect.
+    /// The peers; changes at each connect and disconnect, and when a new reason is found why one
+    /// cannot be connected.
     pub fn peers(&self) -> watch::Receiver<Arc<PeerTable>> {
-        todo!()
+        self.shared.table.subscribe()
     }
 
     /// The address it listens on (port 0 resolved).
-    pub fn local_addr(&self) -> std::net::SocketAddr {
-        todo!()
+    pub fn local_addr(&self) -> SocketAddr {
+        self.running.local_addr()
     }
 
     /// Flushes what is queued, tells the peers, closes. Bounded by `grace`.
-    pub async fn close(&self, _grace: Duration) {
-        todo!()
+    pub async fn close(&self, grace: Duration) {
+        self.running.close(grace).await;
+    }
+
+    /// Waits for `future` with the timers of the component's own runtime: the caller's may have
+    /// none.
+    async fn by<F: Future>(
+        &self,
+        deadline: Instant,
+        to: NodeId,
+        future: F,
+    ) -> Result<F::Output, RequestError> {
+        let timed = {
+            let _timers = self.shared.runtime.enter();
+            tokio::time::timeout_at(deadline.into(), future)
+        };
+        timed.await.map_err(|_| RequestError::TimedOut(to))
     }
 }

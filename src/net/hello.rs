@@ -1,0 +1,162 @@
+//! Whether the node at the other end may be a peer: a pure decision over its hello, its
+//! certificate and what is known here. Made on both sides of a connection.
+
+use std::collections::BTreeMap;
+
+use crate::id::{ClusterId, Incarnation, NodeId};
+use crate::net::identity::CertName;
+use crate::wire::hello::Hello;
+
+/// What this node expects of the other end.
+pub(super) struct Expected<'a> {
+    /// What this node says of itself.
+    pub ours: &'a Hello,
+    /// The configured peers, each with its newest incarnation seen.
+    pub known: &'a BTreeMap<NodeId, Incarnation>,
+    /// The node that was dialed; `None` on the side that accepts.
+    pub dialed: Option<NodeId>,
+    /// What the other end's certificate names.
+    pub certificate: CertName,
+}
+
+/// Why a node is no peer. Both sides print it, so it says what each of them claims.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(
+        "{node} speaks protocol {theirs_min} to {theirs_max}, {us} speaks {ours_min} to {ours_max}: \
+         upgrade the older one"
+    )]
+    Protocol {
+        node: NodeId,
+        theirs_min: u16,
+        theirs_max: u16,
+        us: NodeId,
+        ours_min: u16,
+        ours_max: u16,
+    },
+    #[error(
+        "{node} belongs to cluster {theirs}, {us} to cluster {ours}: check their addresses and \
+         cluster ids"
+    )]
+    Cluster { node: NodeId, theirs: ClusterId, us: NodeId, ours: ClusterId },
+    #[error("{claimed} shows a certificate of {named}: give every node its own certificate")]
+    Certificate { claimed: NodeId, named: CertName },
+    #[error("{dialed} was dialed, and {answered} answered: check the address of {dialed}")]
+    NotDialed { dialed: NodeId, answered: NodeId },
+    #[error("{node} is no node of the configuration of {us}: add it to that file and restart {us}")]
+    Unknown { node: NodeId, us: NodeId },
+    #[error("{node} must wait for {us} to dial: of two nodes the one with the lower number dials")]
+    Direction { node: NodeId, us: NodeId },
+    #[error("{node} comes in incarnation {theirs}, and {seen} was seen: it is an older process")]
+    Stale { node: NodeId, theirs: Incarnation, seen: Incarnation },
+}
+
+/// The protocol version to speak, the newest that both know.
+pub(super) fn decide(expected: &Expected<'_>, theirs: &Hello) -> Result<u16, Refusal> {
+    let ours = expected.ours;
+    let (node, us) = (theirs.node, ours.node);
+    let version = theirs.protocol_max.min(ours.protocol_max);
+    if version < theirs.protocol_min.max(ours.protocol_min) {
+        return Err(Refusal::Protocol {
+            node,
+            theirs_min: theirs.protocol_min,
+            theirs_max: theirs.protocol_max,
+            us,
+            ours_min: ours.protocol_min,
+            ours_max: ours.protocol_max,
+        });
+    }
+    if theirs.cluster != ours.cluster {
+        let (theirs, ours) = (theirs.cluster, ours.cluster);
+        return Err(Refusal::Cluster { node, theirs, us, ours });
+    }
+    let named = expected.certificate;
+    if named != (CertName { node, cluster: theirs.cluster }) {
+        return Err(Refusal::Certificate { claimed: node, named });
+    }
+    if let Some(dialed) = expected.dialed.filter(|dialed| *dialed != node) {
+        return Err(Refusal::NotDialed { dialed, answered: node });
+    }
+    let Some(seen) = expected.known.get(&node).copied() else {
+        return Err(Refusal::Unknown { node, us });
+    };
+    if expected.dialed.is_none() && node > us {
+        return Err(Refusal::Direction { node, us });
+    }
+    if theirs.incarnation < seen {
+        return Err(Refusal::Stale { node, theirs: theirs.incarnation, seen });
+    }
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: ClusterId = ClusterId(5);
+
+    fn said_by(node: u64) -> Hello {
+        Hello::new(CLUSTER, NodeId(node), Incarnation(4))
+    }
+
+    /// Node 2 looks at `theirs`; it knows nodes 1 and 3, both last seen in incarnation 4.
+    fn at_node_2(theirs: &Hello, named: u64, dialed: Option<u64>) -> Result<u16, Refusal> {
+        let known = [1, 3].map(|n| (NodeId(n), Incarnation(4))).into_iter().collect();
+        let expected = Expected {
+            ours: &said_by(2),
+            known: &known,
+            dialed: dialed.map(NodeId),
+            certificate: CertName { node: NodeId(named), cluster: CLUSTER },
+        };
+        decide(&expected, theirs)
+    }
+
+    #[test]
+    fn a_configured_peer_is_taken_in_its_current_or_next_life() {
+        assert_eq!(at_node_2(&said_by(1), 1, None), Ok(1));
+        assert_eq!(at_node_2(&said_by(3), 3, Some(3)), Ok(1));
+        let restarted = Hello { incarnation: Incarnation(5), ..said_by(1) };
+        assert_eq!(at_node_2(&restarted, 1, None), Ok(1));
+    }
+
+    #[test]
+    fn the_newest_common_protocol_is_spoken() {
+        let newer = Hello { protocol_min: 1, protocol_max: 9, ..said_by(1) };
+        assert_eq!(at_node_2(&newer, 1, None), Ok(1));
+        let gap = Hello { protocol_min: 2, protocol_max: 9, ..said_by(1) };
+        let refusal = at_node_2(&gap, 1, None).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "n1 speaks protocol 2 to 9, n2 speaks 1 to 1: upgrade the older one"
+        );
+    }
+
+    #[test]
+    fn everyone_else_is_refused_for_the_reason_that_applies() {
+        let (node, us) = (NodeId(1), NodeId(2));
+        let other = Hello { cluster: ClusterId(6), ..said_by(1) };
+        assert_eq!(
+            at_node_2(&other, 1, None),
+            Err(Refusal::Cluster { node, theirs: ClusterId(6), us, ours: CLUSTER })
+        );
+        let named = CertName { node: NodeId(3), cluster: CLUSTER };
+        assert_eq!(
+            at_node_2(&said_by(1), 3, None),
+            Err(Refusal::Certificate { claimed: node, named })
+        );
+        assert_eq!(
+            at_node_2(&said_by(1), 1, Some(3)),
+            Err(Refusal::NotDialed { dialed: NodeId(3), answered: node })
+        );
+        assert_eq!(at_node_2(&said_by(7), 7, None), Err(Refusal::Unknown { node: NodeId(7), us }));
+        assert_eq!(
+            at_node_2(&said_by(3), 3, None),
+            Err(Refusal::Direction { node: NodeId(3), us })
+        );
+        let old = Hello { incarnation: Incarnation(3), ..said_by(1) };
+        assert_eq!(
+            at_node_2(&old, 1, None),
+            Err(Refusal::Stale { node, theirs: Incarnation(3), seen: Incarnation(4) })
+        );
+    }
+}

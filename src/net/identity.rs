@@ -1,0 +1,268 @@
+//! Who a node is: its certificate, and the certificate authority of its cluster.
+//!
+//! A node's certificate names the node and the cluster, as the DNS name `n3.<cluster id>.faasm`.
+//! Certificates do not expire: a node's trust ends with its cluster's authority, and an expiry date
+//! would stop a cluster that runs well.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::id::{ClusterId, NodeId};
+use crate::net::pem_files::{self, CA_CERT, CA_KEY, NODE_CERT, NODE_KEY};
+
+/// What the names in certificates end with.
+const DOMAIN: &str = "faasm";
+/// What the authority's common name begins with; the cluster id follows.
+const CA_NAME: &str = "faasm cluster ";
+
+/// Why a certificate could not be made, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A key or certificate could not be made.
+    #[error("the certificate could not be made: {0}")]
+    Make(#[from] rcgen::Error),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An authority is there already; replacing it would lock out every node it vouched for.
+    #[error("{0} exists already: use that authority, or another folder")]
+    Exists(String),
+    /// The text is no certificate or key of this project.
+    #[error("{what} is of no use: {why}; make a new one with `faasm cert`")]
+    Bad {
+        /// Which text.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The node and cluster that a certificate names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertName {
+    /// The node.
+    pub node: NodeId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+}
+
+impl fmt::Display for CertName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{DOMAIN}", self.node, self.cluster)
+    }
+}
+
+impl CertName {
+    fn parse(dns: &str) -> Option<Self> {
+        let mut parts = dns.split('.');
+        let node = parts.next()?.parse().ok()?;
+        let cluster = parts.next()?.parse().ok()?;
+        (parts.next() == Some(DOMAIN) && parts.next().is_none()).then_some(Self { node, cluster })
+    }
+
+    /// The name in a certificate, which must have exactly one.
+    pub fn of(der: &CertificateDer<'_>) -> Result<Self, IdentityError> {
+        let bad = |why: String| IdentityError::Bad { what: "the certificate", why };
+        let (_, cert) =
+            x509_parser::parse_x509_certificate(der).map_err(|error| bad(error.to_string()))?;
+        let names = cert.subject_alternative_name().map_err(|error| bad(error.to_string()))?;
+        let mut found = names.iter().flat_map(|names| &names.value.general_names).filter_map(
+            |name| match name {
+                x509_parser::extensions::GeneralName::DNSName(dns) => Self::parse(dns),
+                _ => None,
+            },
+        );
+        match (found.next(), found.next()) {
+            (Some(name), None) => Ok(name),
+            _ => Err(bad("it must name one node, as in n3.<cluster id>.faasm".to_owned())),
+        }
+    }
+}
+
+/// A node's certificate and key, and the authority it trusts.
+#[derive(Clone)]
+pub struct Identity {
+    /// The cluster's authority, in PEM.
+    pub ca_pem: String,
+    /// The node's certificate, in PEM.
+    pub cert_pem: String,
+    /// The node's private key, in PEM.
+    pub key_pem: String,
+}
+
+impl fmt::Debug for Identity {
+    /// Leaves the private key out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("cert_pem", &self.cert_pem).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Reads `ca.pem`, `node.pem` and `node-key.pem`.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let read = |name| pem_files::read(&dir.join(name));
+        Ok(Self { ca_pem: read(CA_CERT)?, cert_pem: read(NODE_CERT)?, key_pem: read(NODE_KEY)? })
+    }
+
+    /// Writes the files that [`Identity::load`] reads, over older ones; the key for its owner
+    /// only. Makes the folder when missing.
+    pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        pem_files::write_secret(&dir.join(NODE_KEY), &self.key_pem)?;
+        pem_files::write(&dir.join(NODE_CERT), &self.cert_pem)?;
+        pem_files::write(&dir.join(CA_CERT), &self.ca_pem)
+    }
+
+    /// The node and cluster that the certificate names.
+    pub fn name(&self) -> Result<CertName, IdentityError> {
+        let der = CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).map_err(|error| {
+            IdentityError::Bad { what: "the node's certificate", why: error.to_string() }
+        })?;
+        CertName::of(&der)
+    }
+}
+
+/// The authority that vouches for the nodes of one cluster.
+pub struct CertificateAuthority {
+    cluster: ClusterId,
+    cert_pem: String,
+    key: KeyPair,
+}
+
+impl CertificateAuthority {
+    /// Makes an authority for a new cluster.
+    pub fn create(cluster: ClusterId) -> Result<Self, IdentityError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(format!("{CA_NAME}{cluster}"));
+        // No intermediate authorities: a node's certificate cannot make other nodes.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let cert_pem = params.self_signed(&key)?.pem();
+        Ok(Self { cluster, cert_pem, key })
+    }
+
+    /// Reads `ca.pem` and `ca-key.pem`.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let cert_pem = pem_files::read(&dir.join(CA_CERT))?;
+        let key = KeyPair::from_pem(&pem_files::read(&dir.join(CA_KEY))?)?;
+        Ok(Self { cluster: cluster_of(&cert_pem)?, cert_pem, key })
+    }
+
+    /// Writes the files that [`CertificateAuthority::load`] reads, the key for its owner only.
+    /// Makes the folder when missing; refuses to replace an authority.
+    pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        let key = dir.join(CA_KEY);
+        if key.exists() {
+            return Err(IdentityError::Exists(key.display().to_string()));
+        }
+        pem_files::write(&dir.join(CA_CERT), &self.cert_pem)?;
+        pem_files::write_secret(&key, &self.key.serialize_pem())
+    }
+
+    /// The cluster it vouches for.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// The authority's certificate, in PEM: what a client needs to trust the cluster.
+    pub fn cert_pem(&self) -> &str {
+        &self.cert_pem
+    }
+
+    /// Makes a key and a certificate for a node. The addresses are named too, for clients that
+    /// reach the node by them.
+    pub fn issue(&self, node: NodeId, addrs: &[IpAddr]) -> Result<Identity, IdentityError> {
+        let name = CertName { node, cluster: self.cluster }.to_string();
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![name.clone()])?;
+        params.subject_alt_names.extend(addrs.iter().copied().map(SanType::IpAddress));
+        params.distinguished_name = common_name(name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, &self.key)?;
+        let cert_pem = params.signed_by(&key, &issuer)?.pem();
+        Ok(Identity { ca_pem: self.cert_pem.clone(), cert_pem, key_pem: key.serialize_pem() })
+    }
+}
+
+fn common_name(name: String) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
+}
+
+fn cluster_of(ca_pem: &str) -> Result<ClusterId, IdentityError> {
+    let bad = |why: String| IdentityError::Bad { what: "the authority's certificate", why };
+    let der = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| bad(e.to_string()))?;
+    let (_, cert) = x509_parser::parse_x509_certificate(&der).map_err(|e| bad(e.to_string()))?;
+    let name = cert.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    name.and_then(|name| name.strip_prefix(CA_NAME))
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| bad(format!("its name should be `{CA_NAME}<cluster id>`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn an_authority_and_an_identity_survive_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = ClusterId::random();
+        CertificateAuthority::create(cluster).unwrap().save(&dir.path().join("ca")).unwrap();
+        let ca = CertificateAuthority::load(&dir.path().join("ca")).unwrap();
+        assert_eq!(ca.cluster(), cluster);
+
+        let home = dir.path().join("n3");
+        ca.issue(NodeId(3), &["127.0.0.1".parse().unwrap()]).unwrap().save(&home).unwrap();
+        let identity = Identity::load(&home).unwrap();
+        assert_eq!(identity.name().unwrap(), CertName { node: NodeId(3), cluster });
+        assert_eq!(identity.ca_pem, ca.cert_pem());
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_only_and_an_authority_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = CertificateAuthority::create(ClusterId::random()).unwrap();
+        ca.save(dir.path()).unwrap();
+        ca.issue(NodeId(1), &[]).unwrap().save(dir.path()).unwrap();
+        // Written again over the old one: the mode must hold then, too.
+        ca.issue(NodeId(1), &[]).unwrap().save(dir.path()).unwrap();
+        for key in [CA_KEY, NODE_KEY] {
+            let mode = std::fs::metadata(dir.path().join(key)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+        assert!(matches!(ca.save(dir.path()), Err(IdentityError::Exists(_))));
+    }
+
+    #[test]
+    fn names_of_other_shapes_are_no_names() {
+        let cluster = "0123456789abcdef0123456789abcdef";
+        assert!(CertName::parse(&format!("n3.{cluster}.faasm")).is_some());
+        for bad in [
+            "n3.faasm".to_owned(),
+            format!("n0.{cluster}.faasm"),
+            format!("n3.{cluster}.example"),
+            format!("n3.{cluster}.faasm.example"),
+            format!("x.n3.{cluster}.faasm"),
+        ] {
+            assert_eq!(CertName::parse(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One live connection to a peer: what is queued on it and who waits for an answer. Methods are
+//! called from any thread and never wait.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use quinn::Connection;
+use rkyv::util::AlignedVec;
+
+use crate::net::error::{CloseCode, Fault, describe};
+use crate::net::frame::{self, Kind, MAX_FAILURE};
+use crate::net::metrics::LinkMetrics;
+use crate::net::outbox::{Outbox, PushError};
+use crate::net::pending::{self, MAX_PENDING, Pending};
+use crate::net::{Peer, Replier, RequestError, SendError, ServiceId};
+use crate::wire::{Encode, encode_into};
+
+/// What answers may use of a queue beyond its limit, in bytes, to say at least that they failed:
+/// each takes below 600.
+const FAILURE_RESERVE: usize = 1 << 20;
+/// An encoding buffer that grew beyond this for a rare large head is let go.
+const KEEP_SCRATCH: usize = 64 << 10;
+
+/// What belongs to one service of a connection.
+pub(super) struct Lane {
+    /// What waits to be written.
+    pub outbox: Outbox,
+    /// Our requests.
+    pub pending: Pending,
+    /// Whether the peer's stream for the service is being read: it may have one.
+    pub reading: AtomicBool,
+    /// Requests of the peer that were not answered yet.
+    answering: AtomicUsize,
+}
+
+/// A connection.
+pub(super) struct Link {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// The connection.
+    pub conn: Connection,
+    /// Its counters.
+    pub metrics: LinkMetrics,
+    lanes: [Lane; ServiceId::ALL.len()],
+    /// Why this side closed it, if it did.
+    fault: OnceLock<String>,
+}
+
+impl Link {
+    /// A connection that passed the hello. At most `queue_bytes` wait in each of its queues.
+    pub(super) fn new(peer: Peer, conn: Connection, queue_bytes: usize) -> Self {
+        let lane = |_| Lane {
+            outbox: Outbox::new(queue_bytes),
+            pending: Pending::default(),
+            reading: AtomicBool::new(false),
+            answering: AtomicUsize::new(0),
+        };
+        Self {
+            peer,
+            conn,
+            metrics: LinkMetrics::new(peer.node),
+            lanes: ServiceId::ALL.map(lane),
+            fault: OnceLock::new(),
+        }
+    }
+
+    /// What belongs to a service.
+    pub(super) fn lane(&self, service: ServiceId) -> &Lane {
+        &self.lanes[service.index()]
+    }
+
+    /// Queues a one-way message.
+    pub(super) fn send<T: Encode>(
+        &self,
+        service: ServiceId,
+        head: &T,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        self.push(service, (Kind::Message, 0), head, body)
+    }
+
+    /// Queues a request; its answer comes out of the ticket.
+    pub(super) fn request<T: Encode>(
+        self: &Arc<Self>,
+        service: ServiceId,
+        head: &T,
+        body: Bytes,
+    ) -> Result<Ticket, SendError> {
+        let node = self.peer.node;
+        let (id, answer) = self.lane(service).pending.enter().map_err(|refused| match refused {
+            pending::Refused::Full => SendError::Full(node),
+            pending::Refused::Closed => self.down(),
+        })?;
+        let ticket = Ticket { link: Arc::clone(self), service, id, answer };
+        self.push(service, (Kind::Request, id), head, body)?;
+        Ok(ticket)
+    }
+
+    /// Takes a request of the peer, unless too many of its requests wait for an answer.
+    pub(super) fn replier(self: &Arc<Self>, service: ServiceId, id: u64) -> Option<Replier> {
+        let before = self.lane(service).answering.fetch_add(1, Ordering::Relaxed);
+        let replier = Replier { link: Arc::clone(self), service, id, answered: false };
+        if before < MAX_PENDING {
+            return Some(replier);
+        }
+        replier.fail("too many of its requests wait for an answer");
+        None
+    }
+
+    /// Queues the answer to a request of the peer.
+    pub(super) fn reply<T: Encode>(&self, service: ServiceId, id: u64, head: &T, body: Bytes) {
+        self.answered(service);
+        match self.push(service, (Kind::Reply, id), head, body) {
+            Ok(()) | Err(SendError::Down(..)) => {}
+            Err(error) => self.push_failure(service, id, &format!("the answer was lost: {error}")),
+        }
+    }
+
+    /// Tells the peer that there is no answer to its request.
+    pub(super) fn fail_request(&self, service: ServiceId, id: u64, why: &str) {
+        self.answered(service);
+        self.push_failure(service, id, why);
+    }
+
+    /// A peer that does not take even this is cut off: then it knows.
+    fn push_failure(&self, service: ServiceId, id: u64, why: &str) {
+        let mut end = why.len().min(MAX_FAILURE);
+        while !why.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = &why.as_bytes()[..end];
+        let Ok(header) = frame::header(Kind::Failure, id, text.len(), 0) else { return };
+        let outbox = &self.lane(service).outbox;
+        if outbox.push(&header, text, Bytes::new(), FAILURE_RESERVE) == Err(PushError::Full) {
+            let why = "it does not read the answers to its requests".to_owned();
+            self.close(&Fault { code: CloseCode::Malformed, why });
+        }
+    }
+
+    fn answered(&self, service: ServiceId) {
+        self.lane(service).answering.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn push<T: Encode>(
+        &self,
+        service: ServiceId,
+        (kind, id): (Kind, u64),
+        head: &T,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        with_archive(head, |head| {
+            let header =
+                frame::header(kind, id, head.len(), body.len()).map_err(SendError::TooBig)?;
+            self.lane(service).outbox.push(&header, head, body, 0).map_err(|error| match error {
+                PushError::Closed => self.down(),
+                PushError::Full => {
+                    self.metrics.lanes[service.index()].queue_full.increment(1);
+                    SendError::Full(self.peer.node)
+                }
+            })
+        })
+    }
+
+    fn down(&self) -> SendError {
+        let why = self.ended().unwrap_or_else(|| "the connection is being closed".to_owned());
+        SendError::Down(self.peer.node, why)
+    }
+
+    /// Why the connection ended, if it did.
+    pub(super) fn ended(&self) -> Option<String> {
+        let error = self.conn.close_reason()?;
+        Some(match self.fault.get() {
+            Some(why) => why.clone(),
+            None => describe(self.peer.node, &error),
+        })
+    }
+
+    /// Closes the connection at once; both ends learn why.
+    pub(super) fn close(&self, fault: &Fault) {
+        // The first fault is the cause; later ones follow from it.
+        let _ = self.fault.set(format!("closed by this node: {}", fault.why));
+        self.conn.close(fault.code.into(), fault.why.as_bytes());
+    }
+
+    /// Takes no more messages; when what is queued was taken by the peer, the connection closes.
+    pub(super) fn drain(&self) {
+        for lane in &self.lanes {
+            lane.outbox.close();
+        }
+    }
+
+    /// After the end: fails what waits, takes no more.
+    pub(super) fn bury(&self) {
+        self.drain();
+        let lost = RequestError::Lost(self.peer.node);
+        for lane in &self.lanes {
+            lane.pending.fail_all(&lost);
+        }
+        self.report();
+    }
+
+    /// Brings the gauges up to date.
+    pub(super) fn report(&self) {
+        for (lane, metrics) in self.lanes.iter().zip(&self.metrics.lanes) {
+            metrics.queue_bytes.set(lane.outbox.bytes() as f64);
+            metrics.pending.set(lane.pending.len() as f64);
+        }
+        self.metrics.rtt.set(self.conn.rtt().as_secs_f64());
+    }
+}
+
+/// A request under way. Dropped before its answer came, it is given up.
+pub(super) struct Ticket {
+    link: Arc<Link>,
+    service: ServiceId,
+    id: u64,
+    answer: tokio::sync::oneshot::Receiver<Result<crate::net::Reply, RequestError>>,
+}
+
+impl Ticket {
+    /// Waits for the answer.
+    pub(super) async fn answer(mut self) -> Result<crate::net::Reply, RequestError> {
+        let lost = RequestError::Lost(self.link.peer.node);
+        (&mut self.answer).await.unwrap_or(Err(lost))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // An answer that came has left the table already.
+        if !self.answer.is_terminated() {
+            self.link.lane(self.service).pending.forget(self.id);
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<AlignedVec> = Cell::default();
+}
+
+/// Encodes `head` into a buffer of this thread and lends it out.
+pub(super) fn with_archive<T: Encode, R>(head: &T, use_it: impl FnOnce(&[u8]) -> R) -> R {
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let archive = encode_into(head, scratch);
+    let result = use_it(&archive);
+    if archive.capacity() <= KEEP_SCRATCH {
+        SCRATCH.set(archive);
+    }
+    result
+}

@@ -1,0 +1,209 @@
+//! The supervisor of this component.
+//!
+//! | child | on failure | on shutdown |
+//! |---|---|---|
+//! | a peer's actor, one per configured peer | its connection is closed; restarted after 100 ms | flushes and closes its connection |
+//! | the task that accepts connections | restarted after 100 ms | aborted |
+//! | a connection's tasks | the connection is closed, its actor told; the peer dials again | end with the connection |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Incoming;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use crate::id::NodeId;
+use crate::net::actor::{PeerActor, PeerMsg};
+use crate::net::error::{CloseCode, Fault};
+use crate::net::handshake;
+use crate::net::peer::Event;
+use crate::net::shared::Shared;
+
+/// Pause before a failed child starts again, so that one that fails at once does no harm.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// How often round trip times and gauges are brought up to date.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Most handshakes of strangers and peers at a time: each costs a signature.
+const MAX_HANDSHAKES: usize = 64;
+
+/// What the supervisor is told.
+pub(super) enum Msg {
+    /// Start (again) the actor of a peer.
+    StartPeer(NodeId),
+    /// Start (again) to accept.
+    Accept,
+    /// Time to refresh.
+    Refresh,
+    /// Close all connections, and accept no more.
+    Close,
+}
+
+/// The actor.
+pub(super) struct Supervisor;
+
+/// Its state.
+pub(super) struct State {
+    shared: Arc<Shared>,
+    peers: HashMap<ActorId, NodeId>,
+    accepting: Option<AbortHandle>,
+    closing: bool,
+}
+
+impl Actor for Supervisor {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Msg>,
+        shared: Arc<Shared>,
+    ) -> Result<State, ActorProcessingErr> {
+        shared.endpoint.set_server_config(Some(shared.server.clone()));
+        let mut state = State { shared, peers: HashMap::new(), accepting: None, closing: false };
+        let nodes: Vec<NodeId> = state.shared.slots.keys().copied().collect();
+        for node in nodes {
+            state.start_peer(&myself, node).await?;
+        }
+        state.accept(&myself);
+        myself.send_interval(REFRESH, || Msg::Refresh);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Msg>,
+        message: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Msg::StartPeer(_) | Msg::Accept if state.closing => {}
+            Msg::StartPeer(node) => state.start_peer(&myself, node).await?,
+            Msg::Accept => state.accept(&myself),
+            Msg::Refresh => state.shared.refresh(),
+            Msg::Close => state.close(),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Msg>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (id, why) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, ..) => (cell.get_id(), "it ended".to_owned()),
+            _ => return Ok(()),
+        };
+        if let Some(node) = state.peers.remove(&id).filter(|_| !state.closing) {
+            tracing::error!(peer = %node, why, "the peer's actor failed and is restarted");
+            state.abandon(node);
+            myself.send_after(RESTART_PAUSE, move || Msg::StartPeer(node));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    async fn start_peer(
+        &mut self,
+        myself: &ActorRef<Msg>,
+        node: NodeId,
+    ) -> Result<(), ActorProcessingErr> {
+        let arguments = (node, Arc::clone(&self.shared));
+        let (actor, _) = Actor::spawn_linked(None, PeerActor, arguments, myself.get_cell()).await?;
+        self.peers.insert(actor.get_id(), node);
+        if let Some(slot) = self.shared.slots.get(&node) {
+            *slot.actor.lock() = Some(actor);
+        }
+        Ok(())
+    }
+
+    /// What a failed actor left behind.
+    fn abandon(&self, node: NodeId) {
+        let Some(slot) = self.shared.slots.get(&node) else { return };
+        slot.actor.lock().take();
+        let why = "the actor of this connection failed".to_owned();
+        if let Some(link) = slot.link.load_full() {
+            link.close(&Fault { code: CloseCode::Internal, why: why.clone() });
+            self.shared.set_down(node, &why);
+        }
+    }
+
+    fn accept(&mut self, myself: &ActorRef<Msg>) {
+        let task = tokio::spawn(accept_all(Arc::clone(&self.shared)));
+        self.accepting = Some(task.abort_handle());
+        let myself = myself.clone();
+        tokio::spawn(async move {
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(%error, "the task that accepts connections failed and is restarted");
+                myself.send_after(RESTART_PAUSE, || Msg::Accept);
+            }
+        });
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
+        self.shared.endpoint.set_server_config(None);
+        self.stop_accepting();
+        for node in self.shared.slots.keys() {
+            self.shared.tell(*node, PeerMsg::Event(Event::Stop));
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.stop_accepting();
+    }
+}
+
+/// Accepts connections until the endpoint closes. Those beyond [`MAX_HANDSHAKES`] are refused at
+/// once: the dialer tries again.
+async fn accept_all(shared: Arc<Shared>) {
+    let permits = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    while let Some(incoming) = shared.endpoint.accept().await {
+        match Arc::clone(&permits).try_acquire_owned() {
+            Ok(permit) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    welcome(&shared, incoming).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => incoming.refuse(),
+        }
+    }
+}
+
+async fn welcome(shared: &Shared, incoming: Incoming) {
+    let from = incoming.remote_address();
+    match handshake::accept(shared, incoming).await {
+        Ok(established) => {
+            shared.tell(established.hello.node, PeerMsg::Arrived(established));
+        }
+        Err(rejected) => {
+            let known = rejected.node.filter(|node| shared.slots.contains_key(node));
+            match known {
+                // The actor logs it, once.
+                Some(node) => {
+                    shared.tell(node, PeerMsg::Event(Event::Refused { why: rejected.why }));
+                }
+                None => tracing::warn!(%from, why = rejected.why, "a connection was refused"),
+            }
+        }
+    }
+}

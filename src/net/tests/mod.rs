@@ -1,0 +1,7 @@
+//! Tests of the whole component: several nodes in one process, over loopback.
+
+mod exchange;
+mod failures;
+mod harness;
+mod hostile;
+mod refusals;
