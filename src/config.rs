@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod load;
+pub mod units;
+
+pub use load::{ConfigError, MAX_NODES, Problem, not_loopback};
+
 use crate::id::{ClusterId, NodeId};
 
 /// Everything one node is started with.
@@ -225,15 +230,17 @@ impl Default for FileOptions {
 pub struct GatewayOptions {
     /// Largest request body, in bytes.
     pub body_bytes: usize,
+    /// Bytes of all request bodies held at once; more get 503 with Retry-After.
+    pub bodies_bytes: usize,
     /// Requests under way at once; more get 503 with Retry-After.
     pub requests: usize,
-    /// Connections open at once.
+    /// Connections open at once; more get 503 and are closed.
     pub connections: usize,
 }
 
 impl Default for GatewayOptions {
     fn default() -> Self {
-        Self { body_bytes: 256 << 20, requests: 10_000, connections: 10_000 }
+        Self { body_bytes: 256 << 20, bodies_bytes: 1 << 30, requests: 10_000, connections: 10_000 }
     }
 }
 

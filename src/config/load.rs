@@ -1,0 +1,289 @@
+//! Reading configuration files. An error names the file, the field and what is allowed.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{ClusterConfig, Options};
+
+/// Largest configuration file read, in bytes: far above any real one.
+const MAX_FILE: u64 = 1 << 20;
+/// Most nodes of one cluster: every node holds a connection to every other.
+pub const MAX_NODES: usize = 256;
+/// Longest name of a cluster, in characters.
+const MAX_CLUSTER_NAME: usize = 64;
+/// Shortest Raft tick: below it, a node under load would be taken for dead.
+const MIN_TICK: Duration = Duration::from_millis(10);
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {why}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// The file is too large to be a configuration.
+    #[error("{}: larger than {MAX_FILE} bytes, which no configuration is", .0.display())]
+    TooBig(PathBuf),
+    /// Not TOML, or not these fields.
+    #[error("{}: {why}", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column, and what was expected.
+        why: String,
+    },
+    /// A value that is not allowed.
+    #[error("{}: {problem}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Which value.
+        problem: Problem,
+    },
+}
+
+/// A value that is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {why}")]
+pub struct Problem {
+    /// The field, as a path from the top of the file.
+    pub field: String,
+    /// What is wrong, and what is allowed.
+    pub why: String,
+}
+
+impl Problem {
+    fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { field: field.into(), why: why.into() }
+    }
+}
+
+impl ClusterConfig {
+    /// Reads and checks a cluster file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = read(path)?;
+        let invalid = |problem| ConfigError::Invalid { path: path.to_owned(), problem };
+        config.validate().map_err(invalid)?;
+        Ok(config)
+    }
+
+    /// Checks what the types cannot: unique ids and addresses, loopback for HTTP.
+    pub fn validate(&self) -> Result<(), Problem> {
+        let name_fits = (1..=MAX_CLUSTER_NAME).contains(&self.name.chars().count());
+        if !name_fits || self.name.chars().any(char::is_control) {
+            return Err(Problem::new("name", "1 to 64 printable characters are allowed"));
+        }
+        if self.id.is_some() && self.cluster_id().is_none() {
+            return Err(Problem::new(
+                "id",
+                "32 hexadecimal digits are allowed; leave it out in a \
+                file that describes a cluster yet to be made",
+            ));
+        }
+        if !(1..=MAX_NODES).contains(&self.nodes.len()) {
+            return Err(Problem::new("nodes", format!("1 to {MAX_NODES} nodes are allowed")));
+        }
+        self.validate_nodes()
+    }
+
+    fn validate_nodes(&self) -> Result<(), Problem> {
+        let (mut ids, mut quic, mut http) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let field = |name| format!("nodes[{index}].{name}");
+            if node.id == 0 {
+                return Err(Problem::new(field("id"), "ids start at 1"));
+            }
+            if !ids.insert(node.id) {
+                return Err(Problem::new(field("id"), format!("{} is given twice", node.id)));
+            }
+            if !node.http.ip().is_loopback() {
+                return Err(Problem::new(field("http"), not_loopback(node.http)));
+            }
+            let ports = [("quic", node.quic, &mut quic), ("http", node.http, &mut http)];
+            for (name, address, seen) in ports {
+                if address.port() == 0 {
+                    if self.nodes.len() > 1 && name == "quic" {
+                        let why = "port 0 is for a cluster of one: the others must know the port";
+                        return Err(Problem::new(field(name), why));
+                    }
+                } else if !seen.insert(address) {
+                    let why = format!("{address} is given twice");
+                    return Err(Problem::new(field(name), why));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Options {
+    /// Reads and checks an options file. It names only what it changes.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let options: Self = read(path)?;
+        let invalid = |problem| ConfigError::Invalid { path: path.to_owned(), problem };
+        options.validate().map_err(invalid)?;
+        Ok(options)
+    }
+
+    /// Checks what the types cannot.
+    pub fn validate(&self) -> Result<(), Problem> {
+        if self.net.keep_alive.is_zero() || self.net.keep_alive * 3 >= self.net.silence {
+            return Err(Problem::new(
+                "net.keep_alive",
+                "it must be above 0, and three times it below net.silence: one lost packet must \
+                 not make a peer look dead",
+            ));
+        }
+        if self.consensus.tick < MIN_TICK {
+            return Err(Problem::new("consensus.tick", "10 milliseconds or more are allowed"));
+        }
+        if self.consensus.session < self.consensus.tick * 10 {
+            return Err(Problem::new(
+                "consensus.session",
+                "ten times consensus.tick or more are allowed: a session is renewed on ticks",
+            ));
+        }
+        let percent = self.function.memory_percent;
+        if !(1..=100).contains(&percent) {
+            let why = format!("{percent} is not in 1 to 100");
+            return Err(Problem::new("function.memory_percent", why));
+        }
+        for (field, value) in self.counts() {
+            if value == 0 {
+                return Err(Problem::new(field, "1 or more is allowed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must not be zero: nothing would run.
+    fn counts(&self) -> [(&'static str, u64); 13] {
+        [
+            ("net.queue_bytes", self.net.queue_bytes as u64),
+            ("consensus.snapshot_after", self.consensus.snapshot_after),
+            ("function.instances", self.function.instances as u64),
+            ("scheduler.slots_per_worker", self.scheduler.slots_per_worker as u64),
+            ("scheduler.report", u64::from(!self.scheduler.report.is_zero())),
+            ("calls.depth", u64::from(self.calls.depth)),
+            ("calls.live_per_user", self.calls.live_per_user as u64),
+            ("calls.records", self.calls.records as u64),
+            ("files.copies", self.files.copies as u64),
+            ("gateway.body_bytes", self.gateway.body_bytes as u64),
+            ("gateway.bodies_bytes", self.gateway.bodies_bytes as u64),
+            ("gateway.requests", self.gateway.requests as u64),
+            ("gateway.connections", self.gateway.connections as u64),
+        ]
+    }
+}
+
+/// Why an HTTP address is refused, and what to do: one text for files and for the server.
+pub fn not_loopback(address: std::net::SocketAddr) -> String {
+    format!(
+        "{address} is not on loopback; the HTTP API has no users and tokens, so whoever reaches \
+         it may do everything: use 127.0.0.1 or [::1]"
+    )
+}
+
+/// Reads a file of bounded size as TOML.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let failed = |why| ConfigError::Read { path: path.to_owned(), why };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > MAX_FILE {
+        return Err(ConfigError::TooBig(path.to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        why: error.to_string().trim_end().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> ClusterConfig {
+        toml::from_str(include_str!("../../cluster/local.toml")).unwrap()
+    }
+
+    fn field(config: &ClusterConfig) -> String {
+        config.validate().unwrap_err().field
+    }
+
+    #[test]
+    fn the_default_cluster_is_valid_and_has_three_voters() {
+        let config = three();
+        assert_eq!(config.validate(), Ok(()));
+        assert_eq!(config.voters().len(), 3);
+        assert_eq!(config.id, None);
+    }
+
+    #[test]
+    fn ids_and_addresses_are_unique() {
+        let mut config = three();
+        config.nodes[1].id = 1;
+        assert_eq!(field(&config), "nodes[1].id");
+        config.nodes[1].id = 0;
+        assert_eq!(field(&config), "nodes[1].id");
+        let mut config = three();
+        config.nodes[2].quic = config.nodes[0].quic;
+        assert_eq!(field(&config), "nodes[2].quic");
+        let mut config = three();
+        config.nodes[2].http = config.nodes[0].http;
+        assert_eq!(field(&config), "nodes[2].http");
+    }
+
+    #[test]
+    fn http_stays_on_loopback_and_quic_has_a_port() {
+        let mut config = three();
+        config.nodes[0].http = "10.0.0.1:80".parse().unwrap();
+        let problem = config.validate().unwrap_err();
+        assert_eq!(problem.field, "nodes[0].http");
+        assert!(problem.why.contains("127.0.0.1"));
+        let mut config = three();
+        config.nodes[0].quic.set_port(0);
+        assert_eq!(field(&config), "nodes[0].quic");
+        config.nodes.truncate(1);
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn default_options_are_valid_and_each_rule_has_its_field() {
+        assert_eq!(Options::default().validate(), Ok(()));
+        let cases: [(&str, fn(&mut Options)); 5] = [
+            ("net.keep_alive", |o| o.net.keep_alive = o.net.silence / 3),
+            ("consensus.tick", |o| o.consensus.tick = Duration::ZERO),
+            ("consensus.session", |o| o.consensus.session = o.consensus.tick * 9),
+            ("function.memory_percent", |o| o.function.memory_percent = 101),
+            ("gateway.requests", |o| o.gateway.requests = 0),
+        ];
+        for (field, spoil) in cases {
+            let mut options = Options::default();
+            spoil(&mut options);
+            assert_eq!(options.validate().unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_field() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("o.toml");
+        std::fs::write(&path, "[net]\nsilense = 3\n").unwrap();
+        let text = Options::load(&path).unwrap_err().to_string();
+        for part in ["o.toml", "silense", "silence", "line 2"] {
+            assert!(text.contains(part), "no {part} in: {text}");
+        }
+        std::fs::write(&path, "[net]\nsilence = 100\n").unwrap();
+        let text = Options::load(&path).unwrap_err().to_string();
+        assert!(text.contains("o.toml") && text.contains("net.keep_alive"), "{text}");
+        let text = Options::load(&dir.path().join("none.toml")).unwrap_err().to_string();
+        assert!(text.contains("none.toml"), "{text}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Connections: accepting them, bounded; serving each; and stopping.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::error::ApiError;
+use super::front::{Front, MAX_HEAD};
+use super::io::WriteDeadline;
+use crate::errno::Errno;
+
+/// How long connections may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a whole head, and for the next request on an idle connection.
+    pub head: Duration,
+    /// For a client to take any of a response.
+    pub write: Duration,
+    /// For a client to read the last response and close, after this side is done.
+    pub linger: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Most headers of one request.
+const MAX_HEADER_COUNT: usize = 100;
+/// Most connections that are being told that there are too many; further ones are just closed.
+const MAX_REFUSING: usize = 64;
+/// Wait after a failed accept, which is nearly always for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What accepts and serves connections until it is stopped.
+pub struct Server {
+    local: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Begins to accept on `listener`, at most `connections` at once.
+    pub fn start(
+        listener: TcpListener,
+        front: Arc<Front>,
+        connections: usize,
+        patience: Patience,
+    ) -> io::Result<Self> {
+        let local = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let acceptor = Acceptor { front, connections, patience, stopped };
+        let task = tokio::spawn(acceptor.run(listener));
+        Ok(Self { local, stop, task })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Stops: nothing new is accepted, idle connections close, requests under way get `grace` to
+    /// end and are dropped then.
+    pub async fn stop(mut self, grace: Duration) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
+            self.task.abort();
+            // Its connections are dropped with it: wait until they are.
+            let _aborted = (&mut self.task).await;
+        }
+    }
+}
+
+struct Acceptor {
+    front: Arc<Front>,
+    connections: usize,
+    patience: Patience,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Acceptor {
+    async fn run(self, listener: TcpListener) {
+        let mut stopped = self.stopped.clone();
+        let (mut serving, mut refusing) = (JoinSet::new(), JoinSet::new());
+        loop {
+            tokio::select! {
+                () = told_to_stop(&mut stopped) => break,
+                Some(_) = serving.join_next() => self.front.metrics.connections.decrement(1.0),
+                Some(_) = refusing.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if serving.len() < self.connections => {
+                        self.front.metrics.connections.increment(1.0);
+                        serving.spawn(self.connection(stream));
+                    }
+                    Ok((stream, _)) => {
+                        self.front.metrics.refused.increment(1);
+                        if refusing.len() < MAX_REFUSING {
+                            refusing.spawn(refuse(stream, self.connections, self.patience.linger));
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "an HTTP connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        while serving.join_next().await.is_some() {
+            self.front.metrics.connections.decrement(1.0);
+        }
+    }
+
+    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + use<> {
+        serve(stream, self.front.clone(), self.patience, self.stopped.clone())
+    }
+}
+
+/// Serves one connection to its end.
+async fn serve(
+    stream: TcpStream,
+    front: Arc<Front>,
+    patience: Patience,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Without it, a small response would wait for the acknowledgement of the last.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let front = front.clone();
+        Box::pin(
+            async move { Ok::<Response, Infallible>(front.handle(request.map(Body::new)).await) },
+        )
+    });
+    let io = TokioIo::new(WriteDeadline::new(stream, patience.write));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .max_headers(MAX_HEADER_COUNT)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(io, service);
+    let mut asked_to_stop = false;
+    let ended = loop {
+        let mut until_done = pin!(std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)));
+        tokio::select! {
+            ended = &mut until_done => break ended,
+            () = told_to_stop(&mut stopped), if !asked_to_stop => asked_to_stop = true,
+        }
+        std::pin::Pin::new(&mut connection).graceful_shutdown();
+    };
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_inner();
+    match ended {
+        // It began a request and did not finish its head.
+        Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
+            answer_and_close(stream, &slow_head(patience.head), patience.linger).await;
+        }
+        _ => close(stream, patience.linger).await,
+    }
+}
+
+/// Waits for the word to stop; a server that is gone has said it.
+async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    let _told = stopped.wait_for(|stop| *stop).await.is_ok();
+}
+
+/// Tells a client that there are too many connections.
+async fn refuse(stream: TcpStream, connections: usize, linger: Duration) {
+    let detail = format!(
+        "{connections} connections are open here, the most that this node takes; try again or ask \
+         another node"
+    );
+    answer_and_close(stream, &ApiError::new(Errno::Full, detail), linger).await;
+}
+
+fn slow_head(limit: Duration) -> ApiError {
+    let detail = format!("the request's head did not come within {} s", limit.as_secs());
+    ApiError::new(Errno::TimedOut, detail).with_status(http::StatusCode::REQUEST_TIMEOUT)
+}
+
+/// Writes an error outside of hyper, and closes.
+async fn answer_and_close(mut stream: TcpStream, error: &ApiError, linger: Duration) {
+    let body = error.body();
+    let retry = if error.error().code == Errno::Full { "retry-after: 1\r\n" } else { "" };
+    let response = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{retry}content-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        error.status(),
+        body.len()
+    );
+    let written = tokio::time::timeout(linger, stream.write_all(response.as_bytes())).await;
+    if matches!(written, Ok(Ok(()))) {
+        close(stream, linger).await;
+    }
+}
+
+/// Closes so that the client can still read the last response: bytes of it that nobody reads
+/// (the body of a refused upload) would make the kernel reset the connection.
+async fn close(mut stream: TcpStream, linger: Duration) {
+    let drain = async {
+        stream.shutdown().await?;
+        let mut buffer = vec![0; 16 << 10];
+        while stream.read(&mut buffer).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever it ends with, the connection is closed.
+    let _closed = tokio::time::timeout(linger, drain).await;
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::gateway::body;
+use crate::gateway::body::Budget;
+
+/// Short enough for a test to wait out, long enough not to strike a loaded machine by chance.
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn start(router: Router, connections: usize, patience: Patience) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Server::start(listener, Front::new(router, 100), connections, patience).unwrap()
+}
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.local_addr()).await.unwrap()
+}
+
+/// Sends `text`, and reads until the server closes.
+async fn exchange(stream: &mut TcpStream, text: &str) -> String {
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("waited for the server to close")
+        .unwrap();
+    answer
+}
+
+/// Tells when it is dropped.
+struct Dropped(Arc<Notify>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_drops_its_request() {
+    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inside, gone) = (entered.clone(), dropped.clone());
+    let hold = move || async move {
+        let _guard = Dropped(gone);
+        inside.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let router = Router::new().route("/wait", post(hold));
+    let server = start(router, 10, Patience::default()).await;
+    let mut client = connect(&server).await;
+    client
+        .write_all(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi")
+        .await
+        .unwrap();
+    entered.notified().await;
+    drop(client);
+    let told = tokio::time::timeout(Duration::from_secs(10), dropped.notified()).await;
+    assert!(told.is_ok(), "the handler outlived its client");
+    server.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn requests_follow_each_other_on_one_connection() {
+    let router = Router::new().route("/", get(|| async { "yes" }));
+    let server = start(router, 10, Patience::default()).await;
+    let mut client = connect(&server).await;
+    let twice =
+        "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = exchange(&mut client, twice).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    server.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_as_json() {
+    let router = Router::new().route("/", get(|| async { "yes" }));
+    let server = start(router, 1, Patience::default()).await;
+    let mut first = connect(&server).await;
+    // An answer proves that the first has its place.
+    first.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap();
+    let mut second = connect(&server).await;
+    let answer = exchange(&mut second, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("FAASM_EFULL") && answer.contains("retry-after"), "{answer}");
+    server.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_a_408_and_an_idle_connection_just_closes() {
+    let patience = Patience { head: SHORT, ..Patience::default() };
+    let router = Router::new().route("/", get(|| async { "yes" }));
+    let server = start(router, 10, patience).await;
+    let answer = exchange(&mut connect(&server).await, "GET / HTTP/1.1\r\nhos").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("FAASM_ETIMEDOUT"), "{answer}");
+    let answer = exchange(&mut connect(&server).await, "").await;
+    assert_eq!(answer, "");
+    server.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_refused_upload_still_reads_its_error() {
+    const SENT: usize = 8 << 20;
+    let refuse = |request: axum::extract::Request| async move {
+        let error = body::read(request.into_body(), 10, &Budget::new(100)).await;
+        error.map(|_| ())
+    };
+    let router = Router::new().route("/", post(refuse));
+    let server = start(router, 10, Patience::default()).await;
+    let mut client = connect(&server).await;
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {SENT}\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    client.write_all(&vec![0; SENT]).await.unwrap();
+    let answer = exchange(&mut client, "").await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("FAASM_ETOOBIG"), "{answer}");
+    server.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_head_past_all_limits_is_refused() {
+    let server = start(Router::new(), 10, Patience::default()).await;
+    let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(MAX_HEAD + 1000));
+    let answer = exchange(&mut connect(&server).await, &head).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    server.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_end_and_drops_those_that_do_not() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let done = Arc::new(AtomicBool::new(false));
+    let (inside, wait, finished) = (entered.clone(), release.clone(), done.clone());
+    let hold = move || async move {
+        inside.notify_one();
+        wait.notified().await;
+        finished.store(true, Ordering::Relaxed);
+        "done"
+    };
+    let router =
+        Router::new().route("/hold", get(hold)).route("/never", get(std::future::pending::<()>));
+    let server = start(router, 10, Patience::default()).await;
+    let mut held = connect(&server).await;
+    held.write_all(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    entered.notified().await;
+    let address = server.local_addr();
+    let mut idle = connect(&server).await;
+    let mut never = connect(&server).await;
+    never.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let stopping = tokio::spawn(server.stop(SHORT * 5));
+    // The idle connection closes at once, while requests are still under way.
+    assert_eq!(exchange(&mut idle, "").await, "");
+    assert!(TcpStream::connect(address).await.is_err(), "it still accepts");
+    release.notify_one();
+    assert!(exchange(&mut held, "").await.ends_with("done"));
+    assert_eq!(exchange(&mut never, "").await, "");
+    stopping.await.unwrap();
+    assert!(done.load(Ordering::Relaxed));
+}
