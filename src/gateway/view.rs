@@ -363,9 +363,7 @@ fn phase_name(phase: Phase) -> &'static str {
 }
 
 fn kept_len(kept: &Kept) -> u64 {
-    match kept {
-        Kept::Inline { len } | Kept::At { len, .. } => *len,
-    }
+    kept.len()
 }
 
 #[cfg(test)]
