@@ -100,8 +100,8 @@ impl Node {
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.consensus.stop(close).await;
+        self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
-        self.handles.functions.stop(close).await;
     }
 }
 

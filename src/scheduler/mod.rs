@@ -72,7 +72,7 @@ impl Needs {
 pub fn module_tag(hash: &BlobHash) -> u64 {
     let mut tag = [0; 8];
     tag.copy_from_slice(&hash.0[..8]);
-    u64::from_le_bytes(tag)
+    u64::from_be_bytes(tag)
 }
 
 /// Where a start is to go.

@@ -1,0 +1,152 @@
+//! How many instances live, and the ticker that lives only while some do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use wasmtime::Engine;
+
+/// Time between two epochs: how long a guest runs before others have their turn.
+pub const TICK: Duration = Duration::from_millis(1);
+/// Ticks without an instance before the ticker sleeps; waking it costs a call some microseconds.
+const LINGER: u32 = 100;
+
+/// Counts live instances against the capacity.
+pub struct Count {
+    live: AtomicUsize,
+    capacity: usize,
+    parked: AtomicBool,
+    stop: AtomicBool,
+    ticker: Mutex<Option<Thread>>,
+}
+
+impl Count {
+    /// No instance lives yet.
+    pub fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self {
+            live: AtomicUsize::new(0),
+            capacity,
+            parked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            ticker: Mutex::new(None),
+        })
+    }
+
+    /// Instances alive.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Most instances alive at once.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Takes a place; `false` when all are taken.
+    pub fn enter(&self) -> bool {
+        if self.live.fetch_add(1, Ordering::SeqCst) >= self.capacity {
+            self.live.fetch_sub(1, Ordering::SeqCst);
+            return false;
+        }
+        if self.parked.load(Ordering::SeqCst) && self.parked.swap(false, Ordering::SeqCst) {
+            if let Some(thread) = &*self.ticker.lock() {
+                thread.unpark();
+            }
+        }
+        true
+    }
+
+    /// Gives a place back.
+    pub fn leave(&self) {
+        self.live.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The thread that moves the epoch on every [`TICK`]; dropping this ends it.
+pub struct Ticker {
+    count: Arc<Count>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// Starts it.
+    pub fn start(engine: Engine, count: Arc<Count>) -> std::io::Result<Self> {
+        let counted = count.clone();
+        let thread = std::thread::Builder::new()
+            .name("faasm-epoch".into())
+            .spawn(move || tick(&engine, &counted))?;
+        *count.ticker.lock() = Some(thread.thread().clone());
+        Ok(Self { count, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.count.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It ends within a tick; a panic in it has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn tick(engine: &Engine, count: &Count) {
+    let mut idle = 0;
+    while !count.stop.load(Ordering::SeqCst) {
+        std::thread::sleep(TICK);
+        engine.increment_epoch();
+        idle = if count.live() == 0 { idle + 1 } else { 0 };
+        if idle < LINGER {
+            continue;
+        }
+        // `enter` first counts, then looks at `parked`; here it is the other way round, so that
+        // one of the two sees the other.
+        count.parked.store(true, Ordering::SeqCst);
+        while count.parked.load(Ordering::SeqCst)
+            && count.live.load(Ordering::SeqCst) == 0
+            && !count.stop.load(Ordering::SeqCst)
+        {
+            std::thread::park();
+        }
+        count.parked.store(false, Ordering::SeqCst);
+        idle = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_end_at_the_capacity() {
+        let count = Count::new(1);
+        assert!(count.enter());
+        assert!(!count.enter());
+        assert_eq!(count.live(), 1);
+        count.leave();
+        assert!(count.enter());
+    }
+
+    #[test]
+    fn the_ticker_sleeps_without_instances_and_wakes_for_one() {
+        let engine = super::super::engine::build(1).unwrap();
+        let count = Count::new(1);
+        let _ticker = Ticker::start(engine, count.clone()).unwrap();
+        wait_until("the ticker parks", || count.parked.load(Ordering::SeqCst));
+        assert!(count.enter());
+        assert!(!count.parked.load(Ordering::SeqCst));
+        count.leave();
+        wait_until("the ticker parks again", || count.parked.load(Ordering::SeqCst));
+    }
+
+    fn wait_until(what: &str, reached: impl Fn() -> bool) {
+        let start = std::time::Instant::now();
+        while !reached() {
+            assert!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
+            std::thread::yield_now();
+        }
+    }
+}

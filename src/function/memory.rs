@@ -1,0 +1,159 @@
+//! The only door to an instance's memory from outside its own host calls: another rank's copy, the
+//! network filling a buffer, a shard answering. Whoever comes through holds a counted [`Pin`]; the
+//! end of the instance closes the door, waits until no pin is left, and only then un-maps.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::pins::Pins;
+
+/// Longest range of one pin, in bytes: the copy takes about 100 µs, and so long may the end of an
+/// instance have to wait for it.
+pub const MAX_PIN: usize = 1 << 20;
+/// A pin held this long is a bug that cannot be survived: the memory must not be un-mapped under
+/// it, and the slot cannot be used again.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Why a range cannot be pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PinError {
+    /// The instance ended, or is ending.
+    #[error("the instance has ended")]
+    Gone,
+    /// Not within the accessible memory.
+    #[error("the range is outside the instance's memory")]
+    OutOfBounds,
+    /// More than [`MAX_PIN`] bytes.
+    #[error("at most {MAX_PIN} bytes can be pinned at once")]
+    TooLong,
+}
+
+/// An instance's memory, as others see it.
+#[derive(Debug)]
+pub struct Door {
+    pins: Pins,
+    base: usize,
+    len: AtomicUsize,
+}
+
+impl Door {
+    /// Opens the memory at `base`, of which `len` bytes are accessible.
+    ///
+    /// # Safety
+    /// `base` must be the start of an instance's memory that stays mapped, at least `len` bytes
+    /// of it readable and writable, until [`Door::close`] returned.
+    pub unsafe fn open(base: *mut u8, len: usize) -> Self {
+        Self { pins: Pins::new(), base: base as usize, len: AtomicUsize::new(len) }
+    }
+
+    /// Notes that the memory grew; it never shrinks and never moves.
+    ///
+    /// # Safety
+    /// As for [`Door::open`], for this length.
+    pub unsafe fn grown(&self, len: usize) {
+        self.len.fetch_max(len, Ordering::Release);
+    }
+
+    /// Pins `len` bytes at offset `at`.
+    pub fn pin(&self, at: u64, len: usize) -> Result<Pin<'_>, PinError> {
+        if len > MAX_PIN {
+            return Err(PinError::TooLong);
+        }
+        let at = usize::try_from(at).map_err(|_| PinError::OutOfBounds)?;
+        let end = at.checked_add(len).ok_or(PinError::OutOfBounds)?;
+        if end > self.len.load(Ordering::Acquire) {
+            return Err(PinError::OutOfBounds);
+        }
+        if !self.pins.pin() {
+            return Err(PinError::Gone);
+        }
+        Ok(Pin { door: self, start: self.base + at, len, _not_send: PhantomData })
+    }
+
+    /// Lets nobody in any more, and returns when nobody is within.
+    pub fn close(&self) {
+        self.pins.close();
+        let begun = Instant::now();
+        while !self.pins.idle() {
+            std::thread::yield_now();
+            if begun.elapsed() > STUCK {
+                tracing::error!("a copy never ended in the memory of an instance that did");
+                std::process::abort();
+            }
+        }
+    }
+}
+
+/// A range that stays mapped while this lives. It cannot cross an await: it is not `Send`.
+#[derive(Debug)]
+pub struct Pin<'a> {
+    door: &'a Door,
+    start: usize,
+    len: usize,
+    _not_send: PhantomData<*mut u8>,
+}
+
+impl Pin<'_> {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it is of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies bytes in, as many as fit; gives their number.
+    pub fn write(&self, from: &[u8]) -> usize {
+        let len = from.len().min(self.len);
+        // SAFETY: start..start+len is within the accessible memory (checked by `pin`), which stays
+        // mapped while this pin is counted (`Door::open`). Others may write there at the same
+        // time: no reference to it is made, and a torn byte order is the guest's own matter.
+        // Test: `copies_never_meet_an_unmapped_memory`.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.start as *mut u8, len) };
+        len
+    }
+
+    /// Copies bytes out, as many as fit; gives their number.
+    pub fn read(&self, into: &mut [u8]) -> usize {
+        let len = into.len().min(self.len);
+        // SAFETY: as in `write`; `into` is ours alone.
+        unsafe { std::ptr::copy_nonoverlapping(self.start as *const u8, into.as_mut_ptr(), len) };
+        len
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        self.door.pins.unpin();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_accessible_can_be_pinned_and_only_while_open() {
+        let mut memory = vec![0u8; 100];
+        // SAFETY: the vector outlives the door's use, and nothing else touches it meanwhile.
+        let door = unsafe { Door::open(memory.as_mut_ptr(), 60) };
+        let pin = door.pin(50, 10).unwrap();
+        assert_eq!(pin.write(&[7; 20]), 10);
+        let mut read = [0; 4];
+        assert_eq!(pin.read(&mut read), 4);
+        assert_eq!(read, [7; 4]);
+        drop(pin);
+        assert_eq!(door.pin(51, 10).unwrap_err(), PinError::OutOfBounds);
+        assert_eq!(door.pin(u64::MAX, 10).unwrap_err(), PinError::OutOfBounds);
+        assert_eq!(door.pin(0, MAX_PIN + 1).unwrap_err(), PinError::TooLong);
+        // SAFETY: the vector has 100 bytes.
+        unsafe { door.grown(100) };
+        assert!(door.pin(51, 10).is_ok());
+        door.close();
+        assert_eq!(door.pin(0, 1).unwrap_err(), PinError::Gone);
+        assert_eq!(memory[60], 0);
+    }
+}

@@ -1,0 +1,110 @@
+//! Running one call: load its module, make an instance, run it, and tell how it ended.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use wasmtime::Engine;
+
+use super::ModuleError;
+use super::cell::Cell;
+use super::count::Count;
+use super::delivery::{Order, Task, now_us};
+use super::growth::Budget;
+use super::job::{Control, Outcome};
+use super::loader::Modules;
+use super::metrics::Meters;
+use super::module::Ready;
+use super::pace::Gate;
+use super::state::State;
+use crate::errno::{CallError, Errno};
+use crate::wire::calls::Times;
+
+/// What all instances share.
+pub struct Runner {
+    /// The engine.
+    pub engine: Engine,
+    /// The modules.
+    pub modules: Arc<Modules>,
+    /// The control runtime: its timers serve the waits of guests.
+    pub control: Handle,
+    /// Turns of long-running calls.
+    pub gate: Arc<Gate>,
+    /// Memory of all guests.
+    pub budget: Arc<Budget>,
+    /// Live instances.
+    pub count: Arc<Count>,
+    /// Where to count.
+    pub meters: Arc<Meters>,
+}
+
+impl Runner {
+    /// Runs a task to its outcome. When the future is dropped, or panics, the outcome is
+    /// `FAASM_EFAILED`.
+    pub async fn run(&self, task: Task) {
+        let Task { mut order, delivery } = task;
+        let control = order.control.clone();
+        let mut cell = None;
+        let result = self.watch(&control, self.drive(&mut order, &mut cell)).await;
+        let (output, log) = match &mut cell {
+            Some(cell) => cell.results(),
+            None => (Bytes::new(), Bytes::new()),
+        };
+        // The slot is free before anyone hears of the end.
+        drop(cell);
+        let ended_us = now_us();
+        let started_us = match control.started_us() {
+            0 => ended_us,
+            started => started,
+        };
+        self.meters.ended(&result, self.count.live().saturating_sub(1));
+        let times = Times { accepted_us: 0, started_us, ended_us };
+        delivery.deliver(Outcome { result, output, log, times });
+    }
+
+    async fn drive(&self, order: &mut Order, slot: &mut Option<Cell>) -> Result<u8, CallError> {
+        let module = self.module(order).await?;
+        order.control.set_started_us(now_us());
+        order.host.started();
+        let timed = self.meters.started().then(Instant::now);
+        let state = State::new(order, self.budget.clone(), self.gate.clone());
+        let cell = slot.insert(Cell::new(&self.engine, state));
+        let instance = cell.instantiate(&module).await?;
+        if let Some(begun) = timed {
+            self.meters.instantiated(begun.elapsed());
+        }
+        cell.run(&module, instance, order.start).await
+    }
+
+    async fn module(&self, order: &Order) -> Result<Arc<Ready>, CallError> {
+        if let Some(ready) = self.modules.ready(&order.entry.wasm) {
+            return Ok(ready);
+        }
+        let loaded = self.modules.load(order.entry.wasm, None).await;
+        loaded.map_err(|error| match &error {
+            ModuleError::Invalid(_) => CallError::new(Errno::Failed, error.to_string()),
+            ModuleError::Unavailable(_) => CallError::new(Errno::Unavailable, error.to_string()),
+        })
+    }
+
+    /// Polls a guest as it must be: within the control runtime, and only until its control says
+    /// that it is to end. The future is dropped before this returns.
+    async fn watch(
+        &self,
+        control: &Control,
+        guest: impl Future<Output = Result<u8, CallError>>,
+    ) -> Result<u8, CallError> {
+        let mut guest = pin!(guest);
+        std::future::poll_fn(|cx| {
+            let _timers = self.control.enter();
+            match control.poll_ended(cx) {
+                Some(reason) => Poll::Ready(Err(reason.error())),
+                None => guest.as_mut().poll(cx),
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,115 @@
+//! What the host knows of the instance that runs a call: the data of its store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use wasmtime::{Memory, StoreContextMut, UpdateDeadline};
+
+use super::delivery::Order;
+use super::ending::Stop;
+use super::growth::{Budget, Growth};
+use super::job::CallHost;
+use super::log::Log;
+use super::memory::Door;
+use super::pace::{Gate, Pace, Permit, Turn, yield_now};
+use super::regions::Regions;
+use crate::errno::{CallError, Errno};
+use crate::host::wasi::Wasi;
+use crate::wire::function::Limits;
+
+/// The data of one instance's store.
+pub struct State {
+    /// Chaining and slot accounting.
+    pub host: Arc<dyn CallHost>,
+    /// The input.
+    pub input: Bytes,
+    /// The last output written.
+    pub output: Bytes,
+    /// stdout and stderr.
+    pub log: Log,
+    /// The function's name, then its arguments.
+    pub args: Arc<[String]>,
+    /// The function's limits.
+    pub limits: Limits,
+    /// Memory taken.
+    pub growth: Growth,
+    /// The instance's memory, once it is instantiated.
+    pub memory: Option<Memory>,
+    /// What is mapped above the initial memory.
+    pub regions: Regions,
+    /// Whether the guest's libc has laid out its heap, so that the host may grow the memory.
+    pub primed: bool,
+    /// The memory as others see it, once something made it known to them.
+    pub door: Option<Arc<Door>>,
+    /// WASI.
+    pub wasi: Wasi,
+    /// The output of a child that is being read piece by piece.
+    pub fetched: Option<(u32, Bytes)>,
+    pace: Pace,
+    permit: Arc<Permit>,
+    gate: Arc<Gate>,
+}
+
+impl State {
+    /// For one call, which starts to run now.
+    pub fn new(order: &mut Order, budget: Arc<Budget>, gate: Arc<Gate>) -> Self {
+        let limits = order.entry.limits.clone();
+        let name = order.key.name.as_str().to_owned();
+        let args = std::mem::take(&mut order.args);
+        Self {
+            host: order.host.clone(),
+            input: std::mem::take(&mut order.input),
+            output: Bytes::new(),
+            log: Log::new(limits.log),
+            args: std::iter::once(name).chain(args).collect(),
+            growth: Growth::new(limits.memory, budget),
+            memory: None,
+            regions: Regions::default(),
+            primed: false,
+            door: None,
+            wasi: Wasi::default(),
+            fetched: None,
+            limits,
+            pace: Pace::new(Instant::now()),
+            permit: Arc::default(),
+            gate,
+        }
+    }
+
+    /// Runs a wait of the guest: a long-running one gives its turn up meanwhile.
+    pub fn begin_wait(&self) {
+        self.permit.release();
+    }
+
+    /// The wait is over.
+    pub fn end_wait(&mut self) {
+        self.pace.waited(Instant::now());
+    }
+
+    /// Adds to the log; past its limit the call is over.
+    pub fn write_log(&mut self, text: &[u8]) -> Result<(), Stop> {
+        if self.log.append(text) {
+            return Ok(());
+        }
+        let detail = format!(
+            "the log passed the function's limit of {} bytes; its beginning is kept; raise the \
+             limit at upload with --log",
+            self.limits.log
+        );
+        Err(CallError::new(Errno::Limit, detail).into())
+    }
+
+    /// At the end of a slice: who is next.
+    pub fn slice_ended(cx: StoreContextMut<'_, Self>) -> wasmtime::Result<UpdateDeadline> {
+        let mut cx = cx;
+        let state = cx.data_mut();
+        match state.pace.slice_ended(Instant::now()) {
+            Turn::Yield => return Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now()))),
+            Turn::BecomesLong => state.host.long_running(),
+            Turn::Queue => {}
+        }
+        let next = state.permit.clone().next(state.gate.clone());
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(next)))
+    }
+}

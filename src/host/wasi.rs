@@ -1,0 +1,70 @@
+//! WASI preview 1 without files. What almost every program calls is done here and costs no more
+//! than a host call; everything else is wasmtime-wasi's, whose context is made at its first use.
+
+use wasmtime::{Caller, Linker};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+
+use super::{wasi_io, wasi_poll, wasi_process};
+use crate::function::State;
+
+/// The wasm module of these imports.
+pub const MODULE: &str = "wasi_snapshot_preview1";
+
+/// Error codes of the specification, those that are used here.
+pub mod errno {
+    /// No error.
+    pub const SUCCESS: i32 = 0;
+    /// Bad file descriptor.
+    pub const BADF: i32 = 8;
+    /// Invalid argument.
+    pub const INVAL: i32 = 28;
+    /// Not supported.
+    pub const NOTSUP: i32 = 58;
+    /// Invalid seek.
+    pub const SPIPE: i32 = 70;
+}
+
+/// The WASI state of one instance.
+#[derive(Default)]
+pub struct Wasi {
+    /// Which of stdin, stdout, stderr the guest closed.
+    closed: [bool; 3],
+    context: Option<Box<WasiP1Ctx>>,
+}
+
+impl Wasi {
+    /// Whether this is one of the three streams, and open.
+    pub fn is_open(&self, fd: u32) -> bool {
+        self.closed.get(fd as usize).is_some_and(|closed| !closed)
+    }
+
+    /// Closes a stream; `false` when it was not open.
+    pub fn close(&mut self, fd: u32) -> bool {
+        match self.closed.get_mut(fd as usize) {
+            Some(closed) => !std::mem::replace(closed, true),
+            None => false,
+        }
+    }
+
+    /// wasmtime-wasi's context: nothing to read, nowhere to write, no file, no network.
+    fn context(&mut self) -> &mut WasiP1Ctx {
+        self.context.get_or_insert_with(|| Box::new(WasiCtxBuilder::new().build_p1()))
+    }
+}
+
+/// Adds all of preview 1.
+pub fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    p1::add_to_linker_async(linker, |state: &mut State| state.wasi.context())?;
+    linker.allow_shadowing(true);
+    wasi_process::add(linker)?;
+    wasi_io::add(linker)?;
+    wasi_poll::add(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The state of the calling guest's WASI.
+pub fn of<'a>(caller: &'a mut Caller<'_, State>) -> &'a mut Wasi {
+    &mut caller.data_mut().wasi
+}

@@ -1,0 +1,97 @@
+//! WASI: the three standard streams. stdin is empty; stdout and stderr go to the call's log.
+
+use wasmtime::{Caller, Linker};
+
+use super::guest;
+use super::wasi::{self, MODULE, errno};
+use crate::function::State;
+
+/// Most buffers of one write, as POSIX's IOV_MAX.
+const MAX_BUFFERS: u32 = 1024;
+/// Bytes copied to the log at once; more are refused as a short write, which is the guest's to
+/// repeat.
+const MAX_WRITE: usize = 256 << 10;
+const STDIN: u32 = 0;
+/// A character device: line-buffered by the guest's libc, so that lines of stdout and stderr stay
+/// in order, and a trap loses at most one.
+const CHARACTER_DEVICE: u8 = 2;
+const RIGHT_READ: u64 = 1 << 1;
+const RIGHT_WRITE: u64 = 1 << 6;
+
+type Result = wasmtime::Result<i32>;
+
+/// Adds them.
+pub fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap(MODULE, "fd_write", fd_write)?;
+    linker.func_wrap(MODULE, "fd_read", fd_read)?;
+    linker.func_wrap(MODULE, "fd_fdstat_get", fd_fdstat_get)?;
+    linker.func_wrap(MODULE, "fd_close", |mut caller: Caller<'_, State>, fd: u32| {
+        if wasi::of(&mut caller).close(fd) { errno::SUCCESS } else { errno::BADF }
+    })?;
+    linker.func_wrap(
+        MODULE,
+        "fd_seek",
+        |mut caller: Caller<'_, State>, fd: u32, _offset: i64, _whence: u32, _at: u32| {
+            if wasi::of(&mut caller).is_open(fd) { errno::SPIPE } else { errno::BADF }
+        },
+    )?;
+    // There are no directories and no other files.
+    linker.func_wrap(MODULE, "fd_prestat_get", |_fd: u32, _at: u32| errno::BADF)?;
+    linker.func_wrap(
+        MODULE,
+        "fd_renumber",
+        |mut caller: Caller<'_, State>, from: u32, to: u32| {
+            let wasi = wasi::of(&mut caller);
+            let open = wasi.is_open(from) && wasi.is_open(to);
+            if open { errno::NOTSUP } else { errno::BADF }
+        },
+    )?;
+    Ok(())
+}
+
+fn fd_write(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, written: u32) -> Result {
+    if !wasi::of(&mut caller).is_open(fd) || fd == STDIN {
+        return Ok(errno::BADF);
+    }
+    if n > MAX_BUFFERS {
+        return Ok(errno::INVAL);
+    }
+    let table = guest::read(&mut caller, buffers, n * 8)?;
+    let mut text = Vec::new();
+    for (at, len) in table.chunks_exact(8).map(buffer) {
+        guest::check(&mut caller, at, len)?;
+        let most = MAX_WRITE - text.len();
+        let len = len.min(u32::try_from(most).unwrap_or(u32::MAX));
+        text.extend(guest::read(&mut caller, at, len)?);
+    }
+    guest::write_u32(&mut caller, written, u32::try_from(text.len()).unwrap_or(u32::MAX))?;
+    caller.data_mut().write_log(&text).map_err(wasmtime::Error::new)?;
+    Ok(errno::SUCCESS)
+}
+
+fn fd_read(mut caller: Caller<'_, State>, fd: u32, _buffers: u32, _n: u32, read: u32) -> Result {
+    if !wasi::of(&mut caller).is_open(fd) || fd != STDIN {
+        return Ok(errno::BADF);
+    }
+    guest::write_u32(&mut caller, read, 0)?;
+    Ok(errno::SUCCESS)
+}
+
+fn fd_fdstat_get(mut caller: Caller<'_, State>, fd: u32, at: u32) -> Result {
+    if !wasi::of(&mut caller).is_open(fd) {
+        return Ok(errno::BADF);
+    }
+    let rights = if fd == STDIN { RIGHT_READ } else { RIGHT_WRITE };
+    let mut stat = [0; 24];
+    stat[0] = CHARACTER_DEVICE;
+    stat[8..16].copy_from_slice(&rights.to_le_bytes());
+    guest::write(&mut caller, at, &stat)?;
+    Ok(errno::SUCCESS)
+}
+
+/// Address and length of an iovec.
+fn buffer(bytes: &[u8]) -> (u32, u32) {
+    let field =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    (field(0), field(4))
+}
