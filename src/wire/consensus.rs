@@ -1,4 +1,6 @@
 //! Consensus between nodes, and the commands of the replicated state machine.
+// rkyv's derive makes fields of its own for the variants below, without a word on them.
+#![allow(missing_docs)]
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -44,12 +46,10 @@ pub enum Command {
         /// Where its HTTP API is.
         http: String,
     },
-    /// The leader declares a session over.
+    /// A session is over: the leader says so of one that was not renewed, a node of its own.
     ExpireSession {
-        /// Which node.
-        node: NodeId,
-        /// Which life of it.
-        incarnation: Incarnation,
+        /// Which one; a later session of the same life is not meant.
+        session: SessionId,
     },
 }
 
@@ -63,3 +63,100 @@ pub enum Response {
     /// Refused, and why.
     Refused(String),
 }
+
+/// Names a session: a life of a node may have several, one after the other.
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug,
+)]
+pub struct SessionId {
+    /// Whose.
+    pub node: NodeId,
+    /// Which of its lives.
+    pub incarnation: Incarnation,
+    /// The log index that opened it.
+    pub opened: u64,
+}
+
+/// Names a proposal, so that it is done once however often it is sent.
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug,
+)]
+pub struct RequestId {
+    /// Who proposed.
+    pub node: NodeId,
+    /// In which of its lives.
+    pub incarnation: Incarnation,
+    /// Grows by one with each proposal of a life, from 1.
+    pub number: u64,
+}
+
+/// What one log entry holds.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Proposal {
+    /// Its name.
+    pub id: RequestId,
+    /// The change.
+    pub command: Command,
+}
+
+/// A node asks the leader to keep its session alive.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    /// Which session.
+    pub session: SessionId,
+    /// Grows with each renewal; the answer repeats it.
+    pub number: u64,
+    /// The log index that the node has applied.
+    pub applied: u64,
+}
+
+/// A one-way message. Any of them may be lost: what matters is sent again.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// A part of a Raft message; its bytes travel beside the archive.
+    Raft(Part),
+    /// Proposals of the sender, for the leader.
+    Propose(Vec<Proposal>),
+    /// For the leader.
+    Renew(Renewal),
+    /// The leader's answer to [`Message::Renew`].
+    Renewed {
+        /// Which session.
+        session: SessionId,
+        /// Of the renewal that is granted.
+        number: u64,
+    },
+}
+
+/// Which part of a Raft message this is. The parts of one follow each other on the stream.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Number of the Raft message, new for each.
+    pub message: u64,
+    /// From 0.
+    pub part: u32,
+    /// How many there are; at least 1.
+    pub parts: u32,
+}
+
+/// A question that waits for its [`Answer`].
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Answer when this log index is applied, or when the time is over.
+    WaitApplied {
+        /// Log index.
+        index: u64,
+        /// Longest wait, in milliseconds.
+        wait_ms: u64,
+    },
+}
+
+/// The answer to a [`Request`].
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// How far the node has applied.
+    Applied(u64),
+}
+
+/// Most proposals in one [`Message::Propose`].
+pub const MAX_PROPOSALS: usize = 256;

@@ -1,0 +1,267 @@
+//! The handle.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+
+use super::actor::Event;
+use super::inbox::{Inbox, Input};
+use super::proposals::Full;
+use super::shared::Shared;
+use super::transport::Transport;
+use super::{Applied, ConsensusSetup, MemberView, ProposeError, RaftStatus, StartError, image};
+use crate::config::ClusterConfig;
+use crate::id::{BlobHash, FunctionKey, NodeId};
+use crate::wire::consensus::{Answer, Command, Request, Response, SessionId};
+use crate::wire::function::FunctionEntry;
+
+/// How long a node that is behind holds its answer back; the question is then put again, so that
+/// a connection that hangs does not decide.
+const ASK_FOR: Duration = Duration::from_millis(500);
+/// Pause before a node that did not answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Handle of the component. Cheap to clone.
+#[derive(Clone)]
+pub struct Consensus {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub me: NodeId,
+    pub cluster: ClusterConfig,
+    pub shared: Arc<Shared>,
+    pub inbox: Inbox,
+    pub transport: Arc<dyn Transport>,
+    pub actor: ActorRef<Event>,
+    pub ended: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Consensus {
+    /// Reads the log, registers with the connections and starts. Returns before there is a leader;
+    /// from then on this node votes, follows, and keeps its session open.
+    pub async fn start(setup: ConsensusSetup) -> Result<Self, StartError> {
+        setup.start().await
+    }
+
+    pub(super) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Proposes a command, through the leader wherever it is, and waits until it is applied
+    /// *here*. Matched by request id: retried after a change of leader without being done twice.
+    /// A command too large for the log is answered with [`Response::Refused`].
+    pub async fn propose(
+        &self,
+        command: Command,
+        deadline: Instant,
+    ) -> Result<Applied, ProposeError> {
+        let bytes = crate::wire::encode(&command).len();
+        if bytes > image::MAX_ENTRY {
+            let most = image::MAX_ENTRY;
+            let why = format!("the change has {bytes} bytes, and {most} are allowed");
+            let index = self.status().applied;
+            return Ok(Applied { index, response: Response::Refused(why) });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.put(Input::Propose(command, bytes, deadline, reply))?;
+        self.outcome(answer, deadline).await
+    }
+
+    /// Waits until this node has applied all that was committed when it was asked (ReadIndex).
+    /// Gives the index that is applied then.
+    pub async fn read_barrier(&self, deadline: Instant) -> Result<u64, ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Input::Read(deadline, reply))?;
+        self.outcome(answer, deadline).await
+    }
+
+    fn put(&self, input: Input) -> Result<(), ProposeError> {
+        if self.inner.shared.stopping() {
+            return Err(ProposeError::Stopping);
+        }
+        if let Some(why) = self.inner.shared.failure() {
+            return Err(ProposeError::NoQuorum(format!("consensus is down on this node: {why}")));
+        }
+        if self.inner.inbox.put(input) { Ok(()) } else { Err(ProposeError::Full) }
+    }
+
+    async fn outcome<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, Full>>,
+        deadline: Instant,
+    ) -> Result<T, ProposeError> {
+        match timeout_at(deadline.into(), answer).await {
+            Ok(Ok(Ok(done))) => Ok(done),
+            Ok(Ok(Err(Full))) => Err(ProposeError::Full),
+            Ok(Err(_)) if self.inner.shared.stopping() => Err(ProposeError::Stopping),
+            Ok(Err(_)) | Err(_) => Err(ProposeError::NoQuorum(format!(
+                "no quorum: {}; nothing can be changed until a majority of the voters is back",
+                self.situation()
+            ))),
+        }
+    }
+
+    /// What is known of the leader and the voters, for people.
+    fn situation(&self) -> String {
+        let leader = match self.status().leader {
+            _ if self.inner.shared.failure().is_some() => "consensus is down on this node".into(),
+            Some(leader) => format!("{leader} leads, but did not confirm in time"),
+            None => "no leader is known".into(),
+        };
+        let voter = |node: NodeId| match self.inner.transport.why_down(node) {
+            _ if node == self.inner.me => format!("{node} is this node"),
+            None => format!("{node} is reachable"),
+            Some(why) => format!("{node} is not reachable ({why})"),
+        };
+        let voters: Vec<String> = self.inner.cluster.voters().into_iter().map(voter).collect();
+        format!("{leader}; of the voters {}", voters.join(", "))
+    }
+
+    /// Waits until every node with a live session has applied `index`, or its session ended. To be
+    /// called when `index` is applied here.
+    pub async fn wait_applied_everywhere(
+        &self,
+        index: u64,
+        deadline: Instant,
+    ) -> Result<(), ProposeError> {
+        let mut applied = self.applied();
+        let here = applied.wait_for(|now| *now >= index);
+        match timeout_at(deadline.into(), here).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Err(ProposeError::Stopping),
+            Err(_) => return Err(self.behind(self.inner.me, index, "it is this node")),
+        }
+        let sessions = self.inner.shared.sessions();
+        let others = sessions.values().filter(|session| session.id.node != self.inner.me);
+        try_join_all(others.map(|other| self.wait_for(other.id, index, deadline))).await?;
+        Ok(())
+    }
+
+    async fn wait_for(
+        &self,
+        session: SessionId,
+        index: u64,
+        deadline: Instant,
+    ) -> Result<(), ProposeError> {
+        tokio::select! {
+            () = self.ended(session) => Ok(()),
+            answer = self.ask(session.node, index, deadline) => answer,
+        }
+    }
+
+    /// Returns when this session is not open any more, as this node knows.
+    async fn ended(&self, session: SessionId) {
+        let mut applied = self.applied();
+        loop {
+            applied.mark_unchanged();
+            let sessions = self.inner.shared.sessions();
+            if sessions.get(&session.node).is_none_or(|now| now.id != session) {
+                return;
+            }
+            if applied.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&self, node: NodeId, index: u64, deadline: Instant) -> Result<(), ProposeError> {
+        loop {
+            let until = deadline.min(Instant::now() + 2 * ASK_FOR);
+            let wait_ms = u64::try_from(ASK_FOR.as_millis()).unwrap_or(u64::MAX);
+            let request = Request::WaitApplied { index, wait_ms };
+            let why = match self.inner.transport.request(node, request, until).await {
+                Ok(Answer::Applied(applied)) if applied >= index => return Ok(()),
+                Ok(Answer::Applied(applied)) => format!("it is at {applied}"),
+                Err(why) => why,
+            };
+            if Instant::now() + ASK_AGAIN >= deadline {
+                return Err(self.behind(node, index, &why));
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    fn behind(&self, node: NodeId, index: u64, why: &str) -> ProposeError {
+        let what = format!("{node} has not applied log index {index} in time ({why})");
+        ProposeError::NoQuorum(format!("{what}; the change itself is made"))
+    }
+
+    /// A function, from the local copy. Nanoseconds: on the way of every call.
+    pub fn function(&self, key: &FunctionKey) -> Option<Arc<FunctionEntry>> {
+        self.inner.shared.function(key)
+    }
+
+    /// All functions (of one user), in order.
+    pub fn functions(&self, user: Option<&str>) -> Vec<(FunctionKey, Arc<FunctionEntry>)> {
+        self.inner.shared.functions(user)
+    }
+
+    /// The artifact hash recorded for a module and an engine.
+    pub fn artifact(&self, wasm: &BlobHash, engine: u64) -> Option<BlobHash> {
+        self.inner.shared.artifact(wasm, engine)
+    }
+
+    /// The members, with their sessions.
+    pub fn members(&self) -> Vec<MemberView> {
+        let sessions = self.inner.shared.sessions();
+        let voters = self.inner.cluster.voters();
+        let view = |node: &crate::config::NodeAddress| {
+            let id = NodeId(node.id);
+            let session = sessions.get(&id);
+            MemberView {
+                node: id,
+                voter: voters.contains(&id),
+                quic: node.quic.to_string(),
+                http: session.map_or_else(|| node.http.to_string(), |s| s.http.clone()),
+                session: session.map(|session| session.id.incarnation),
+            }
+        };
+        self.inner.cluster.nodes.iter().map(view).collect()
+    }
+
+    /// Whether this node's own session is alive at this moment: one atomic load. A node whose
+    /// session lapsed starts no call and reports no result.
+    pub fn session_is_live(&self) -> bool {
+        self.inner.shared.session_is_live()
+    }
+
+    /// Changes whenever the applied index does.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.shared.applied()
+    }
+
+    /// How Raft stands.
+    pub fn status(&self) -> RaftStatus {
+        self.inner.shared.status()
+    }
+
+    /// Why consensus is down on this node while the node runs, if it is: the disk failed, the log
+    /// was lost. Nothing but a restart changes that.
+    pub fn failure(&self) -> Option<String> {
+        self.inner.shared.failure()
+    }
+
+    /// Stops the driver, its log synced. The session ends at once here, and in the cluster if a
+    /// majority is there. Bounded by `grace`.
+    pub async fn stop(&self, grace: Duration) {
+        self.inner.shared.stop();
+        // When it does not fit, the driver looks at its next tick.
+        let _ = self.inner.inbox.put(Input::Wake);
+        if self.inner.shared.failure().is_some() {
+            self.inner.actor.stop(None);
+        }
+        let ended = self.inner.ended.lock().take();
+        if let Some(ended) = ended
+            && tokio::time::timeout(grace, ended).await.is_err()
+        {
+            tracing::warn!("the consensus driver did not stop in time; its disk may hang");
+        }
+    }
+}

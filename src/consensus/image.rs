@@ -1,0 +1,135 @@
+//! Log entries and snapshots of the state machine as bytes: a format version, then an archive.
+
+use std::sync::Arc;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::dedup::Answers;
+use super::machine::{Machine, NodeRecord, Session, weight};
+use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
+use crate::wire::consensus::{Proposal, Response, SessionId};
+use crate::wire::function::FunctionEntry;
+use crate::wire::{Malformed, decode, encode};
+
+/// Version of a log entry's bytes, their first byte.
+const ENTRY_VERSION: u8 = 1;
+/// Version of a snapshot's bytes, their first byte.
+const SNAPSHOT_VERSION: u8 = 1;
+/// Largest log entry, in bytes. A command is far smaller; the bound keeps a batch of proposals
+/// inside one message.
+pub const MAX_ENTRY: usize = 16 << 10;
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Image {
+    applied: u64,
+    functions: Vec<(String, String, FunctionEntry)>,
+    artifacts: Vec<(BlobHash, u64, u64, BlobHash)>,
+    nodes: Vec<NodeImage>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct NodeImage {
+    node: NodeId,
+    incarnation: Incarnation,
+    newest: u64,
+    answers: Vec<(u64, u64, Response)>,
+    session: Option<(SessionId, String)>,
+}
+
+/// The bytes of a log entry.
+pub fn encode_entry(proposal: &Proposal) -> Vec<u8> {
+    versioned(ENTRY_VERSION, &encode(proposal))
+}
+
+/// Reads a log entry.
+pub fn decode_entry(bytes: &[u8]) -> Result<Proposal, Malformed> {
+    decode("log entry", body("log entry", ENTRY_VERSION, bytes)?)
+}
+
+impl Machine {
+    /// The whole state as bytes.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let functions = self.functions.iter().map(|(key, entry)| {
+            (key.user.to_string(), key.name.to_string(), FunctionEntry::clone(entry))
+        });
+        let artifacts = self.artifacts.iter();
+        let nodes = self.nodes.iter().map(|(node, record)| NodeImage {
+            node: *node,
+            incarnation: record.answers.incarnation(),
+            newest: record.answers.newest(),
+            answers: record.answers.list().collect(),
+            session: record.session.as_ref().map(|s| (s.id, s.http.clone())),
+        });
+        let image = Image {
+            applied: self.applied,
+            functions: functions.collect(),
+            artifacts: artifacts
+                .map(|(key, (index, hash))| (key.0, key.1, *index, *hash))
+                .collect(),
+            nodes: nodes.collect(),
+        };
+        versioned(SNAPSHOT_VERSION, &encode(&image))
+    }
+
+    /// The state that [`Machine::snapshot`] wrote.
+    pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
+        let what = "snapshot of the state";
+        let image: Image = decode(what, body(what, SNAPSHOT_VERSION, bytes)?)?;
+        let mut machine = Machine { applied: image.applied, ..Machine::default() };
+        for (user, name, entry) in image.functions {
+            let key = FunctionKey::new(&user, &name)
+                .map_err(|error| Malformed { what, why: error.to_string() })?;
+            machine.weight += weight(&key, &entry);
+            machine.functions.insert(key, Arc::new(entry));
+        }
+        for (wasm, engine, index, artifact) in image.artifacts {
+            machine.artifacts.insert((wasm, engine), (index, artifact));
+        }
+        for node in image.nodes {
+            let answers = Answers::restore(node.incarnation, node.newest, node.answers);
+            let session = node.session.map(|(id, http)| Session { id, http });
+            machine.nodes.insert(node.node, NodeRecord { answers, session });
+        }
+        Ok(machine)
+    }
+}
+
+fn versioned(version: u8, archive: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(archive.len() + 1);
+    bytes.push(version);
+    bytes.extend_from_slice(archive);
+    bytes
+}
+
+fn body<'a>(what: &'static str, version: u8, bytes: &'a [u8]) -> Result<&'a [u8], Malformed> {
+    match bytes.split_first() {
+        Some((found, rest)) if *found == version => Ok(rest),
+        Some((found, _)) => {
+            let why = format!("format version {found}, and this build reads {version}");
+            Err(Malformed { what, why })
+        }
+        None => Err(Malformed { what, why: "it is empty".into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_refused_with_both_numbers() {
+        let mut bytes = Machine::default().snapshot();
+        bytes[0] = 9;
+        let error = Machine::restore(&bytes).unwrap_err().to_string();
+        assert!(error.contains("version 9") && error.contains("reads 1"), "{error}");
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error_and_no_panic() {
+        let bytes = Machine::default().snapshot();
+        for len in 0..bytes.len() {
+            assert!(Machine::restore(&bytes[..len]).is_err(), "{len} bytes were taken");
+        }
+        assert!(decode_entry(&[]).is_err());
+    }
+}

@@ -1,0 +1,303 @@
+//! The Raft log in memory, as raft-rs reads it. Every entry since the last compaction is here, so
+//! that no read waits for the disk or can fail on it; [`Disk`] is written before.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use protobuf::Message as _;
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Log index.
+    pub index: u64,
+    /// Term of the entry there.
+    pub term: u64,
+}
+
+/// One change of what is on disk. Each is carried out whole or not at all.
+#[derive(Debug, Clone, Copy)]
+pub enum Write<'a> {
+    /// Appends entries; those that are there from the first one's index on are cut off.
+    Append {
+        /// Replaces the hard state.
+        hard_state: Option<&'a HardState>,
+        /// Contiguous.
+        entries: &'a [Entry],
+        /// Whether it must be durable on return. Without, it may be lost, but only together
+        /// with all later writes.
+        sync: bool,
+    },
+    /// The log begins anew behind a snapshot that was saved. Durable on return.
+    Reset {
+        /// Replaces the hard state.
+        hard_state: &'a HardState,
+        /// The snapshot.
+        snapshot: Position,
+    },
+    /// A snapshot was saved, and the log is forgotten up to `base`. Durable on return.
+    Compact {
+        /// The snapshot.
+        snapshot: Position,
+        /// The last entry forgotten.
+        base: Position,
+    },
+}
+
+/// The disk refused, or its content is damaged. Fatal: after a failed fsync nothing is known of
+/// what is durable, and a second try would lie.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiskError {
+    /// Reading or writing failed.
+    #[error("the log's disk failed at {what}: {why}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The content is not what was written.
+    #[error(
+        "{what} is damaged ({why}): this node's copy cannot be used; restore the file from a \
+         backup, or take the node out of the cluster"
+    )]
+    Corrupt {
+        /// The file.
+        what: String,
+        /// What the check found.
+        why: String,
+    },
+    /// It was made for other voters.
+    #[error(
+        "{what} was made for the voters {made_for:?}, and the configuration names {named:?}: \
+         voters cannot be changed by configuration"
+    )]
+    OtherVoters {
+        /// The log.
+        what: String,
+        /// Its voters.
+        made_for: Vec<u64>,
+        /// Those of the configuration.
+        named: Vec<u64>,
+    },
+}
+
+/// Where the log is durable.
+pub trait Disk {
+    /// Carries out one change.
+    fn write(&mut self, write: Write<'_>) -> Result<(), DiskError>;
+    /// Saves a snapshot's bytes; durable on return, but not referred to until a [`Write`] names it.
+    fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError>;
+}
+
+/// What a disk held at the start.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The hard state.
+    pub hard_state: HardState,
+    /// The last entry forgotten.
+    pub base: Position,
+    /// Entries after `base`.
+    pub entries: Vec<Entry>,
+    /// The snapshot, with its bytes.
+    pub snapshot: Option<(Position, Vec<u8>)>,
+}
+
+impl Loaded {
+    /// Checks that the parts fit together; raft-rs would panic on some that do not.
+    pub fn check(&self) -> Result<(), DiskError> {
+        let corrupt = |why: String| DiskError::Corrupt { what: "the Raft log".into(), why };
+        let mut last = self.base;
+        for entry in &self.entries {
+            if entry.index != last.index + 1 || entry.term < last.term {
+                let found = (entry.index, entry.term);
+                return Err(corrupt(format!("entry {found:?} follows {last:?}")));
+            }
+            last = Position { index: entry.index, term: entry.term };
+        }
+        let snapshot = self.snapshot.as_ref().map_or(0, |(at, _)| at.index);
+        let commit = self.hard_state.commit;
+        if !(self.base.index..=last.index).contains(&snapshot) {
+            let range = (self.base.index, last.index);
+            return Err(corrupt(format!("a snapshot at {snapshot} with a log of {range:?}")));
+        }
+        if !(snapshot..=last.index).contains(&commit) {
+            let range = (snapshot, last.index);
+            return Err(corrupt(format!("commit {commit} is not inside {range:?}")));
+        }
+        Ok(())
+    }
+}
+
+/// The log as raft-rs reads it.
+#[derive(Debug)]
+pub struct MemLog {
+    hard_state: HardState,
+    conf: ConfState,
+    base: Position,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    offered: RefCell<Option<Snapshot>>,
+    wanted: Cell<bool>,
+}
+
+impl MemLog {
+    /// The log that was loaded.
+    pub fn new(loaded: &Loaded, conf: ConfState) -> Self {
+        Self {
+            hard_state: loaded.hard_state.clone(),
+            conf,
+            base: loaded.base,
+            bytes: loaded.entries.iter().map(size).sum(),
+            entries: loaded.entries.iter().cloned().collect(),
+            offered: RefCell::new(None),
+            wanted: Cell::new(false),
+        }
+    }
+
+    /// The last entry forgotten.
+    pub fn base(&self) -> Position {
+        self.base
+    }
+
+    /// Bytes of all entries.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The last entry's index.
+    pub fn last(&self) -> u64 {
+        self.base.index + self.entries.len() as u64
+    }
+
+    /// The hard state.
+    pub fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
+    /// Replaces the hard state.
+    pub fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+    }
+
+    /// Appends entries; those that are there from the first one's index on are cut off.
+    pub fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        while self.last() >= first.index {
+            match self.entries.pop_back() {
+                Some(entry) => self.bytes -= size(&entry),
+                None => break,
+            }
+        }
+        self.bytes += entries.iter().map(size).sum::<usize>();
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    /// Begins anew behind a snapshot.
+    pub fn reset(&mut self, snapshot: Position, conf: ConfState) {
+        self.base = snapshot;
+        self.entries.clear();
+        self.bytes = 0;
+        self.conf = conf;
+        self.offered.replace(None);
+    }
+
+    /// Forgets all up to `base`.
+    pub fn compact(&mut self, base: Position) {
+        while self.base.index < base.index {
+            match self.entries.pop_front() {
+                Some(entry) => {
+                    self.bytes -= size(&entry);
+                    self.base = Position { index: entry.index, term: entry.term };
+                }
+                None => break,
+            }
+        }
+    }
+
+    /// The members of the group.
+    pub fn conf(&self) -> &ConfState {
+        &self.conf
+    }
+
+    /// Whether raft-rs asked for a snapshot that was not there. Asking clears it.
+    pub fn take_wanted(&self) -> bool {
+        self.wanted.take()
+    }
+
+    /// Gives a snapshot for the next time raft-rs asks. It is handed out once: it is large, and
+    /// the next follower gets a newer one.
+    pub fn offer(&self, snapshot: Snapshot) {
+        self.offered.replace(Some(snapshot));
+    }
+}
+
+impl Storage for MemLog {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.conf.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.base.index {
+            return Err(StorageError::Compacted.into());
+        }
+        if high > self.last() + 1 {
+            return Err(StorageError::Unavailable.into());
+        }
+        let limit = max_size.into().unwrap_or(u64::MAX);
+        let skip = usize::try_from(low - self.base.index - 1).unwrap_or(usize::MAX);
+        let count = usize::try_from(high.saturating_sub(low)).unwrap_or(usize::MAX);
+        let mut total = 0_u64;
+        let within = |entry: &&Entry| {
+            let first = total == 0;
+            total += u64::from(entry.compute_size());
+            first || total <= limit
+        };
+        Ok(self.entries.iter().skip(skip).take(count).take_while(within).cloned().collect())
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index == self.base.index {
+            return Ok(self.base.term);
+        }
+        let Some(skip) = index.checked_sub(self.base.index + 1) else {
+            return Err(StorageError::Compacted.into());
+        };
+        let entry = usize::try_from(skip).ok().and_then(|skip| self.entries.get(skip));
+        entry.map(|entry| entry.term).ok_or_else(|| StorageError::Unavailable.into())
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.base.index + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        match self.offered.take() {
+            Some(snapshot) if snapshot.get_metadata().index >= request_index => Ok(snapshot),
+            _ => {
+                self.wanted.set(true);
+                Err(StorageError::SnapshotTemporarilyUnavailable.into())
+            }
+        }
+    }
+}
+
+fn size(entry: &Entry) -> usize {
+    entry.data.len() + std::mem::size_of::<Entry>()
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,357 @@
+//! One member of the Raft group: raft-rs, its log and the state machine, stepped from outside.
+//! Nothing here knows of time, threads or connections, so that a simulation drives it as the node
+//! does.
+
+use protobuf::Message as _;
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message as RaftMessage, Snapshot};
+use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
+
+use super::guard::{self, Refusal};
+use super::log::{Disk, DiskError, Loaded, MemLog, Position, Write};
+use super::machine::{Machine, Outcome};
+use super::{image, slog_bridge};
+use crate::id::NodeId;
+use crate::wire::Malformed;
+use crate::wire::consensus::Proposal;
+
+/// Ticks between a leader's heartbeats.
+const HEARTBEAT_TICKS: usize = 2;
+/// Fewest ticks without a heartbeat before an election; the most are twice as many.
+const ELECTION_TICKS: usize = 10;
+/// Bytes of entries in one append message: several fit into a network message.
+const MAX_APPEND: u64 = 256 << 10;
+/// Append messages under way to one follower.
+const MAX_INFLIGHT: usize = 64;
+/// Bytes proposed and not yet committed; more are dropped and proposed again later.
+const MAX_UNCOMMITTED: u64 = 64 << 20;
+/// Bytes applied before messages are looked at again.
+const MAX_APPLY: u64 = 4 << 20;
+/// Bytes of log after which a snapshot is taken even if the entries are few.
+const MAX_LOG: usize = 16 << 20;
+
+/// What a member is made of.
+#[derive(Debug, Clone)]
+pub struct RaftSettings {
+    /// Which node.
+    pub me: NodeId,
+    /// Who votes.
+    pub voters: Vec<NodeId>,
+    /// Who follows only.
+    pub learners: Vec<NodeId>,
+    /// Entries applied after which a snapshot is taken.
+    pub snapshot_after: u64,
+    /// Seed of the election timeouts.
+    pub seed: u64,
+}
+
+/// Why a member cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// An entry or snapshot of a newer build.
+    #[error("{0}: the cluster runs a newer version of faasm; upgrade this node")]
+    Entry(#[from] Malformed),
+    /// raft-rs refused its configuration.
+    #[error("Raft could not be started: {0}")]
+    Raft(String),
+    /// This node's log has lost what it had confirmed.
+    #[error(
+        "the log of {node} ends at {last}, but the leader knows that {node} had confirmed \
+         {confirmed}: its data directory was lost or replaced. A voter that forgot must not vote \
+         again: restore the directory, or take the node out of the cluster"
+    )]
+    Forgot {
+        /// This node.
+        node: NodeId,
+        /// Last index here.
+        last: u64,
+        /// What the leader knows to be here.
+        confirmed: u64,
+    },
+    /// The cluster does not take this node, as when it knows a later life of it.
+    #[error("the cluster refuses this node: {0}")]
+    Refused(String),
+}
+
+/// What a step of a member brought.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Entries applied, in order.
+    pub applied: Vec<Outcome>,
+    /// Reads that may be answered once their index is applied.
+    pub reads: Vec<ReadState>,
+    /// The whole state was replaced by a snapshot.
+    pub restored: bool,
+}
+
+/// One member.
+pub struct RaftNode<D: Disk> {
+    raw: RawNode<MemLog>,
+    disk: D,
+    machine: Machine,
+    snapshot_at: u64,
+    snapshot_after: u64,
+    snapshots: u64,
+    timeouts: super::timeouts::Timeouts,
+}
+
+impl<D: Disk> RaftNode<D> {
+    /// Starts from what the disk held.
+    pub fn open(settings: &RaftSettings, disk: D, loaded: Loaded) -> Result<Self, Fatal> {
+        loaded.check()?;
+        let machine = match &loaded.snapshot {
+            Some((_, data)) => Machine::restore(data)?,
+            None => Machine::default(),
+        };
+        let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
+        let mut conf = ConfState::default();
+        conf.set_voters(ids(&settings.voters));
+        conf.set_learners(ids(&settings.learners));
+        let config = Config {
+            id: settings.me.0,
+            applied: machine.applied(),
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            max_election_tick: 2 * ELECTION_TICKS + 1,
+            max_size_per_msg: MAX_APPEND,
+            max_inflight_msgs: MAX_INFLIGHT,
+            max_uncommitted_size: MAX_UNCOMMITTED,
+            max_committed_size_per_ready: MAX_APPLY,
+            check_quorum: true,
+            pre_vote: true,
+            ..Config::default()
+        };
+        let raw = RawNode::new(&config, MemLog::new(&loaded, conf), &slog_bridge::logger())
+            .map_err(|error| Fatal::Raft(error.to_string()))?;
+        let range = ELECTION_TICKS..=2 * ELECTION_TICKS;
+        let mut node = Self {
+            raw,
+            disk,
+            snapshot_at: machine.applied(),
+            machine,
+            snapshot_after: settings.snapshot_after.max(1),
+            snapshots: 0,
+            timeouts: super::timeouts::Timeouts::new(settings.seed ^ settings.me.0, range),
+        };
+        node.timeouts.enforce(&mut node.raw);
+        Ok(node)
+    }
+
+    /// The state.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &MemLog {
+        self.raw.store()
+    }
+
+    /// Snapshots written since the start, own and received.
+    pub fn snapshots(&self) -> u64 {
+        self.snapshots
+    }
+
+    /// The current term.
+    pub fn term(&self) -> u64 {
+        self.raw.raft.term
+    }
+
+    /// The commit index.
+    pub fn commit(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
+
+    /// Whether this member leads.
+    pub fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Whether this member leads and has applied an entry of its own term.
+    pub fn leads_firmly(&self) -> bool {
+        self.leads() && self.raw.raft.apply_to_current_term()
+    }
+
+    /// Who leads, as this member believes.
+    pub fn leader(&self) -> Option<NodeId> {
+        match self.raw.raft.leader_id {
+            0 => None,
+            id => Some(NodeId(id)),
+        }
+    }
+
+    /// One tick of its clock.
+    pub fn tick(&mut self) {
+        self.raw.tick();
+        self.timeouts.enforce(&mut self.raw);
+    }
+
+    /// Takes a message. An error is fatal; a message that makes no sense is dropped.
+    pub fn step(&mut self, message: RaftMessage) -> Result<(), Fatal> {
+        match guard::admit(&self.raw.raft, &message) {
+            Ok(()) => {}
+            Err(Refusal::Fatal(fatal)) => return Err(fatal),
+            Err(Refusal::Drop(why)) => {
+                tracing::warn!(from = message.from, %why, "Raft message dropped");
+                return Ok(());
+            }
+        }
+        if let Err(error) = self.raw.step(message) {
+            tracing::debug!(%error, "Raft message not taken");
+        }
+        self.timeouts.enforce(&mut self.raw);
+        Ok(())
+    }
+
+    /// Appends a proposal, if this member leads and has room. It may still be lost.
+    pub fn propose(&mut self, proposal: &Proposal) -> bool {
+        self.raw.propose(Vec::new(), image::encode_entry(proposal)).is_ok()
+    }
+
+    /// Asks for a read index; it comes back in [`Step::reads`], or never.
+    pub fn read_index(&mut self, context: Vec<u8>) {
+        self.raw.read_index(context);
+    }
+
+    /// A message to a node was not sent.
+    pub fn unreachable(&mut self, node: NodeId) {
+        self.raw.report_unreachable(node.0);
+    }
+
+    /// What became of a snapshot sent to a node; without a word nothing more is sent to it.
+    pub fn snapshot_sent(&mut self, node: NodeId, arrived: bool) {
+        let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.raw.report_snapshot(node.0, status);
+    }
+
+    /// Whether [`RaftNode::process`] has something to do.
+    pub fn has_ready(&self) -> bool {
+        self.raw.has_ready()
+    }
+
+    /// Handles what is ready. Messages that need no durable state are sent before the disk is
+    /// written, the others after: a vote or an acknowledgement that the disk forgot would be a lie.
+    pub fn process(&mut self, send: &mut dyn FnMut(RaftMessage)) -> Result<Step, Fatal> {
+        let mut step = Step::default();
+        let mut ready = self.raw.ready();
+        ready.take_messages().into_iter().for_each(&mut *send);
+        if !ready.snapshot().is_empty() {
+            let hard_state = ready.hs().cloned();
+            self.install(ready.snapshot(), hard_state)?;
+            step.restored = true;
+        }
+        self.persist(ready.hs(), ready.entries(), ready.must_sync())?;
+        ready.take_persisted_messages().into_iter().for_each(&mut *send);
+        step.reads = ready.take_read_states();
+        let committed = ready.take_committed_entries();
+        self.apply(&committed, &mut step)?;
+        let mut light = self.raw.advance(ready);
+        if let Some(commit) = light.commit_index() {
+            let mut hard_state = self.log().hard_state().clone();
+            hard_state.commit = commit;
+            self.persist(Some(&hard_state), &[], false)?;
+        }
+        light.take_messages().into_iter().for_each(&mut *send);
+        let committed = light.take_committed_entries();
+        self.apply(&committed, &mut step)?;
+        self.raw.advance_apply();
+        self.timeouts.enforce(&mut self.raw);
+        self.offer_snapshot();
+        Ok(step)
+    }
+
+    fn persist(
+        &mut self,
+        hard_state: Option<&HardState>,
+        entries: &[Entry],
+        sync: bool,
+    ) -> Result<(), Fatal> {
+        if hard_state.is_none() && entries.is_empty() {
+            return Ok(());
+        }
+        self.disk.write(Write::Append { hard_state, entries, sync })?;
+        let log = self.raw.mut_store();
+        if let Some(hard_state) = hard_state {
+            log.set_hard_state(hard_state.clone());
+        }
+        log.append(entries);
+        Ok(())
+    }
+
+    fn install(&mut self, snapshot: &Snapshot, hard_state: Option<HardState>) -> Result<(), Fatal> {
+        let meta = snapshot.get_metadata();
+        let at = Position { index: meta.index, term: meta.term };
+        let machine = Machine::restore(&snapshot.data)?;
+        let mut hard_state = hard_state.unwrap_or_else(|| self.log().hard_state().clone());
+        hard_state.commit = hard_state.commit.max(at.index);
+        self.disk.save_snapshot(at, &snapshot.data)?;
+        self.disk.write(Write::Reset { hard_state: &hard_state, snapshot: at })?;
+        let log = self.raw.mut_store();
+        log.set_hard_state(hard_state);
+        log.reset(at, meta.get_conf_state().clone());
+        self.machine = machine;
+        self.snapshot_at = at.index;
+        self.snapshots += 1;
+        Ok(())
+    }
+
+    fn apply(&mut self, entries: &[Entry], step: &mut Step) -> Result<(), Fatal> {
+        for entry in entries {
+            let normal = entry.get_entry_type() == EntryType::EntryNormal;
+            if !normal || entry.data.is_empty() {
+                self.machine.skip(entry.index);
+            } else {
+                step.applied.push(self.machine.apply(entry.index, &entry.data)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves a snapshot and compacts the log, when enough was applied since the last one.
+    pub fn maybe_snapshot(&mut self) -> Result<(), Fatal> {
+        let index = self.machine.applied();
+        let since = index - self.snapshot_at;
+        let many = since >= self.snapshot_after;
+        let large = self.log().bytes() > MAX_LOG && since > 0;
+        if !many && !large {
+            return Ok(());
+        }
+        let Some(at) = self.position(index) else { return Ok(()) };
+        // A follower that is a little behind is served from the log rather than by a snapshot.
+        let keep = if large { 0 } else { self.snapshot_after / 4 };
+        let base = index.saturating_sub(keep).max(self.log().base().index);
+        let Some(base) = self.position(base) else { return Ok(()) };
+        self.disk.save_snapshot(at, &self.machine.snapshot())?;
+        self.disk.write(Write::Compact { snapshot: at, base })?;
+        self.raw.mut_store().compact(base);
+        self.snapshot_at = index;
+        self.snapshots += 1;
+        Ok(())
+    }
+
+    fn position(&self, index: u64) -> Option<Position> {
+        let term = self.raw.raft.raft_log.term(index).ok()?;
+        Some(Position { index, term })
+    }
+
+    /// Makes a snapshot of the state as it is now, if raft-rs looked for one for a follower.
+    fn offer_snapshot(&mut self) {
+        if !self.log().take_wanted() {
+            return;
+        }
+        let Some(at) = self.position(self.machine.applied()) else { return };
+        let mut snapshot = Snapshot::default();
+        snapshot.data = self.machine.snapshot().into();
+        snapshot.mut_metadata().index = at.index;
+        snapshot.mut_metadata().term = at.term;
+        snapshot.mut_metadata().set_conf_state(self.log().conf().clone());
+        tracing::info!(
+            index = at.index,
+            bytes = snapshot.compute_size(),
+            "snapshot for a follower"
+        );
+        self.log().offer(snapshot);
+    }
+}

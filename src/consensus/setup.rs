@@ -1,0 +1,141 @@
+//! From configuration to a running component.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use ractor::Actor;
+
+use super::actor::Supervisor;
+use super::core::CoreSettings;
+use super::driver::DriverParts;
+use super::error::StartError;
+use super::handle::{Consensus, Inner};
+use super::inbox::Inbox;
+use super::machine::MAX_HTTP;
+use super::raft_node::RaftSettings;
+use super::service::Door;
+use super::shared::Shared;
+use super::transport::{NetTransport, Transport};
+use crate::config::{ClusterConfig, ConsensusOptions};
+use crate::id::{Incarnation, NodeId};
+use crate::net::{Net, ServiceId};
+
+/// Shortest tick: below it a machine under load holds elections all the time.
+const MIN_TICK: Duration = Duration::from_millis(5);
+/// Fewest ticks in a session: the leader looks for lapsed sessions at ticks.
+const MIN_SESSION_TICKS: u32 = 10;
+
+/// What consensus is started with.
+pub struct ConsensusSetup {
+    /// This node.
+    pub me: NodeId,
+    /// Which of its lives, from [`super::identity::load_and_bump`].
+    pub incarnation: Incarnation,
+    /// The cluster: who votes, who follows.
+    pub cluster: ClusterConfig,
+    /// Where the log and the snapshots are kept; made when missing.
+    pub dir: PathBuf,
+    /// The HTTP address to announce, at most 256 bytes.
+    pub http: String,
+    /// Timings and sizes.
+    pub options: ConsensusOptions,
+    /// The connections; consensus registers its service with it.
+    pub net: Net,
+}
+
+impl ConsensusSetup {
+    /// Starts, over the connections.
+    pub(super) async fn start(self) -> Result<Consensus, StartError> {
+        let net = self.net.clone();
+        let (consensus, door) = self.start_over(Arc::new(NetTransport(net.clone()))).await?;
+        net.register(ServiceId::Consensus, Arc::new(door));
+        Ok(consensus)
+    }
+
+    async fn start_over(
+        self,
+        transport: Arc<dyn Transport>,
+    ) -> Result<(Consensus, Door), StartError> {
+        let Self { me, incarnation, cluster, dir, http, options, net: _ } = self;
+        Local { me, incarnation, cluster, dir, http, options }.start(transport).await
+    }
+}
+
+/// A setup without connections.
+pub(super) struct Local {
+    pub me: NodeId,
+    pub incarnation: Incarnation,
+    pub cluster: ClusterConfig,
+    pub dir: PathBuf,
+    pub http: String,
+    pub options: ConsensusOptions,
+}
+
+impl Local {
+    fn check(&self) -> Result<(), StartError> {
+        if self.cluster.node(self.me).is_none() {
+            return Err(StartError::NotConfigured(self.me));
+        }
+        if self.options.tick < MIN_TICK {
+            return Err(StartError::Options(format!("a tick is at least {MIN_TICK:?}")));
+        }
+        if self.options.session < self.options.tick * MIN_SESSION_TICKS {
+            let why = format!("a session is at least {MIN_SESSION_TICKS} ticks long");
+            return Err(StartError::Options(why));
+        }
+        if self.http.len() > MAX_HTTP {
+            return Err(StartError::Options(format!("{} is too long an address", self.http)));
+        }
+        Ok(())
+    }
+
+    fn core(&self) -> CoreSettings {
+        let voters = self.cluster.voters();
+        let nodes = self.cluster.nodes.iter().map(|node| NodeId(node.id));
+        let learners = nodes.filter(|node| !voters.contains(node)).collect();
+        CoreSettings {
+            raft: RaftSettings {
+                me: self.me,
+                voters,
+                learners,
+                snapshot_after: self.options.snapshot_after,
+                seed: rand::random(),
+            },
+            incarnation: self.incarnation,
+            session: self.options.session,
+            http: self.http.clone(),
+            numbers: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Starts over this transport; the door is where its messages are to be brought.
+    pub(super) async fn start(
+        self,
+        transport: Arc<dyn Transport>,
+    ) -> Result<(Consensus, Door), StartError> {
+        self.check()?;
+        super::metrics::describe();
+        let (inbox, shared) = (Inbox::new(), Arc::new(Shared::new()));
+        let parts = DriverParts {
+            settings: self.core(),
+            dir: self.dir.clone(),
+            tick: self.options.tick,
+            inbox: inbox.clone(),
+            shared: shared.clone(),
+            transport: transport.clone(),
+        };
+        let opening = parts.clone();
+        let core = tokio::task::spawn_blocking(move || opening.open())
+            .await
+            .map_err(|error| StartError::Failed(format!("reading the log panicked: {error}")))??;
+        let (actor, ended) = Supervisor::spawn(None, Supervisor, (parts, core))
+            .await
+            .map_err(|error| StartError::Failed(error.to_string()))?;
+        let door = Door::new(self.me, inbox.clone(), shared.clone());
+        let ended = parking_lot::Mutex::new(Some(ended));
+        let (me, cluster) = (self.me, self.cluster);
+        Ok((Consensus::new(Inner { me, cluster, shared, inbox, transport, actor, ended }), door))
+    }
+}
