@@ -54,22 +54,25 @@ impl PutPlan {
 pub struct GetPlan {
     hash: BlobHash,
     sources: VecDeque<NodeId>,
+    asking: Option<NodeId>,
     failures: Vec<String>,
 }
 
 impl GetPlan {
     /// Asks these nodes in this order.
     pub fn new(hash: BlobHash, sources: Vec<NodeId>) -> Self {
-        Self { hash, sources: sources.into(), failures: Vec::new() }
+        Self { hash, sources: sources.into(), asking: None, failures: Vec::new() }
     }
 
     /// The node to ask now; `None` when there is none left.
     pub fn next(&mut self) -> Option<NodeId> {
-        self.sources.pop_front()
+        self.asking = self.sources.pop_front();
+        self.asking
     }
 
     /// A place was no use, for this reason, which names it.
     pub fn failed(&mut self, why: String) {
+        self.asking = None;
         self.failures.push(why);
     }
 
@@ -83,17 +86,15 @@ impl GetPlan {
     }
 
     /// The deadline passed before anybody had sent it.
-    pub fn timed_out(self) -> BlobError {
-        let mut text = format!("blob {}", self.hash);
-        for failure in &self.failures {
-            text.push_str("; ");
-            text.push_str(failure);
+    pub fn timed_out(mut self) -> BlobError {
+        if let Some(node) = self.asking {
+            self.failures.push(format!("{node} did not answer in time"));
         }
         if !self.sources.is_empty() {
             let left: Vec<String> = self.sources.iter().map(NodeId::to_string).collect();
-            text.push_str(&format!("; not asked yet: {}", left.join(", ")));
+            self.failures.push(format!("not asked yet: {}", left.join(", ")));
         }
-        BlobError::TimedOut(text)
+        BlobError::TimedOut(format!("{}: {}", self.hash, self.failures.join("; ")))
     }
 }
 
@@ -150,14 +151,22 @@ mod tests {
         plan.failed("n1 is down".to_owned());
         assert_eq!(plan.next(), Some(NODES[1]));
         plan.failed("n2: does not have it".to_owned());
-        let text = format!("blob {hash}; n1 is down; n2: does not have it; not asked yet: n3");
-        let late = GetPlan { hash, sources: plan.sources.clone(), failures: plan.failures.clone() };
-        assert_eq!(late.timed_out(), BlobError::TimedOut(text));
         assert_eq!(plan.next(), Some(NODES[2]));
         assert_eq!(plan.next(), None);
         let why = "n1 is down; n2: does not have it".to_owned();
         assert_eq!(plan.not_found(), BlobError::NotFound(hash, why));
         let why = "there is no other node".to_owned();
         assert_eq!(GetPlan::new(hash, vec![]).not_found(), BlobError::NotFound(hash, why));
+    }
+
+    #[test]
+    fn a_late_get_names_who_was_asked_and_who_was_not() {
+        let hash = BlobHash::of(b"x");
+        let mut plan = GetPlan::new(hash, NODES.to_vec());
+        plan.next();
+        plan.failed("n1 is down".to_owned());
+        plan.next();
+        let text = format!("{hash}: n1 is down; n2 did not answer in time; not asked yet: n3");
+        assert_eq!(plan.timed_out(), BlobError::TimedOut(text));
     }
 }

@@ -206,7 +206,7 @@ impl Cluster {
     /// The file of a blob at a node.
     pub fn file(&self, id: NodeId, hash: &BlobHash) -> PathBuf {
         let name = hash.to_string();
-        self.dir(id).join(&name[..2]).join(name)
+        self.dir(id).join(&name[..1]).join(name)
     }
 
     /// Whether a node has a blob.
