@@ -1,4 +1,5 @@
-// Calls itself without end. Each turn keeps something on the stack, so that no loop is made of it.
+// Calls itself without end. Each turn keeps much on the stack in its own memory, so that this one
+// ends before the stack of the host that runs it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,10 +7,10 @@ static int deeper(volatile int *depth)
 {
     if (*depth < 0)
         return 0;
-    volatile char kept[64];
+    volatile char kept[4096];
     memset((char *)kept, *depth & 0xff, sizeof kept);
     ++*depth;
-    return deeper(depth) + kept[*depth % 64];
+    return deeper(depth) + kept[*depth % 4096];
 }
 
 int main(void)

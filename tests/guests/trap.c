@@ -13,9 +13,9 @@ int main(int argc, char **argv)
     const char *how = argc > 1 ? argv[1] : "unreachable";
     puts("about to trap");
     fflush(stdout);
-    volatile int zero = 0;
+    volatile int one = 1, zero = 0;
     if (strcmp(how, "divide") == 0)
-        return 1 / zero;
+        return one / zero;
     if (strcmp(how, "memory") == 0)
         return *(volatile int *)0xfffffff0u;
     if (strcmp(how, "signature") == 0) {
