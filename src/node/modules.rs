@@ -21,11 +21,13 @@ const RECORD_TIME: Duration = Duration::from_secs(60);
 pub(super) struct Modules {
     consensus: Consensus,
     blobs: Blobs,
+    control: tokio::runtime::Handle,
 }
 
 impl Modules {
+    /// For the current runtime: artifacts come from compiler threads, which have none.
     pub(super) fn new(consensus: Consensus, blobs: Blobs) -> Self {
-        Self { consensus, blobs }
+        Self { consensus, blobs, control: tokio::runtime::Handle::current() }
     }
 }
 
@@ -43,7 +45,8 @@ impl ModuleSource for Modules {
     }
 
     fn record(self: Arc<Self>, wasm: BlobHash, engine: u64, artifact: Bytes) {
-        tokio::spawn(async move {
+        let control = self.control.clone();
+        control.spawn(async move {
             let deadline = Instant::now() + RECORD_TIME;
             let stored = match self.blobs.put(artifact, deadline).await {
                 Ok(hash) => hash,

@@ -36,7 +36,7 @@ impl Cluster {
     pub fn builder() -> Builder {
         let mut options = Options::default();
         // Several pools share this process's address space.
-        options.function.instances = 2_000;
+        options.function.instances = 600;
         options.function.workers = 2;
         Builder { nodes: 1, options }
     }
