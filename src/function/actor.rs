@@ -60,6 +60,12 @@ impl Crew {
         }
     }
 
+    /// Actors that wait for a call.
+    #[cfg(test)]
+    pub fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
     fn hire(self: &Arc<Self>) -> Option<ActorRef<Box<Task>>> {
         let supervisor = self.supervisor.get()?.clone();
         let _guest = self.guest.enter();

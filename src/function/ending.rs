@@ -43,8 +43,8 @@ pub fn stopped(error: &wasmtime::Error, refused: Option<Refusal>) -> Result<u8, 
     if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
         return Err(unknown_import(unknown.module(), unknown.name()));
     }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return Err(CallError::new(Errno::Full, format!("this node is full: {error}")));
+    if let Some(full) = error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>() {
+        return Err(CallError::new(Errno::Full, format!("this node is full: {full}")));
     }
     if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
         return Err(stack_overflow(error));

@@ -18,6 +18,9 @@ const KEEP_RESIDENT: usize = 128 << 10;
 const KEEP_TABLE: usize = 16 << 10;
 /// Largest function table, in elements. A large C++ program has some 20,000.
 pub const TABLE_ELEMENTS: usize = 1 << 16;
+/// Stacks beyond one an instance: a host call that calls back into its guest (for `malloc`) needs
+/// another one for some microseconds.
+const SPARE_STACKS: u32 = 256;
 /// Mappings an instance can need: two for its stack and the guard page, four for its memory (below
 /// the image, the image, above it, the rest of the slot).
 const MAPS_PER_INSTANCE: usize = 6;
@@ -46,7 +49,7 @@ pub fn build(instances: usize) -> wasmtime::Result<Engine> {
     pool.total_core_instances(count)
         .total_memories(count)
         .total_tables(count)
-        .total_stacks(count)
+        .total_stacks(count.saturating_add(SPARE_STACKS))
         .max_memory_size(usize::try_from(Limits::MAX_MEMORY).unwrap_or(usize::MAX))
         .table_elements(TABLE_ELEMENTS);
     // Without the scan the reset would write zeros over all kept pages, and so into the memory

@@ -127,7 +127,9 @@ mod tests {
         let mut waits: Vec<_> =
             calls.iter().map(|call| Box::pin(call.clone().next(gate.clone()))).collect();
         for _ in 0..2 {
-            waits.iter_mut().for_each(|wait| drop(wait.as_mut().now_or_never()));
+            for wait in &mut waits {
+                wait.as_mut().now_or_never();
+            }
         }
         let holders = || calls.iter().map(|c| c.held.lock().is_some()).collect::<Vec<_>>();
         assert_eq!(holders(), [true, false, false]);

@@ -40,6 +40,8 @@ pub struct State {
     pub regions: Regions,
     /// Whether the guest's libc has laid out its heap, so that the host may grow the memory.
     pub primed: bool,
+    /// Whether a host call is calling back into the guest; it does so but once at a time.
+    pub calling_back: bool,
     /// The memory as others see it, once something made it known to them.
     pub door: Option<Arc<Door>>,
     /// WASI.
@@ -67,6 +69,7 @@ impl State {
             memory: None,
             regions: Regions::default(),
             primed: false,
+            calling_back: false,
             door: None,
             wasi: Wasi::default(),
             fetched: None,

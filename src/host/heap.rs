@@ -8,6 +8,7 @@ use super::guest;
 use crate::errno::Errno;
 use crate::function::State;
 use crate::function::memfd::PAGE;
+use crate::function::memory::Door;
 use crate::function::regions::{Kind, Regions};
 
 /// Allocates guest memory with the guest's own `malloc`; 0 when it has none left.
@@ -16,10 +17,10 @@ pub async fn malloc(
     caller: &mut Caller<'_, State>,
     len: u32,
 ) -> wasmtime::Result<Result<u32, Errno>> {
-    let Some(malloc) = function::<u32, u32>(caller, "malloc") else {
-        return Ok(Err(Errno::NoSys));
-    };
-    Ok(Ok(malloc.call_async(caller.as_context_mut(), len).await?))
+    match function::<u32, u32>(caller, "malloc") {
+        Some(malloc) => call_back(caller, &malloc, len).await.map(Ok),
+        None => Ok(Err(Errno::NoSys)),
+    }
 }
 
 /// Maps a region of at least `bytes` bytes into the guest's memory, growing it where there is no
@@ -47,6 +48,21 @@ pub async fn map(
         return Ok(Err(Errno::NoMem));
     }
     Ok(try_map(caller, bytes, &kind)?.unwrap_or(Err(Errno::NoMem)))
+}
+
+/// The memory as others may reach it; they hold it until the instance ends.
+pub fn door(caller: &mut Caller<'_, State>) -> wasmtime::Result<Arc<Door>> {
+    if let Some(door) = &caller.data().door {
+        return Ok(door.clone());
+    }
+    let memory = guest::memory(caller)?;
+    let size = memory.data_size(&*caller);
+    let base = memory.data_ptr(caller.as_context_mut());
+    // SAFETY: the store keeps the memory until it is dropped, and closes the door before that
+    // (`Cell`); `size` bytes of it are accessible, and it never shrinks.
+    let door = Arc::new(unsafe { Door::open(base, size) });
+    caller.data_mut().door = Some(door.clone());
+    Ok(door)
 }
 
 /// Un-maps the region at this address; `false` when none starts there.
@@ -86,7 +102,7 @@ fn grow(caller: &mut Caller<'_, State>, bytes: u64) -> wasmtime::Result<bool> {
     let start = pages * PAGE;
     caller.data_mut().regions.grown(start..start + len);
     let size = memory.data_size(&*caller);
-    if let Some(door) = caller.data().door.as_ref().map(Arc::clone) {
+    if let Some(door) = &caller.data().door {
         // SAFETY: the memory has just grown to this size, and never shrinks.
         unsafe { door.grown(size) };
     }
@@ -94,10 +110,32 @@ fn grow(caller: &mut Caller<'_, State>, bytes: u64) -> wasmtime::Result<bool> {
 }
 
 async fn free(caller: &mut Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
-    if let Some(free) = function::<u32, ()>(caller, "free") {
-        free.call_async(caller.as_context_mut(), pointer).await?;
+    match function::<u32, ()>(caller, "free") {
+        Some(free) => call_back(caller, &free, pointer).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Calls the guest within its host call. Each such call takes a stack from the pool, so a guest
+/// must not nest them.
+async fn call_back<P, R>(
+    caller: &mut Caller<'_, State>,
+    function: &TypedFunc<P, R>,
+    params: P,
+) -> wasmtime::Result<R>
+where
+    P: wasmtime::WasmParams + Sync,
+    R: wasmtime::WasmResults + Sync,
+{
+    if std::mem::replace(&mut caller.data_mut().calling_back, true) {
+        return Err(wasmtime::Error::msg(
+            "the function's malloc or free called a host function that needs malloc",
+        ));
+    }
+    // A failure ends the call, and with it the flag.
+    let result = function.call_async(caller.as_context_mut(), params).await?;
+    caller.data_mut().calling_back = false;
+    Ok(result)
 }
 
 fn function<P, R>(caller: &mut Caller<'_, State>, name: &str) -> Option<TypedFunc<P, R>>

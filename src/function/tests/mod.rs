@@ -3,3 +3,12 @@
 mod support;
 
 mod basics;
+mod faasm_door;
+mod failures;
+mod fairness;
+mod limits;
+mod loading;
+mod pinning;
+mod sharing;
+mod table;
+mod wasi;

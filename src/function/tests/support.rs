@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,9 +16,7 @@ use wasmtime::Linker;
 use crate::config::FunctionOptions;
 use crate::errno::{CallError, Errno};
 use crate::function::setup::FunctionSetup;
-use crate::function::{
-    CallHost, Control, Functions, Job, ModuleSource, Outcome, State, Target, delivery,
-};
+use crate::function::{CallHost, Control, Functions, Job, ModuleSource, Outcome, State, Target};
 use crate::id::{BlobHash, CallId, FunctionKey};
 use crate::wire::calls::Entry;
 use crate::wire::function::{FunctionEntry, Limits};
@@ -164,6 +162,7 @@ impl Call {
 pub struct Started {
     pub control: Arc<Control>,
     outcome: mpsc::Receiver<Outcome>,
+    live: Weak<()>,
 }
 
 impl Started {
@@ -174,6 +173,11 @@ impl Started {
         outcome
     }
 
+    /// Whether it has no outcome yet.
+    pub fn pending(&self) -> bool {
+        self.live.strong_count() > 0
+    }
+
     /// Waits until it runs.
     pub fn running(&self) {
         wait_until("the call runs", || self.control.started_us() != 0);
@@ -182,6 +186,8 @@ impl Started {
 
 pub fn start_call(functions: &Functions, call: Call) -> Started {
     let (send, outcome) = mpsc::channel();
+    let token = Arc::new(());
+    let live = Arc::downgrade(&token);
     let control = Control::new();
     functions.run(Job {
         call: CallId::random(),
@@ -192,9 +198,12 @@ pub fn start_call(functions: &Functions, call: Call) -> Started {
         input: call.input,
         control: control.clone(),
         host: call.host,
-        done: Box::new(move |outcome| drop(send.send(outcome))),
+        done: Box::new(move |outcome| {
+            drop(token);
+            drop(send.send(outcome));
+        }),
     });
-    Started { control, outcome }
+    Started { control, outcome, live }
 }
 
 pub fn wait_until(what: &str, reached: impl Fn() -> bool) {
@@ -354,9 +363,4 @@ impl CallHost for FakeHost {
     fn started(&self) {
         self.starts.fetch_add(1, Ordering::SeqCst);
     }
-}
-
-/// Microseconds now, as outcomes have them.
-pub fn now_us() -> u64 {
-    delivery::now_us()
 }
