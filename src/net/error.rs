@@ -140,7 +140,7 @@ pub(super) fn describe(other: impl Display, error: &ConnectionError) -> String {
             format!("TLS with {other} failed: {}; {TLS_HINT}", printable(error.reason.as_bytes()))
         }
         ConnectionError::TimedOut => format!("{other} is silent"),
-        ConnectionError::Reset => format!("{other} was restarted"),
+        ConnectionError::Reset => format!("{other} was restarted, or has forgotten the connection"),
         other_error => format!("the connection to {other} failed: {other_error}"),
     }
 }

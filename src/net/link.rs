@@ -177,6 +177,11 @@ impl Link {
         })
     }
 
+    /// Whether this side closed it.
+    pub(super) fn was_closed_here(&self) -> bool {
+        self.fault.get().is_some()
+    }
+
     /// Closes the connection at once; both ends learn why.
     pub(super) fn close(&self, fault: &Fault) {
         // The first fault is the cause; later ones follow from it.

@@ -12,6 +12,7 @@ mod actor;
 mod backoff;
 mod error;
 mod frame;
+mod gate;
 mod handshake;
 mod hello;
 mod identity;
@@ -47,7 +48,6 @@ pub use identity::{CertName, CertificateAuthority, Identity, IdentityError};
 pub use peers::{Peer, PeerStatus, PeerTable};
 pub use setup::NetSetup;
 
-use error::CloseCode;
 use link::{Link, with_archive};
 use setup::Running;
 use shared::Shared;

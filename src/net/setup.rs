@@ -10,8 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::config::NetOptions;
 use crate::id::{ClusterId, Incarnation, NodeId};
-use crate::net::CloseCode;
-use crate::net::error::NetError;
+use crate::net::error::{CloseCode, Fault, NetError};
 use crate::net::frame::{HEADER, MAX_BODY};
 use crate::net::identity::{CertName, Identity};
 use crate::net::shared::{Parts, Shared};
@@ -134,6 +133,12 @@ impl Running {
     }
 
     fn stop(&self) {
+        for link in self.shared.slots.values().filter_map(|slot| slot.link.load_full()) {
+            link.close(&Fault {
+                code: CloseCode::Stopping,
+                why: "the node is stopping".to_owned(),
+            });
+        }
         self.shared.endpoint.close(CloseCode::Stopping.into(), b"the node is stopping");
         if let Some(supervisor) = self.supervisor.lock().take() {
             supervisor.stop(None);

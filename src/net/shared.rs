@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::config::NetOptions;
 use crate::id::{ClusterId, Incarnation, NodeId};
 use crate::net::actor::PeerMsg;
+use crate::net::gate::LogGate;
 use crate::net::link::Link;
 use crate::net::streams::Inbounds;
 use crate::net::{Peer, PeerStatus, PeerTable, SendError, metrics};
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     pub table: watch::Sender<Arc<PeerTable>>,
     /// The receivers of the services.
     pub inbounds: Mutex<Inbounds>,
+    /// Keeps strangers from filling the log.
+    pub strangers: Mutex<LogGate>,
     links: AtomicU64,
 }
 
@@ -87,9 +90,19 @@ impl Shared {
             };
             (node, slot)
         };
-        let slots = peers.into_iter().map(slot).collect();
-        let (inbounds, links) = (Mutex::default(), AtomicU64::new(0));
-        Self { hello, options, addr, endpoint, server, runtime, slots, table, inbounds, links }
+        Self {
+            hello,
+            options,
+            addr,
+            endpoint,
+            server,
+            runtime,
+            slots: peers.into_iter().map(slot).collect(),
+            table,
+            inbounds: Mutex::default(),
+            strangers: Mutex::default(),
+            links: AtomicU64::new(0),
+        }
     }
 
     /// This node.

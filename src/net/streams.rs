@@ -57,7 +57,18 @@ pub(super) async fn serve(link: Arc<Link>, inbounds: Inbounds) -> String {
             Some(ended) = tasks.join_next() => judge(&link, ended, &mut writers),
         }
     }
-    tasks.shutdown().await;
+    link.drain();
+    if link.was_closed_here() {
+        tasks.shutdown().await;
+    } else {
+        // What arrived before the end is still delivered: a peer that stops has said its last.
+        while let Ok(stream) = link.conn.accept_uni().await {
+            tasks.spawn(read(Arc::clone(&link), Arc::clone(&inbounds), stream));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            judge(&link, ended, &mut writers);
+        }
+    }
     link.bury();
     link.ended().unwrap_or_else(|| "it ended".to_owned())
 }
@@ -68,7 +79,7 @@ fn judge(link: &Link, ended: Result<Result<Done, Fault>, JoinError>, writers: &m
         Ok(Ok(Done::Other)) => return,
         Ok(Ok(Done::Drained)) => {
             *writers -= 1;
-            if *writers > 0 {
+            if *writers > 0 || link.conn.close_reason().is_some() {
                 return;
             }
             Fault { code: CloseCode::Stopping, why: "this node is stopping".to_owned() }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::Incoming;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -202,7 +202,12 @@ async fn welcome(shared: &Shared, incoming: Incoming) {
                 Some(node) => {
                     shared.tell(node, PeerMsg::Event(Event::Refused { why: rejected.why }));
                 }
-                None => tracing::warn!(%from, why = rejected.why, "a connection was refused"),
+                None => {
+                    if let Some(withheld) = shared.strangers.lock().pass(Instant::now()) {
+                        let why = rejected.why;
+                        tracing::warn!(%from, why, withheld, "a connection was refused");
+                    }
+                }
             }
         }
     }
