@@ -98,15 +98,8 @@ impl World {
             };
             let clock = rng.random_range(100 - drift..=100 + drift);
             let disk = SimDisk::new(setup.disks_lie);
-            let node = SimNode {
-                core: None,
-                disk,
-                life: 0,
-                stalled: 0,
-                believed: None,
-                clock,
-                settings,
-            };
+            let node =
+                SimNode { core: None, disk, life: 0, stalled: 0, believed: None, clock, settings };
             nodes.insert(me, node);
         }
         let mut world = Self {
@@ -249,18 +242,14 @@ impl World {
                 self.plan(self.now + TICK, What::Tick(id, life));
                 self.step_ticking(id)
             }
-            What::Arrive(from, _, Packet::Raft(message)) => {
-                self.step(id, |core, _, _| {
-                    let refused = core.raft_message(message);
-                    refused.map_err(|fatal| format!("{id} stands back, told by {from}: {fatal}"))
-                })
-            }
-            What::Arrive(from, _, Packet::Other(message)) => {
-                self.step(id, |core, _, _| {
-                    core.message(from, message);
-                    Ok(())
-                })
-            }
+            What::Arrive(from, _, Packet::Raft(message)) => self.step(id, |core, _, _| {
+                let refused = core.raft_message(message);
+                refused.map_err(|fatal| format!("{id} stands back, told by {from}: {fatal}"))
+            }),
+            What::Arrive(from, _, Packet::Other(message)) => self.step(id, |core, _, _| {
+                core.message(from, message);
+                Ok(())
+            }),
         }
     }
 

@@ -31,12 +31,7 @@ impl Log {
     }
 
     /// After each step of a node.
-    pub fn stepped(
-        &mut self,
-        id: NodeId,
-        applied: u64,
-        disk: &SimDisk,
-    ) -> Result<(), String> {
+    pub fn stepped(&mut self, id: NodeId, applied: u64, disk: &SimDisk) -> Result<(), String> {
         let seen = self.seen.entry(id).or_default();
         let low = *seen + 1;
         *seen = applied;
