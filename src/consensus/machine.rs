@@ -250,6 +250,12 @@ impl Machine {
             .nodes
             .entry(id.node)
             .or_insert_with(|| NodeRecord { answers: Answers::new(id.incarnation), session: None });
+        // A node that did not hear of its first attempt tries again: that must not end the session
+        // that it may have by then.
+        let same_life = |old: &Session| old.id.incarnation == id.incarnation;
+        if record.session.as_ref().is_some_and(same_life) {
+            return Response::Done;
+        }
         if let Some(old) = record.session.replace(session.clone()) {
             changes.push(Change::Ended(old.id));
         }

@@ -1,0 +1,46 @@
+//! What must hold, whatever happens. One file per property.
+
+mod acknowledged_in_order;
+mod applied_once;
+mod committed_never_lost;
+mod no_live_session_expired;
+mod one_leader_per_term;
+mod registries_equal;
+
+use std::collections::BTreeMap;
+
+use super::world::SimNode;
+use crate::id::NodeId;
+
+/// All of them.
+#[derive(Default)]
+pub struct Invariants {
+    pub order: acknowledged_in_order::Order,
+    pub sessions: no_live_session_expired::Sessions,
+    leaders: one_leader_per_term::Leaders,
+    log: committed_never_lost::Log,
+}
+
+impl Invariants {
+    /// After each step of a node.
+    pub fn stepped(&mut self, id: NodeId, node: &SimNode) -> Result<(), String> {
+        let Some(core) = &node.core else { return Ok(()) };
+        self.leaders.stepped(id, core)?;
+        self.log.stepped(id, core.machine().applied(), &node.disk)
+    }
+
+    /// A node's process was killed.
+    pub fn killed(&mut self, id: NodeId) {
+        self.log.killed(id);
+        self.order.killed(id);
+    }
+
+    /// All faults are over since long.
+    pub fn healed(&self, nodes: &BTreeMap<NodeId, SimNode>) -> Result<(), String> {
+        let cores: Vec<_> = nodes.values().filter_map(|node| node.core.as_ref()).collect();
+        registries_equal::check(&cores)?;
+        self.order.all_settled()?;
+        self.order.acknowledged_are_in(&self.log)?;
+        cores.iter().try_for_each(|core| applied_once::check(&self.log, core))
+    }
+}

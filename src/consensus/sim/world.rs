@@ -1,0 +1,334 @@
+//! The simulated cluster: nodes, clock, queue of what is to happen.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::disk::SimDisk;
+use super::invariants::Invariants;
+use super::network::{Network, Packet};
+use crate::consensus::core::{Core, CoreSettings, Effect};
+use crate::consensus::raft_node::RaftSettings;
+use crate::consensus::testnet;
+use crate::id::{Incarnation, NodeId};
+use crate::wire::consensus::{Command, Message};
+
+/// Microseconds of a tick.
+const TICK: u64 = 100_000;
+/// A session, as by default.
+const SESSION: Duration = Duration::from_secs(3);
+/// Functions that clients put and delete: few, so that they overwrite each other.
+const NAMES: u32 = 6;
+
+/// What kind of world.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// Disks say "synced" and are not.
+    pub disks_lie: bool,
+    /// Clocks run faster or slower by up to this; 4 is inside what sessions allow for.
+    pub clock_drift_percent: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { disks_lie: false, clock_drift_percent: 4 }
+    }
+}
+
+/// A node: its disk, and its process while it runs.
+pub struct SimNode {
+    pub core: Option<Core<SimDisk>>,
+    pub disk: SimDisk,
+    pub life: u64,
+    /// Until when its process stands still.
+    pub stalled: u64,
+    /// Until when it believed its session live, before the step that is under way.
+    pub believed: Option<Instant>,
+    /// How fast its clock runs, in percent of true time.
+    clock: u64,
+    settings: CoreSettings,
+}
+
+enum What {
+    Tick(NodeId, u64),
+    Arrive(NodeId, NodeId, Packet),
+}
+
+/// The world.
+pub struct World {
+    pub rng: StdRng,
+    pub network: Network,
+    pub nodes: BTreeMap<NodeId, SimNode>,
+    pub invariants: Invariants,
+    /// True time, in microseconds.
+    pub now: u64,
+    began: Instant,
+    queue: BTreeMap<(u64, u64), What>,
+    sequence: u64,
+    digest: DefaultHasher,
+}
+
+impl World {
+    /// Three voters and a learner, running.
+    pub fn new(seed: u64, setup: Setup) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let snapshot_after = [8, 40, 100_000][rng.random_range(0..3)];
+        let ids: Vec<NodeId> = (1..=4).map(NodeId).collect();
+        let drift = setup.clock_drift_percent;
+        let mut nodes = BTreeMap::new();
+        for &me in &ids {
+            let raft = RaftSettings {
+                me,
+                voters: ids[..3].to_vec(),
+                learners: ids[3..].to_vec(),
+                snapshot_after,
+                seed,
+            };
+            let settings = CoreSettings {
+                raft,
+                incarnation: Incarnation(0),
+                session: SESSION,
+                http: String::new(),
+                numbers: Arc::default(),
+            };
+            let clock = rng.random_range(100 - drift..=100 + drift);
+            let disk = SimDisk::new(setup.disks_lie);
+            let node =
+                SimNode { core: None, disk, life: 0, stalled: 0, believed: None, clock, settings };
+            nodes.insert(me, node);
+        }
+        let mut world = Self {
+            rng,
+            network: Network::default(),
+            nodes,
+            invariants: Invariants::default(),
+            now: 0,
+            began: Instant::now(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            digest: DefaultHasher::new(),
+        };
+        for id in ids {
+            world.start(id).unwrap();
+        }
+        world
+    }
+
+    /// A digest of all that happened.
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
+    }
+
+    /// All node ids.
+    pub fn ids(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// A node's clock.
+    pub fn clock(&self, id: NodeId) -> Instant {
+        self.began + Duration::from_micros(self.now * self.nodes[&id].clock / 100)
+    }
+
+    /// Starts a node's process, if it does not run.
+    pub fn start(&mut self, id: NodeId) -> Result<(), String> {
+        let node = self.nodes.get_mut(&id).unwrap();
+        if node.core.is_some() {
+            return Ok(());
+        }
+        node.life += 1;
+        node.stalled = 0;
+        node.settings.incarnation = Incarnation(node.life);
+        node.settings.numbers = Arc::new(AtomicU64::new(0));
+        node.settings.raft.seed = self.rng.random();
+        let core = Core::open(&node.settings, node.disk.clone(), node.disk.load())
+            .map_err(|error| format!("{id} does not start again: {error}"))?;
+        node.core = Some(core);
+        let life = node.life;
+        let first = self.now + self.rng.random_range(0..TICK);
+        self.plan(first, What::Tick(id, life));
+        self.step(id, |_, _, _| Ok(()))
+    }
+
+    /// Kills a node's process.
+    pub fn kill(&mut self, id: NodeId) {
+        let node = self.nodes.get_mut(&id).unwrap();
+        node.core = None;
+        node.believed = None;
+        node.disk.crash(&mut self.rng);
+        self.invariants.killed(id);
+    }
+
+    /// A client at a random running node changes something.
+    pub fn propose(&mut self) -> Result<(), String> {
+        let Some(id) = self.running_node() else { return Ok(()) };
+        let name = format!("f{}", self.rng.random_range(0..NAMES));
+        let command = match self.rng.random_range(0..4) {
+            0 => Command::DeleteFunction { user: "alice".into(), name },
+            _ => testnet::put(&name),
+        };
+        self.propose_at(id, command)
+    }
+
+    /// A client at this node proposes.
+    pub fn propose_at(&mut self, id: NodeId, command: Command) -> Result<(), String> {
+        self.step(id, |core, now, invariants| {
+            let deadline = now + Duration::from_secs(8);
+            if let Ok(number) = core.propose(command, 100, deadline, now) {
+                invariants.order.proposed(id, number);
+            }
+            Ok(())
+        })
+    }
+
+    /// A client at a random running node reads.
+    pub fn read(&mut self) -> Result<(), String> {
+        let Some(id) = self.running_node() else { return Ok(()) };
+        self.step(id, |core, now, invariants| {
+            if let Ok(number) = core.read(now + Duration::from_secs(8)) {
+                invariants.order.read_began(id, number);
+            }
+            Ok(())
+        })
+    }
+
+    fn running_node(&mut self) -> Option<NodeId> {
+        let able = |node: &SimNode| node.core.is_some() && node.stalled <= self.now;
+        let running: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, node)| able(node)).map(|(id, _)| *id).collect();
+        if running.is_empty() {
+            return None;
+        }
+        Some(running[self.rng.random_range(0..running.len())])
+    }
+
+    /// Lets time pass until `until`.
+    pub fn pass(&mut self, until: u64) -> Result<(), String> {
+        while let Some(((at, _), _)) = self.queue.first_key_value() {
+            if *at > until {
+                break;
+            }
+            if let Some(((at, _), what)) = self.queue.pop_first() {
+                self.now = at;
+                self.happen(what)?;
+            }
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    fn plan(&mut self, at: u64, what: What) {
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), what);
+    }
+
+    fn happen(&mut self, what: What) -> Result<(), String> {
+        let (What::Tick(id, _) | What::Arrive(_, id, _)) = &what;
+        let id = *id;
+        let node = &self.nodes[&id];
+        if node.stalled > self.now {
+            // It waits in the socket until the process goes on.
+            let at = node.stalled;
+            self.plan(at, what);
+            return Ok(());
+        }
+        match what {
+            What::Tick(_, life) if life != node.life || node.core.is_none() => Ok(()),
+            What::Tick(_, life) => {
+                self.plan(self.now + TICK, What::Tick(id, life));
+                self.step_ticking(id)
+            }
+            What::Arrive(from, _, Packet::Raft(message)) => self.step(id, |core, _, _| {
+                let refused = core.raft_message(message);
+                refused.map_err(|fatal| format!("{id} stands back, told by {from}: {fatal}"))
+            }),
+            What::Arrive(from, _, Packet::Other(message)) => self.step(id, |core, _, _| {
+                core.message(from, message);
+                Ok(())
+            }),
+        }
+    }
+
+    fn step_ticking(&mut self, id: NodeId) -> Result<(), String> {
+        self.stepped(id, true, |_, _, _| Ok(()))
+    }
+
+    /// Gives a running node an event, lets it do all it has to, and checks.
+    fn step(
+        &mut self,
+        id: NodeId,
+        event: impl FnOnce(&mut Core<SimDisk>, Instant, &mut Invariants) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.stepped(id, false, event)
+    }
+
+    fn stepped(
+        &mut self,
+        id: NodeId,
+        tick: bool,
+        event: impl FnOnce(&mut Core<SimDisk>, Instant, &mut Invariants) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let now = self.clock(id);
+        let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
+        let Some(mut core) = node.core.take() else { return Ok(()) };
+        event(&mut core, now, &mut self.invariants)?;
+        let mut effects = Vec::new();
+        if tick {
+            core.tick(now, &mut |effect| effects.push(effect));
+        }
+        let flushed = core.flush(now, &mut |effect| effects.push(effect));
+        let died = flushed.is_err() && node.disk.take_dying();
+        node.core = Some(core);
+        effects.into_iter().try_for_each(|effect| self.effect(id, effect))?;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.believed = node.core.as_ref().and_then(Core::live_until);
+        }
+        match flushed {
+            Ok(()) => {}
+            Err(_) if died => {
+                self.kill(id);
+                return Ok(());
+            }
+            Err(fatal) => return Err(format!("{id} stands back: {fatal}")),
+        }
+        self.invariants.stepped(id, &self.nodes[&id])
+    }
+
+    fn effect(&mut self, id: NodeId, effect: Effect) -> Result<(), String> {
+        match effect {
+            Effect::Raft(message) => self.send(id, NodeId(message.to), Packet::Raft(message)),
+            Effect::Send(to, message) => self.send(id, to, Packet::Other(message)),
+            Effect::Changed(changes) => {
+                let clocks = self.ids().into_iter().map(|id| (id, self.clock(id))).collect();
+                return self.invariants.sessions.changed(&changes, &self.nodes, &clocks);
+            }
+            Effect::Settled(number, applied, _) => {
+                (id.0, number, applied.index).hash(&mut self.digest);
+                return self.invariants.order.settled(id, number, applied.index);
+            }
+            Effect::ReadDone(number, index) => {
+                return self.invariants.order.read_done(id, number, index);
+            }
+            Effect::Restored => {}
+            Effect::GivenUp(number) => self.invariants.order.given_up(id, number),
+            Effect::ReadGivenUp(number) => self.invariants.order.read_given_up(id, number),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, from: NodeId, to: NodeId, packet: Packet) {
+        let size = match &packet {
+            Packet::Raft(message) => message.index ^ message.term,
+            Packet::Other(Message::Renew(renewal)) => renewal.number,
+            Packet::Other(_) => 0,
+        };
+        (self.now, from.0, to.0, size).hash(&mut self.digest);
+        for delay in self.network.delays(from, to, &mut self.rng) {
+            self.plan(self.now + delay, What::Arrive(from, to, packet.clone()));
+        }
+    }
+}
