@@ -150,7 +150,8 @@ async fn cancelling_the_root_ends_the_tree_on_all_nodes() {
     upload_as(&cluster, "fan", "fan", Options::default()).await;
     upload_as(&cluster, "sleep", "sleep", spread).await;
     let calls = cluster.node(0).handles().calls.clone();
-    let call = calls.submit(request("fan", b"", &["sleep", "30", "60000"])).await.expect("accepted");
+    let call =
+        calls.submit(request("fan", b"", &["sleep", "30", "60000"])).await.expect("accepted");
     wait_until("the sleepers run on all nodes", || {
         (0..3).all(|at| cluster.node(at).handles().functions.live() > 0)
     })

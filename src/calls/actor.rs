@@ -8,6 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::live::Origin;
 use super::spec::now_us;
 use super::{Calls, metrics as names};
+use crate::actor::Kept;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::NodeId;
@@ -21,9 +22,8 @@ const MANY_EVERY: u64 = 5;
 const HOUSEKEEPING_EVERY: u64 = 100;
 
 /// Starts the actor.
-pub(super) async fn spawn(calls: Calls) -> anyhow::Result<()> {
-    crate::actor::keep(move || Clock { calls: calls.clone() }).await?;
-    Ok(())
+pub(super) async fn spawn(calls: Calls) -> anyhow::Result<Kept> {
+    Ok(crate::actor::keep(move || Clock { calls: calls.clone() }).await?)
 }
 
 struct Clock {

@@ -103,7 +103,7 @@ impl Calls {
             return;
         }
         if spec.tree.depth == 0 {
-            self.close_root(spec.call, &ended);
+            self.close_root(spec.call);
         } else {
             self.recent().lock().push(spec, cell, &ended, std::time::Instant::now());
         }

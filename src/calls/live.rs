@@ -1,8 +1,8 @@
 //! A call on this node, from its admission to its end: what it holds, its children, and what its
 //! instance asks for.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 

@@ -25,8 +25,8 @@ pub mod root;
 pub mod spec;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -136,6 +136,7 @@ struct Inner {
     bulk: Semaphore,
     clock: AtomicU64,
     latency: ::metrics::Histogram,
+    ticker: OnceLock<crate::actor::Kept>,
 }
 
 impl Calls {
@@ -165,10 +166,13 @@ impl Calls {
             bulk: Semaphore::new(BULK_UNITS),
             clock: AtomicU64::new(0),
             latency: ::metrics::histogram!(metrics::SECONDS),
+            ticker: OnceLock::new(),
         };
         let calls = Self { inner: Arc::new(inner) };
         net.register(ServiceId::Calls, Arc::new(calls.clone()));
-        actor::spawn(calls.clone()).await?;
+        let clock = actor::spawn(calls.clone()).await?;
+        // This is the first and only time.
+        let _ = calls.inner.ticker.set(clock);
         Ok(calls)
     }
 
@@ -184,6 +188,11 @@ impl Calls {
         while !self.inner.live.is_empty() && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Ends the component's clock; to be called after [`Calls::drain`].
+    pub fn stop(&self) {
+        self.inner.ticker.get().inspect(|clock| clock.stop());
     }
 
     /// A function as this node runs it, from the registry's local copy.

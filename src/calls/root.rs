@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::cell::{CallCell, Ended, Payload};
+use super::cell::{CallCell, Payload};
 use super::place::no_session;
 use super::records::Stored;
 use super::spec::{Spec, Tree, now_us};
@@ -141,16 +141,20 @@ impl Calls {
     }
 
     /// A root call ended: its record goes to the nodes that keep it.
-    pub(super) fn close_root(&self, call: CallId, _ended: &Arc<Ended>) {
-        if let Some((_, root)) = self.roots().remove(&call) {
+    pub(super) fn close_root(&self, call: CallId) {
+        let root = self.roots().get(&call).map(|root| root.clone());
+        if let Some(root) = root {
+            // Filed first: somebody may ask at this moment.
             self.keep_record(root.stored(self));
+            self.roots().remove(&call);
         }
     }
 
     fn keep_record(&self, stored: Stored) {
+        // Here too: who heard of the end may ask before the others have the record.
+        self.records().lock().keep(stored.clone(), Instant::now());
         for node in self.record_nodes(stored.record.call) {
             if node == self.me() {
-                self.records().lock().keep(stored.clone(), Instant::now());
                 continue;
             }
             let message = CallMessage::Keep(Box::new(stored.record.clone()));

@@ -164,7 +164,7 @@ impl Options {
     }
 
     /// What must not be zero: nothing would run.
-    fn counts(&self) -> [(&'static str, u64); 13] {
+    fn counts(&self) -> [(&'static str, u64); 12] {
         [
             ("net.queue_bytes", self.net.queue_bytes as u64),
             ("consensus.snapshot_after", self.consensus.snapshot_after),
@@ -172,7 +172,6 @@ impl Options {
             ("scheduler.slots_per_worker", self.scheduler.slots_per_worker as u64),
             ("scheduler.report", u64::from(!self.scheduler.report.is_zero())),
             ("calls.depth", u64::from(self.calls.depth)),
-            ("calls.live_per_user", self.calls.live_per_user as u64),
             ("calls.records", self.calls.records as u64),
             ("files.copies", self.files.copies as u64),
             ("gateway.body_bytes", self.gateway.body_bytes as u64),

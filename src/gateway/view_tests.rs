@@ -23,7 +23,11 @@ fn record() -> Record {
         phase: Phase::Done,
         result: Some(Ok(3)),
         output: Kept::Inline(5),
-        log: Kept::At(crate::wire::calls::KeptAt { node: NodeId(2), incarnation: Incarnation(1), len: 70_000 }),
+        log: Kept::At(crate::wire::calls::KeptAt {
+            node: NodeId(2),
+            incarnation: Incarnation(1),
+            len: 70_000,
+        }),
         times: Times { accepted_us: 1, started_us: 2, ended_us: 3 },
         requested_us: 1,
         work: vec![Work { node: NodeId(2), function: "count".into(), calls: 9, busy_us: 80 }],

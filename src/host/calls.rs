@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::{Caller, Extern, Linker, Ref};
 
 use super::guest;
 use crate::errno::{CallError, Errno};
@@ -159,6 +159,11 @@ pub async fn chain(
     if len > MAX_INPUT {
         return Ok(Err(Errno::TooBig));
     }
+    if let Target::Table(index) = target
+        && !is_entry(caller, index)
+    {
+        return Ok(Err(Errno::Inval));
+    }
     let input = Bytes::from(guest::read_long(caller, input, len).await?);
     let host = caller.data().host.clone();
     let chained = waiting(caller, host.chain(target, input)).await;
@@ -166,6 +171,15 @@ pub async fn chain(
         Ok(call) => i32::try_from(call).map_err(|_| Errno::Full),
         Err(error) => Err(error.code),
     })
+}
+
+/// Whether the caller's own table has a function to chain at this index. One that was added after
+/// the start passes here and is refused in the new instance, which does not have it.
+fn is_entry(caller: &mut Caller<'_, State>, index: u32) -> bool {
+    let table = caller.get_export("__indirect_function_table").and_then(Extern::into_table);
+    let entry = table.and_then(|table| table.get(&mut *caller, u64::from(index)));
+    let Some(Ref::Func(Some(function))) = entry else { return false };
+    function.typed::<(), i32>(&*caller).is_ok()
 }
 
 /// Waits for a child: its result, or an errno. Negative `ms` waits until the tree's deadline.

@@ -122,6 +122,8 @@ impl Running {
             }
         }
         self.stop();
+        // Receivers hold this component's handle: let go of each other.
+        self.shared.inbounds.lock().fill(None);
     }
 
     /// Waits until the last connection is closed.

@@ -99,6 +99,8 @@ impl Node {
         let close = Duration::from_secs(1);
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
+        self.handles.calls.stop();
+        self.handles.scheduler.stop();
         self.handles.consensus.stop(close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
@@ -106,7 +108,10 @@ impl Node {
 }
 
 async fn components(
-    config: &NodeConfig, net: Net, incarnation: Incarnation, http: SocketAddr,
+    config: &NodeConfig,
+    net: Net,
+    incarnation: Incarnation,
+    http: SocketAddr,
 ) -> anyhow::Result<Handles> {
     let (me, dir, options) = (config.node, &config.data_dir, &config.options);
     let consensus = Consensus::start(ConsensusSetup {

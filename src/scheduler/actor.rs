@@ -8,6 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sysinfo::System;
 
 use super::{Scheduler, metrics as names};
+use crate::actor::Kept;
 use crate::config::SchedulerOptions;
 use crate::net::{BulkStream, Inbound, Net, Peer, Replier, ServiceId};
 use crate::wire::load::Load;
@@ -21,12 +22,11 @@ pub(super) async fn spawn(
     scheduler: Scheduler,
     net: Net,
     options: SchedulerOptions,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Kept> {
     net.register(ServiceId::Load, Arc::new(Reports(scheduler.clone())));
     let make =
         move || Books { scheduler: scheduler.clone(), net: net.clone(), options: options.clone() };
-    crate::actor::keep(make).await?;
-    Ok(())
+    Ok(crate::actor::keep(make).await?)
 }
 
 struct Books {

@@ -15,12 +15,13 @@ pub mod queue;
 pub mod slots;
 pub mod views;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::actor::Kept;
 use crate::config::SchedulerOptions;
 use crate::id::{BlobHash, CallId, Name, NodeId};
 use crate::net::Net;
@@ -142,6 +143,7 @@ struct Inner {
     accepting: Arc<dyn Fn() -> bool + Send + Sync>,
     stopping: AtomicBool,
     seq: AtomicU64,
+    books: OnceLock<Kept>,
 }
 
 /// A start under way; given back when dropped, which starts what waits.
@@ -185,9 +187,12 @@ impl Scheduler {
             accepting: setup.accepting,
             stopping: AtomicBool::new(false),
             seq: AtomicU64::new(0),
+            books: OnceLock::new(),
         });
         let scheduler = Self { inner };
-        actor::spawn(scheduler.clone(), setup.net, setup.options).await?;
+        let books = actor::spawn(scheduler.clone(), setup.net, setup.options).await?;
+        // This is the first and only time.
+        let _ = scheduler.inner.books.set(books);
         Ok(scheduler)
     }
 
@@ -339,6 +344,11 @@ impl Scheduler {
     /// From now on the others are told to send nothing here.
     pub fn stop_accepting(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the reports to other nodes.
+    pub fn stop(&self) {
+        self.inner.books.get().inspect(|books| books.stop());
     }
 
     /// Whether this node takes new calls.

@@ -71,7 +71,12 @@ impl Cluster {
 
     /// Uploads a module with placement options.
     pub async fn upload_with(
-        &self, at: usize, name: &str, wasm: &[u8], limits: Limits, options: FunctionOptions,
+        &self,
+        at: usize,
+        name: &str,
+        wasm: &[u8],
+        limits: Limits,
+        options: FunctionOptions,
     ) {
         let handles = self.node(at).handles();
         let deadline = Instant::now() + PATIENCE;
@@ -82,11 +87,8 @@ impl Cluster {
         let key = FunctionKey::new("alice", name).expect("a valid name");
         let size = wasm.len() as u64;
         let entry = FunctionEntry { wasm: hash, size, version: 0, uploaded_ms: 0, limits, options };
-        let command = Command::PutFunction {
-            user: key.user.to_string(),
-            name: key.name.to_string(),
-            entry,
-        };
+        let command =
+            Command::PutFunction { user: key.user.to_string(), name: key.name.to_string(), entry };
         let applied = handles.consensus.propose(command, deadline).await.expect("it is registered");
         let everywhere = handles.consensus.wait_applied_everywhere(applied.index, deadline);
         everywhere.await.expect("all nodes know it");
@@ -94,7 +96,11 @@ impl Cluster {
 
     /// Invokes a function of alice through a node.
     pub async fn invoke(
-        &self, at: usize, name: &str, input: &[u8], args: &[&str],
+        &self,
+        at: usize,
+        name: &str,
+        input: &[u8],
+        args: &[&str],
     ) -> Result<Finished, CallError> {
         let request = request(name, input, args);
         let invoked = self.node(at).handles().calls.invoke(request);

@@ -66,7 +66,7 @@ fn a_call_that_cannot_be_chained_ends_the_parent() {
     let world = World::new(4);
     let parent = world.module(&format!(
         r#"(module {PRELUDE} (func (export "_start")
-            (drop (call $pointer (i32.const 0) (i32.const 0) (i32.const 0)))))"#
+            (drop (call $name (i32.const 0) (i32.const 0) (i32.const 0)))))"#
     ));
     assert_eq!(error(world.run(Call::main(parent))).code, Errno::NoEnt);
 }
