@@ -27,6 +27,18 @@ pub struct NodeConfig {
     pub options: Options,
 }
 
+impl NodeConfig {
+    /// Where its certificate, its key and the authority it trusts are.
+    pub fn certs_dir(&self) -> PathBuf {
+        certs_dir(&self.data_dir)
+    }
+}
+
+/// Where a node with this data directory has its certificate.
+pub fn certs_dir(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("certs")
+}
+
 /// What a cluster is: read from a file such as `cluster/local.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]

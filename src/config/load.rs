@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn default_options_are_valid_and_each_rule_has_its_field() {
         assert_eq!(Options::default().validate(), Ok(()));
-        let cases: [(&str, fn(&mut Options)); 5] = [
+        type Spoil = fn(&mut Options);
+        let cases: [(&str, Spoil); 5] = [
             ("net.keep_alive", |o| o.net.keep_alive = o.net.silence / 3),
             ("consensus.tick", |o| o.consensus.tick = Duration::ZERO),
             ("consensus.session", |o| o.consensus.session = o.consensus.tick * 9),

@@ -34,7 +34,7 @@ pub fn format_size(bytes: u64) -> String {
     let (unit, factor) = SIZES
         .into_iter()
         .take(3)
-        .find(|(_, factor)| bytes >= *factor && bytes % factor == 0)
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
         .unwrap_or(("B", 1));
     format!("{}{unit}", bytes / factor)
 }
@@ -44,7 +44,7 @@ pub fn format_millis(ms: u64) -> String {
     let (unit, factor) = DURATIONS
         .into_iter()
         .rev()
-        .find(|(_, factor)| ms >= *factor && ms % factor == 0)
+        .find(|(_, factor)| ms >= *factor && ms.is_multiple_of(*factor))
         .unwrap_or(("ms", 1));
     format!("{}{unit}", ms / factor)
 }

@@ -1,0 +1,259 @@
+//! The HTTP client: asks the nodes of a cluster in turn, until one answers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use ureq::Agent;
+
+use super::Globals;
+use super::cluster::layout::{self, Layout};
+use super::exit::{CliError, Exit};
+use crate::config::ClusterConfig;
+use crate::gateway::view::{ErrorBody, ErrorView};
+
+/// Longest time to connect: a node that is up answers at once.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Longest time to move a body either way.
+const TRANSFER: Duration = Duration::from_secs(600);
+/// Longest time for an answer that waits for nothing.
+pub const ANSWER: Duration = Duration::from_secs(30);
+/// What an answer that waits may take longer than it was asked to wait.
+pub const MARGIN: Duration = Duration::from_secs(10);
+/// Largest body taken: an output of the largest limit, and some.
+const MAX_BODY: u64 = (1 << 30) + (1 << 20);
+
+/// A request.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Method.
+    pub method: &'a str,
+    /// Path and query, encoded.
+    pub path: &'a str,
+    /// Body.
+    pub body: &'a [u8],
+    /// Longest time until the answer begins.
+    pub within: Duration,
+}
+
+impl<'a> Ask<'a> {
+    /// A GET that waits for nothing.
+    pub fn get(path: &'a str) -> Self {
+        Self { method: "GET", path, body: &[], within: ANSWER }
+    }
+
+    /// Whether it may be sent to another node after it may have been carried out.
+    fn repeatable(&self) -> bool {
+        self.method != "POST"
+    }
+}
+
+/// An answer with a status of success.
+#[derive(Debug)]
+pub struct Reply {
+    headers: http::HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A header's text; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, CliError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let message = format!("the answer is not what this version of faasm reads: {error}");
+            CliError::new(Exit::Unreachable, message)
+        })
+    }
+}
+
+/// How one node answered.
+enum Tried {
+    /// With a success.
+    Done(Reply),
+    /// With an error that another node may not have.
+    Elsewhere(CliError),
+}
+
+/// The nodes of one cluster.
+pub struct Client {
+    agent: Agent,
+    bases: Vec<String>,
+    hint: String,
+}
+
+impl Client {
+    /// Finds the cluster that the command line, the environment or the default names.
+    pub fn find(globals: &Globals) -> Result<Self, CliError> {
+        let given = globals.cluster.clone();
+        let elsewhere = match globals.data_dir {
+            // What is typed goes before what is in the environment.
+            Some(_) => given,
+            None => given.or_else(|| std::env::var("FAASM_CLUSTER").ok().filter(|v| !v.is_empty())),
+        };
+        match elsewhere {
+            Some(url) => Self::of_url(&url),
+            None => Self::of_data_dir(&data_dir(globals)?),
+        }
+    }
+
+    /// A client of one node.
+    pub fn of_url(url: &str) -> Result<Self, CliError> {
+        let base = check_url(url)?;
+        let hint = "is it the HTTP address of a node that runs?".to_owned();
+        Ok(Self { agent: agent(), bases: vec![base], hint })
+    }
+
+    fn of_data_dir(dir: &Path) -> Result<Self, CliError> {
+        let layout = Layout::new(dir);
+        let file = layout.config();
+        if !file.exists() {
+            let message = format!(
+                "there is no cluster in {}: start one with `faasm cluster up --data-dir {}`, or \
+                 name another with --cluster URL",
+                dir.display(),
+                dir.display()
+            );
+            return Err(CliError::new(Exit::Unreachable, message));
+        }
+        let config =
+            ClusterConfig::load(&file).map_err(|error| CliError::local(error.to_string()))?;
+        let bases = config.nodes.iter().map(|node| format!("http://{}", node.http)).collect();
+        let hint = format!(
+            "see `faasm cluster status --data-dir {0}`; `faasm cluster up --data-dir {0}` starts \
+             the nodes that are down",
+            dir.display()
+        );
+        Ok(Self { agent: agent(), bases, hint })
+    }
+
+    /// Asks, and reads the answer as JSON.
+    pub fn json<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, CliError> {
+        self.ask(ask)?.json()
+    }
+
+    /// Asks the nodes in turn. A node that cannot be reached or has no room passes the question
+    /// on; a request that must not be made twice is passed on only if it surely was not made.
+    pub fn ask(&self, ask: Ask<'_>) -> Result<Reply, CliError> {
+        let mut last = None;
+        for base in &self.bases {
+            match self.try_node(base, ask)? {
+                Tried::Done(reply) => return Ok(reply),
+                // The first answer of a node says more than a later one that is unreachable.
+                Tried::Elsewhere(error) => match &last {
+                    Some(CliError { exit: Exit::Refused, .. }) => {}
+                    _ => last = Some(error),
+                },
+            }
+        }
+        Err(match last {
+            Some(error) if error.exit == Exit::Refused => error,
+            Some(error) => CliError::new(Exit::Unreachable, format!("{error}; {}", self.hint)),
+            None => CliError::new(Exit::Unreachable, "the cluster has no nodes"),
+        })
+    }
+
+    fn try_node(&self, base: &str, ask: Ask<'_>) -> Result<Tried, CliError> {
+        match self.send(base, ask) {
+            Ok((status, reply)) if (200..300).contains(&status) => Ok(Tried::Done(reply)),
+            Ok((status, reply)) => {
+                let error = error_of(status, &reply);
+                let answered = CliError::answered(&error);
+                match status == 503 && error.call.is_none() {
+                    true => Ok(Tried::Elsewhere(answered)),
+                    false => Err(answered),
+                }
+            }
+            Err(error) => {
+                let exit = match error {
+                    ureq::Error::Timeout(ureq::Timeout::RecvResponse) => Exit::TimedOut,
+                    _ => Exit::Unreachable,
+                };
+                let said = CliError::new(exit, format!("{base} does not answer: {error}"));
+                match not_sent(&error) || ask.repeatable() {
+                    true => Ok(Tried::Elsewhere(said)),
+                    false => Err(said),
+                }
+            }
+        }
+    }
+
+    /// Sends a request to one node; gives the status and the whole answer.
+    pub fn send(&self, base: &str, ask: Ask<'_>) -> Result<(u16, Reply), ureq::Error> {
+        let request = http::Request::builder()
+            .method(ask.method)
+            .uri(format!("{base}{}", ask.path))
+            .body(ask.body)
+            .map_err(ureq::Error::Http)?;
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_recv_response(Some(ask.within))
+            .allow_non_standard_methods(true)
+            .build();
+        let (head, mut body) = self.agent.run(request)?.into_parts();
+        let body = body.with_config().limit(MAX_BODY).read_to_vec()?;
+        Ok((head.status.as_u16(), Reply { headers: head.headers, body }))
+    }
+}
+
+/// The directory of the local cluster.
+pub fn data_dir(globals: &Globals) -> Result<PathBuf, CliError> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    layout::data_dir(globals.data_dir.clone(), from("FAASM_DATA_DIR"), from("HOME")).ok_or_else(
+        || CliError::new(Exit::Usage, "HOME is not set: name the directory with --data-dir D"),
+    )
+}
+
+/// The agent: no proxy, since a cluster on loopback is never behind one.
+pub fn agent() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT))
+        .timeout_send_body(Some(TRANSFER))
+        .timeout_recv_body(Some(TRANSFER))
+        .user_agent(concat!("faasm/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
+
+fn check_url(url: &str) -> Result<String, CliError> {
+    let rest = url.strip_prefix("http://").unwrap_or_default();
+    if rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace) {
+        let message = format!("`{url}` is no cluster: write http://HOST:PORT of one of its nodes");
+        return Err(CliError::new(Exit::Usage, message));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// Whether a request surely did not reach the node.
+fn not_sent(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+        ureq::Error::Timeout(timeout) => {
+            matches!(timeout, ureq::Timeout::Resolve | ureq::Timeout::Connect)
+        }
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        _ => false,
+    }
+}
+
+/// The error in an answer; one of our own for an answer that is none of a node.
+fn error_of(status: u16, reply: &Reply) -> ErrorView {
+    serde_json::from_slice::<ErrorBody>(&reply.body).map(|body| body.error).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(&reply.body);
+        let text: String = text.chars().take(200).collect();
+        ErrorView { code: format!("HTTP {status}"), detail: text, call: None }
+    })
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
