@@ -2,13 +2,13 @@
 //! never queues behind all of them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A call that ran this long without waiting runs long.
-const LONG: Duration = Duration::from_millis(20);
+/// A call that used this many slices of [`TICK`](super::count::TICK) without waiting runs long.
+/// Slices, not time: one that only stood in the queue behind others must not be taken for them.
+const LONG: u32 = 20;
 
 /// What to do with a guest at the end of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,24 +21,20 @@ pub enum Turn {
     Queue,
 }
 
-/// How long a call has been computing. Pure: time is passed in.
-#[derive(Debug)]
+/// How long a call has been computing. Pure.
+#[derive(Debug, Default)]
 pub struct Pace {
-    since: Instant,
+    slices: u32,
     long: bool,
 }
 
 impl Pace {
-    /// It starts now.
-    pub fn new(now: Instant) -> Self {
-        Self { since: now, long: false }
-    }
-
     /// A slice ended.
-    pub fn slice_ended(&mut self, now: Instant) -> Turn {
+    pub fn slice_ended(&mut self) -> Turn {
+        self.slices = self.slices.saturating_add(1);
         if self.long {
             Turn::Queue
-        } else if now.saturating_duration_since(self.since) > LONG {
+        } else if self.slices >= LONG {
             self.long = true;
             Turn::BecomesLong
         } else {
@@ -47,20 +43,27 @@ impl Pace {
     }
 
     /// A wait ended.
-    pub fn waited(&mut self, now: Instant) {
-        self.since = now;
+    pub fn waited(&mut self) {
+        self.slices = 0;
     }
 }
 
 /// The permits of long-running calls: as many as workers, first come, first served.
 pub struct Gate {
     permits: Arc<Semaphore>,
+    /// Turns given.
+    #[cfg(test)]
+    pub turns: std::sync::atomic::AtomicU64,
 }
 
 impl Gate {
     /// A gate for this many workers.
     pub fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self { permits: Arc::new(Semaphore::new(workers)) })
+        Arc::new(Self {
+            permits: Arc::new(Semaphore::new(workers)),
+            #[cfg(test)]
+            turns: Default::default(),
+        })
     }
 }
 
@@ -76,13 +79,17 @@ impl Permit {
         self.held.lock().take();
     }
 
-    /// Gives it back, lets the others run, and takes the next one that is free. Dropping the
+    /// Lets the others run, gives it back, and takes the next one that is free. Dropping the
     /// future leaves the queue.
     pub async fn next(self: Arc<Self>, gate: Arc<Gate>) {
-        self.release();
+        // In this order: the one who gets the permit runs at once, before all that this worker
+        // has queued, so they must have had their turn.
         yield_now().await;
+        self.release();
         // The semaphore is never closed.
         if let Ok(permit) = gate.permits.clone().acquire_owned().await {
+            #[cfg(test)]
+            gate.turns.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             *self.held.lock() = Some(permit);
         }
     }
@@ -108,16 +115,23 @@ mod tests {
 
     #[test]
     fn a_call_is_long_running_once_and_from_then_on() {
-        let start = Instant::now();
-        let after = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::new(start);
-        assert_eq!(pace.slice_ended(after(20)), Turn::Yield);
-        pace.waited(after(20));
-        assert_eq!(pace.slice_ended(after(40)), Turn::Yield);
-        assert_eq!(pace.slice_ended(after(41)), Turn::BecomesLong);
-        assert_eq!(pace.slice_ended(after(42)), Turn::Queue);
-        pace.waited(after(50));
-        assert_eq!(pace.slice_ended(after(51)), Turn::Queue);
+        let mut pace = Pace::default();
+        let mut turns = |count: u32| (0..count).map(|_| pace.slice_ended()).collect::<Vec<_>>();
+        assert_eq!(turns(LONG - 1), vec![Turn::Yield; LONG as usize - 1]);
+        assert_eq!(turns(3), [Turn::BecomesLong, Turn::Queue, Turn::Queue]);
+        pace.waited();
+        assert_eq!(pace.slice_ended(), Turn::Queue);
+    }
+
+    #[test]
+    fn a_call_that_waits_now_and_then_is_not_long_running() {
+        let mut pace = Pace::default();
+        for _ in 0..5 {
+            for _ in 0..LONG - 1 {
+                assert_eq!(pace.slice_ended(), Turn::Yield);
+            }
+            pace.waited();
+        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ const GUEST_NICE: i32 = 5;
 /// Compilers give way to guests as well.
 const COMPILER_NICE: i32 = 10;
 /// Polls after which a guest worker looks at the queue that other runtimes fill; small, since one
-/// poll may last a whole millisecond.
-const QUEUE_INTERVAL: u32 = 3;
+/// poll may last a whole millisecond; not 1, which would starve the worker's own queue.
+const QUEUE_INTERVAL: u32 = 2;
 /// Stack of a compiler thread, in bytes: Cranelift recurses deeply on generated code.
 const COMPILER_STACK: usize = 8 << 20;
 

@@ -1,7 +1,6 @@
 //! What the host knows of the instance that runs a call: the data of its store.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use wasmtime::{Memory, StoreContextMut, UpdateDeadline};
@@ -74,7 +73,7 @@ impl State {
             wasi: Wasi::default(),
             fetched: None,
             limits,
-            pace: Pace::new(Instant::now()),
+            pace: Pace::default(),
             permit: Arc::default(),
             gate,
         }
@@ -87,7 +86,7 @@ impl State {
 
     /// The wait is over.
     pub fn end_wait(&mut self) {
-        self.pace.waited(Instant::now());
+        self.pace.waited();
     }
 
     /// Adds to the log; past its limit the call is over.
@@ -107,7 +106,7 @@ impl State {
     pub fn slice_ended(cx: StoreContextMut<'_, Self>) -> wasmtime::Result<UpdateDeadline> {
         let mut cx = cx;
         let state = cx.data_mut();
-        match state.pace.slice_ended(Instant::now()) {
+        match state.pace.slice_ended() {
             Turn::Yield => return Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now()))),
             Turn::BecomesLong => state.host.long_running(),
             Turn::Queue => {}

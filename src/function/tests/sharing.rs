@@ -189,6 +189,9 @@ fn a_region_as_the_first_act_is_not_handed_out_as_heap() {
             (func (export "_start") (local $region i32) (local $heap i32)
                 (local.set $region (call $map))
                 (i32.store8 offset=100 (local.get $region) (i32.const {SECRET}))
+                ;; It would just fit into what a heap laid out only now had.
+                (local.set $heap (call $malloc (i32.const 120000)))
+                (memory.fill (local.get $heap) (i32.const 1) (i32.const 120000))
                 (local.set $heap (call $malloc (i32.const 10485760)))
                 (memory.fill (local.get $heap) (i32.const 1) (i32.const 10485760))))"#
     ));
