@@ -24,7 +24,7 @@ use crate::scheduler::{Scheduler, SchedulerSetup};
 use crate::wire::load::MAX_MODULES;
 
 /// The folder of a node's certificate, below its data folder.
-pub const TLS_DIR: &str = "tls";
+pub const TLS_DIR: &str = "certs";
 
 /// The handles of a running node, for the gateway. Cheap to clone.
 #[derive(Clone)]
