@@ -153,7 +153,7 @@ impl Client {
         }
         Err(match last {
             Some(error) if error.exit == Exit::Refused => error,
-            Some(error) => CliError::new(Exit::Unreachable, format!("{error}; {}", self.hint)),
+            Some(error) => CliError::new(error.exit, format!("{error}; {}", self.hint)),
             None => CliError::new(Exit::Unreachable, "the cluster has no nodes"),
         })
     }
@@ -174,11 +174,13 @@ impl Client {
                     ureq::Error::Timeout(ureq::Timeout::RecvResponse) => Exit::TimedOut,
                     _ => Exit::Unreachable,
                 };
-                let said = CliError::new(exit, format!("{base} does not answer: {error}"));
-                match not_sent(&error) || ask.repeatable() {
-                    true => Ok(Tried::Elsewhere(said)),
-                    false => Err(said),
+                let message = format!("{base} does not answer: {error}");
+                if not_sent(&error) || ask.repeatable() {
+                    return Ok(Tried::Elsewhere(CliError::new(exit, message)));
                 }
+                // The node cancels what a client that is gone waited for, if it lives.
+                let message = format!("{message}; the call may have been made: see `faasm ps`");
+                Err(CliError::new(exit, message))
             }
         }
     }

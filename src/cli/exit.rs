@@ -35,7 +35,8 @@ Exit codes:
   124      a deadline passed
   125      a file or a process of this machine
 A function can return 120 to 125 too. Only an error of faasm itself prints a line that begins
-with `faasm: error:` on stderr; `invoke --json` prints the result as a field.
+with `faasm: error:` on stderr; `invoke --json` prints the result as a field. With --json,
+what the cluster refused is on stdout too, as an object with the field `error`.
 
 Examples:
   faasm cluster up
@@ -50,12 +51,14 @@ pub struct CliError {
     pub exit: Exit,
     /// For people.
     pub message: String,
+    /// What the cluster answered, if it did.
+    pub answer: Option<Box<ErrorView>>,
 }
 
 impl CliError {
     /// An error of any kind.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), answer: None }
     }
 
     /// Something on this machine.
@@ -82,7 +85,7 @@ impl CliError {
                 error.code, error.detail
             ),
         };
-        Self::new(exit, message)
+        Self { answer: Some(Box::new(error.clone())), ..Self::new(exit, message) }
     }
 }
 

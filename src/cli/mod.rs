@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::exit::{CliError, Exit};
+use crate::gateway::view::ErrorBody;
 
 /// Runs WebAssembly functions on a cluster of equal nodes.
 #[derive(Debug, Parser)]
@@ -88,10 +89,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    let json = cli.globals.json;
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("faasm: error: {error}");
+            if let (true, Some(answer)) = (json, &error.answer) {
+                // Said on stderr already, should stdout be gone.
+                let _printed = out::json(&ErrorBody { error: (**answer).clone() }).is_ok();
+            }
             ExitCode::from(error.exit as u8)
         }
     }

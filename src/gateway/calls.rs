@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use http::StatusCode;
 
+use super::extract::Call;
 use super::request;
 use super::state::{self, Answer, Gateway};
 use super::view::{CallView, CallsView, CancelledView, SummaryView};
-use crate::id::{CallId, IdError};
 
 /// `GET /v1/calls`: the living calls of all nodes.
 pub async fn list(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery) -> Answer {
@@ -21,10 +21,9 @@ pub async fn list(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery
 /// `GET /v1/calls/{id}`: the record, after a wait for its end if `?wait` says so.
 pub async fn show(
     State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
+    Call(call): Call,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let call = parse(&id)?;
     let wait = request::wait(query.as_deref())?;
     let calls = &gateway.handles.calls;
     let record = match wait.is_zero() {
@@ -37,11 +36,10 @@ pub async fn show(
 /// `DELETE /v1/calls/{id}`: cancels the call and all below it.
 pub async fn cancel(
     State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
+    Call(call): Call,
     RawQuery(query): RawQuery,
 ) -> Answer {
     request::nothing(query.as_deref())?;
-    let call = parse(&id)?;
     gateway.handles.calls.cancel(call).await?;
     state::json(StatusCode::OK, &CancelledView { cancelled: call.to_string() })
 }
@@ -49,27 +47,19 @@ pub async fn cancel(
 /// `GET /v1/calls/{id}/output`
 pub async fn output(
     State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
+    Call(call): Call,
     RawQuery(query): RawQuery,
 ) -> Answer {
     request::nothing(query.as_deref())?;
-    let call = parse(&id)?;
     Ok(state::bytes(gateway.handles.calls.output(call).await?))
 }
 
 /// `GET /v1/calls/{id}/logs`
 pub async fn logs(
     State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
+    Call(call): Call,
     RawQuery(query): RawQuery,
 ) -> Answer {
     request::nothing(query.as_deref())?;
-    let call = parse(&id)?;
     Ok(state::bytes(gateway.handles.calls.log(call).await?))
-}
-
-fn parse(id: &str) -> Result<CallId, IdError> {
-    // What is quoted in the error is bounded: the text may be a whole path.
-    let short: String = id.chars().take(64).collect();
-    short.parse()
 }

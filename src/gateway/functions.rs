@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::error::ApiError;
+use super::extract::Key;
 use super::state::{self, Answer, Gateway};
 use super::view::{DeletedView, FunctionView, FunctionsView};
 use super::{body, request, upload};
@@ -37,23 +38,17 @@ pub async fn list(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery
 /// `GET /v1/functions/{user}/{name}`
 pub async fn show(
     State(gateway): State<Arc<Gateway>>,
-    Path((user, name)): Path<(String, String)>,
+    Key(key): Key,
     RawQuery(query): RawQuery,
 ) -> Answer {
     request::nothing(query.as_deref())?;
-    let key = FunctionKey::new(&user, &name)?;
     let entry = gateway.handles.consensus.function(&key).ok_or_else(|| missing(&key))?;
     state::json(StatusCode::OK, &FunctionView::new(&key, &entry))
 }
 
 /// `PUT /v1/functions/{user}/{name}`: returns when a majority of the module's copies is durable
 /// and every node with a live session knows the function.
-pub async fn put(
-    State(gateway): State<Arc<Gateway>>,
-    Path((user, name)): Path<(String, String)>,
-    request: Request,
-) -> Answer {
-    let key = FunctionKey::new(&user, &name)?;
+pub async fn put(State(gateway): State<Arc<Gateway>>, Key(key): Key, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     let (limits, options) = upload::parse(head.uri.query())?;
     let handles = &gateway.handles;
@@ -78,11 +73,10 @@ pub async fn put(
 /// `DELETE /v1/functions/{user}/{name}`
 pub async fn delete(
     State(gateway): State<Arc<Gateway>>,
-    Path((user, name)): Path<(String, String)>,
+    Key(key): Key,
     RawQuery(query): RawQuery,
 ) -> Answer {
     request::nothing(query.as_deref())?;
-    let key = FunctionKey::new(&user, &name)?;
     let (user, name) = (key.user.to_string(), key.name.to_string());
     change(&gateway, &key, Command::DeleteFunction { user, name }).await?;
     tracing::info!(function = %key, "function deleted");

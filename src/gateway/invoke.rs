@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
@@ -11,25 +11,28 @@ use tracing::Instrument;
 
 use super::body;
 use super::error::ApiError;
+use super::extract::Key;
 use super::request::Asked;
 use super::state::{self, Answer, Gateway};
 use super::upload::check_pins;
 use super::view::{CALL_HEADER, NODE_HEADER, RESULT_HEADER, SubmittedView};
 use crate::calls::Finished;
-use crate::id::FunctionKey;
 
 /// Runs a function: its output with its result in a header, or 202 with the call's id.
 pub async fn invoke(
     State(gateway): State<Arc<Gateway>>,
-    Path((user, name)): Path<(String, String)>,
+    Key(key): Key,
     request: Request,
 ) -> Answer {
-    let key = FunctionKey::new(&user, &name)?;
     let (head, body) = request.into_parts();
     let Asked { mut invoke, detached } = Asked::parse(key, head.uri.query(), &head.headers)?;
     check_pins(&invoke.pin, || gateway.handles.consensus.members())?;
     let mut held = body::read(body, gateway.options.body_bytes, &gateway.budget).await?;
     invoke.input = std::mem::take(&mut held.bytes);
+    if invoke.trace == 0 {
+        // Drawn here, so that the span below has it too.
+        invoke.trace = rand::random();
+    }
     let span = tracing::debug_span!(
         "invoke",
         function = %invoke.key,

@@ -80,10 +80,23 @@ pub struct HttpMetrics {
     pub refused: Counter,
 }
 
+/// The classes of status that this API answers with.
+const CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
+
+/// Which of [`CLASSES`] a status is in.
+fn class(status: u16) -> Option<usize> {
+    match status {
+        200..=299 => Some(0),
+        400..=499 => Some(1),
+        500..=599 => Some(2),
+        _ => None,
+    }
+}
+
 struct RouteMetrics {
     seconds: Histogram,
-    /// By the first digit of the status, from 1.
-    classes: [Counter; 5],
+    /// By [`class`].
+    classes: [Counter; CLASSES.len()],
 }
 
 impl HttpMetrics {
@@ -91,7 +104,7 @@ impl HttpMetrics {
     pub fn new() -> Self {
         let of = |name: &'static str| RouteMetrics {
             seconds: metrics::histogram!(SECONDS, "route" => name),
-            classes: ["1xx", "2xx", "3xx", "4xx", "5xx"]
+            classes: CLASSES
                 .map(|class| metrics::counter!(REQUESTS, "route" => name, "status" => class)),
         };
         Self {
@@ -136,8 +149,7 @@ impl Drop for Timed<'_> {
         self.metrics.under_way.decrement(1.0);
         let index = Route::ALL.iter().position(|(route, _)| *route == self.route);
         let Some(route) = index.and_then(|index| self.metrics.routes.get(index)) else { return };
-        let class = usize::from(self.status / 100).checked_sub(1);
-        match class.and_then(|class| route.classes.get(class)) {
+        match class(self.status).and_then(|class| route.classes.get(class)) {
             None => self.metrics.abandoned.increment(1),
             Some(counter) => {
                 counter.increment(1);

@@ -21,6 +21,7 @@
 pub mod body;
 mod calls;
 pub mod error;
+mod extract;
 pub mod front;
 mod functions;
 mod invoke;

@@ -57,7 +57,18 @@ pub fn init_log(node: NodeId, format: LogFormat) -> Result<(), String> {
             .event_format(JsonLine { node, inner: Format::default().json().flatten_event(true) })
             .try_init(),
     };
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// A panic is a line of the log like any other: with the node's id, and JSON if all else is.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = std::backtrace::Backtrace::capture();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    tracing::error!(place, thread, %backtrace, "panic: {message}");
 }
 
 /// The usual line, after the node's id.

@@ -110,6 +110,8 @@ fn prepare(layout: &Layout, args: &UpArgs) -> Result<ClusterConfig, CliError> {
 struct Started {
     id: NodeId,
     child: Child,
+    /// Taken while it surely is the child's.
+    process: Option<Process>,
     /// Length of its log before.
     log_from: u64,
 }
@@ -151,12 +153,13 @@ fn start(layout: &Layout, id: NodeId, format: LogFormat) -> Result<Started, CliE
     }
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
     let child = command.spawn().map_err(|error| CliError::file(&binary, &error))?;
-    Ok(Started { id, child, log_from })
+    let process = Process::of(child.id());
+    Ok(Started { id, child, process, log_from })
 }
 
 /// Writes a node's pid file.
 fn note(layout: &Layout, node: &Started) -> Result<(), CliError> {
-    match Process::of(node.child.id()) {
+    match &node.process {
         Some(process) => process.write(&layout.pid(node.id)),
         None => Err(died(layout, node)),
     }
@@ -192,10 +195,8 @@ fn wait_ready(
 
 /// Stops what this command started.
 fn give_up(layout: &Layout, started: Vec<Started>) {
-    let running: Vec<Option<Running>> = started
-        .iter()
-        .map(|node| Process::of(node.child.id()).and_then(|process| process.running()))
-        .collect();
+    let running: Vec<Option<Running>> =
+        started.iter().map(|node| node.process.as_ref().and_then(Process::running)).collect();
     down::stop(&running, GIVE_UP);
     for mut node in started {
         // Both can only fail after the node is gone, which is what was wanted.
