@@ -50,10 +50,11 @@ impl Count {
             self.live.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
-        if self.parked.load(Ordering::SeqCst) && self.parked.swap(false, Ordering::SeqCst) {
-            if let Some(thread) = &*self.ticker.lock() {
-                thread.unpark();
-            }
+        if self.parked.load(Ordering::SeqCst)
+            && self.parked.swap(false, Ordering::SeqCst)
+            && let Some(ticker) = &*self.ticker.lock()
+        {
+            ticker.unpark();
         }
         true
     }
@@ -146,7 +147,7 @@ mod tests {
         let start = std::time::Instant::now();
         while !reached() {
             assert!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
-            std::thread::yield_now();
+            std::thread::sleep(TICK);
         }
     }
 }

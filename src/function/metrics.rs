@@ -40,7 +40,7 @@ pub struct Meters {
 
 impl Meters {
     /// Describes and registers them.
-    pub fn new() -> Self {
+    pub fn register() -> Self {
         describe_gauge!(INSTANCES, "Instances alive");
         describe_counter!(STARTED, "Calls that began to run");
         describe_counter!(ENDED, "Calls that ended here, by result");
@@ -63,7 +63,7 @@ impl Meters {
     /// A call began to run; `true` when its instantiation should be timed.
     pub fn started(&self) -> bool {
         self.started.increment(1);
-        self.turn.fetch_add(1, Ordering::Relaxed) % SAMPLE == 0
+        self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE)
     }
 
     /// An instance was made in this time.
