@@ -91,6 +91,11 @@ impl Growth {
         self.refused
     }
 
+    /// Private memory, in bytes, touched or not.
+    pub fn private(&self) -> u64 {
+        self.private
+    }
+
     /// While set, growth makes room for a region: it is not private and not counted here.
     pub fn for_region(&mut self, on: bool) {
         self.region = on;

@@ -119,11 +119,12 @@ impl Modules {
     ) -> Shared<BoxFuture<'static, Loaded>> {
         let control = self.control.clone();
         let task = control.spawn(async move {
+            // Also when this task panics, the next call must try anew.
+            let _landing = Landing { modules: &self, wasm };
             let loaded = self.fetch(wasm, bytes).await;
             if let Ok(ready) = &loaded {
                 self.meters.cached(self.cache.put(wasm, ready.clone()));
             }
-            self.flights.lock().remove(&wasm);
             loaded
         });
         let joined = task.map(|joined| {
@@ -231,5 +232,17 @@ impl Modules {
             let _ = send.send(work());
         });
         receive.await.map_err(|_| ModuleError::Unavailable("the compiler failed on it".into()))
+    }
+}
+
+/// Ends a flight when it is dropped.
+struct Landing<'a> {
+    modules: &'a Modules,
+    wasm: BlobHash,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.modules.flights.lock().remove(&self.wasm);
     }
 }
