@@ -131,10 +131,10 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(actor, error) = event {
             tracing::error!(actor = %actor.get_id(), %error, "an instance's actor failed");
-            if let Some(actor) = self.crew.hire() {
-                if let Err(extra) = self.crew.idle.push(actor) {
-                    extra.stop(None);
-                }
+            if let Some(fresh) = self.crew.hire()
+                && let Err(extra) = self.crew.idle.push(fresh)
+            {
+                extra.stop(None);
             }
         }
         Ok(())

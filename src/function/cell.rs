@@ -63,6 +63,11 @@ impl Cell {
         (std::mem::take(&mut state.output), state.log.take())
     }
 
+    /// Bytes of memory that the end of this instance may have to clear.
+    pub fn memory(&self) -> u64 {
+        self.store.data().growth.private()
+    }
+
     fn failed(&self, error: &wasmtime::Error) -> CallError {
         match stopped(error, self.store.data().growth.refused()) {
             Err(error) => error,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -50,10 +50,11 @@ impl Count {
             self.live.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
-        if self.parked.load(Ordering::SeqCst) && self.parked.swap(false, Ordering::SeqCst) {
-            if let Some(thread) = &*self.ticker.lock() {
-                thread.unpark();
-            }
+        if self.parked.load(Ordering::SeqCst)
+            && self.parked.swap(false, Ordering::SeqCst)
+            && let Some(ticker) = &*self.ticker.lock()
+        {
+            ticker.unpark();
         }
         true
     }
@@ -64,38 +65,36 @@ impl Count {
     }
 }
 
-/// The thread that moves the epoch on every [`TICK`]; dropping this ends it.
+/// The thread that moves the epoch on every [`TICK`]. Once this is dropped it ends with the last
+/// instance: a guest that computes would never notice its end without it.
 pub struct Ticker {
     count: Arc<Count>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Ticker {
     /// Starts it.
     pub fn start(engine: Engine, count: Arc<Count>) -> std::io::Result<Self> {
         let counted = count.clone();
-        let thread = std::thread::Builder::new()
+        let handle = std::thread::Builder::new()
             .name("faasm-epoch".into())
             .spawn(move || tick(&engine, &counted))?;
-        *count.ticker.lock() = Some(thread.thread().clone());
-        Ok(Self { count, thread: Some(thread) })
+        let thread = handle.thread().clone();
+        *count.ticker.lock() = Some(thread.clone());
+        Ok(Self { count, thread })
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.count.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // It ends within a tick; a panic in it has been printed.
-            let _ = thread.join();
-        }
+        self.thread.unpark();
     }
 }
 
 fn tick(engine: &Engine, count: &Count) {
     let mut idle = 0;
-    while !count.stop.load(Ordering::SeqCst) {
+    while !(count.stop.load(Ordering::SeqCst) && count.live() == 0) {
         std::thread::sleep(TICK);
         engine.increment_epoch();
         idle = if count.live() == 0 { idle + 1 } else { 0 };
@@ -146,7 +145,7 @@ mod tests {
         let start = std::time::Instant::now();
         while !reached() {
             assert!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
-            std::thread::yield_now();
+            std::thread::sleep(TICK);
         }
     }
 }

@@ -66,6 +66,7 @@ pub fn build(instances: usize) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        // The engine has one value for all: a function's smaller `stack` limit is not enforced.
         .max_wasm_stack(stack)
         .async_stack_size(stack + STACK_MARGIN)
         .epoch_interruption(true)

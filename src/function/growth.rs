@@ -7,6 +7,7 @@ use wasmtime::ResourceLimiter;
 
 use super::engine::TABLE_ELEMENTS;
 use crate::errno::{CallError, Errno};
+use crate::wire::function::Limits;
 
 /// Initial memory that is not charged to the budget, in bytes: an idle instance touches little of
 /// its stack and data, and ten thousand of them must fit.
@@ -74,7 +75,6 @@ pub struct Growth {
     limit: u64,
     private: u64,
     charged: u64,
-    last: u64,
     budget: Arc<Budget>,
     refused: Option<Refusal>,
     region: bool,
@@ -83,12 +83,17 @@ pub struct Growth {
 impl Growth {
     /// Nothing is taken yet; `limit` is the function's, in bytes.
     pub fn new(limit: u64, budget: Arc<Budget>) -> Self {
-        Self { limit, private: 0, charged: 0, last: 0, budget, refused: None, region: false }
+        Self { limit, private: 0, charged: 0, budget, refused: None, region: false }
     }
 
     /// Why memory was refused last, if it was.
     pub fn refused(&self) -> Option<Refusal> {
         self.refused
+    }
+
+    /// Private memory, in bytes, touched or not.
+    pub fn private(&self) -> u64 {
+        self.private
     }
 
     /// While set, growth makes room for a region: it is not private and not counted here.
@@ -121,7 +126,6 @@ impl Growth {
             return Err(Refusal::Node(self.budget.limit));
         }
         self.private = private;
-        self.last = bytes;
         Ok(())
     }
 }
@@ -131,8 +135,13 @@ impl ResourceLimiter for Growth {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // wasmtime refuses these after us; what cannot be is not charged. Growth that the kernel
+        // then refuses stays charged until the end of the call, within the function's limit.
+        if maximum.is_some_and(|most| desired > most) || desired as u64 > Limits::MAX_MEMORY {
+            return Ok(false);
+        }
         if self.region {
             return Ok(true);
         }
@@ -140,14 +149,6 @@ impl ResourceLimiter for Growth {
         let grown = self.grow(bytes);
         self.refused = grown.err().or(self.refused);
         Ok(grown.is_ok())
-    }
-
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        if !self.region {
-            // Allowed here but refused behind us (its own maximum, or the kernel).
-            self.private -= std::mem::take(&mut self.last).min(self.private);
-        }
-        Ok(())
     }
 
     fn table_growing(
@@ -191,6 +192,14 @@ mod tests {
         assert_eq!(growth.grow(2 * MIB), Err(Refusal::Node(4 * MIB)));
         drop(growth);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn growth_past_the_modules_own_maximum_is_not_charged() {
+        let budget = Budget::new(100 * MIB);
+        let mut growth = Growth::new(100 * MIB, budget.clone());
+        assert!(!growth.memory_growing(0, 9 << 20, Some(8 << 20)).unwrap());
+        assert_eq!((budget.used(), growth.refused()), (0, None));
     }
 
     #[test]

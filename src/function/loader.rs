@@ -119,11 +119,12 @@ impl Modules {
     ) -> Shared<BoxFuture<'static, Loaded>> {
         let control = self.control.clone();
         let task = control.spawn(async move {
+            // Also when this task panics, the next call must try anew.
+            let _landing = Landing { modules: &self, wasm };
             let loaded = self.fetch(wasm, bytes).await;
             if let Ok(ready) = &loaded {
                 self.meters.cached(self.cache.put(wasm, ready.clone()));
             }
-            self.flights.lock().remove(&wasm);
             loaded
         });
         let joined = task.map(|joined| {
@@ -152,7 +153,7 @@ impl Modules {
         let own = self.own.lock().get(&wasm).copied();
         let expected = own.or_else(|| self.source.recorded(&wasm, self.fingerprint))?;
         let this = self.clone();
-        let found = self.compute(move || this.from_disk(wasm, expected)).await.ok()?;
+        let found = self.compute(move || this.take_from_disk(wasm, expected)).await.ok()?;
         if found.is_some() {
             return found;
         }
@@ -162,25 +163,30 @@ impl Modules {
             .inspect_err(|error| tracing::info!(%wasm, %error, "the artifact was not fetched"))
             .ok()?;
         let this = self.clone();
-        self.compute(move || this.from_cluster(wasm, expected, bytes)).await.ok()?
+        self.compute(move || this.take_from_cluster(wasm, expected, bytes)).await.ok()?
     }
 
-    fn from_disk(&self, wasm: BlobHash, expected: BlobHash) -> Option<Arc<Ready>> {
+    fn take_from_disk(&self, wasm: BlobHash, expected: BlobHash) -> Option<Arc<Ready>> {
         let Some(trusted) = Trusted::check(self.artifacts.read(&wasm)?, expected) else {
             tracing::warn!(%wasm, "the artifact on disk is not the recorded one and is not used");
             return None;
         };
-        self.from_artifact(wasm, &trusted)
+        self.load_artifact(wasm, &trusted)
     }
 
-    fn from_cluster(&self, wasm: BlobHash, expected: BlobHash, bytes: Bytes) -> Option<Arc<Ready>> {
+    fn take_from_cluster(
+        &self,
+        wasm: BlobHash,
+        expected: BlobHash,
+        bytes: Bytes,
+    ) -> Option<Arc<Ready>> {
         let trusted = Trusted::check(bytes.clone(), expected)?;
-        let ready = self.from_artifact(wasm, &trusted)?;
+        let ready = self.load_artifact(wasm, &trusted)?;
         self.artifacts.write(&wasm, &bytes);
         Some(ready)
     }
 
-    fn from_artifact(&self, wasm: BlobHash, trusted: &Trusted) -> Option<Arc<Ready>> {
+    fn load_artifact(&self, wasm: BlobHash, trusted: &Trusted) -> Option<Arc<Ready>> {
         let module = trusted.load(&self.engine);
         let module = module.inspect_err(
             |error| tracing::warn!(%wasm, %error, "the recorded artifact does not load"),
@@ -226,5 +232,17 @@ impl Modules {
             let _ = send.send(work());
         });
         receive.await.map_err(|_| ModuleError::Unavailable("the compiler failed on it".into()))
+    }
+}
+
+/// Ends a flight when it is dropped.
+struct Landing<'a> {
+    modules: &'a Modules,
+    wasm: BlobHash,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.modules.flights.lock().remove(&self.wasm);
     }
 }

@@ -20,7 +20,7 @@ pub const ENDED: &str = "faasm_calls_ended_total";
 pub const COMPILE: &str = "faasm_module_compile_seconds";
 /// Bytes of compiled modules in memory.
 pub const CACHE: &str = "faasm_module_cache_bytes";
-/// Time to make an instance, in seconds; one of [`SAMPLE`] is measured.
+/// Time to make an instance, in seconds; one of 64 is measured.
 pub const INSTANTIATE: &str = "faasm_instantiate_seconds";
 
 /// Of this many instances one is timed: a histogram costs a tenth of an instance.
@@ -40,7 +40,7 @@ pub struct Meters {
 
 impl Meters {
     /// Describes and registers them.
-    pub fn new() -> Self {
+    pub fn register() -> Self {
         describe_gauge!(INSTANCES, "Instances alive");
         describe_counter!(STARTED, "Calls that began to run");
         describe_counter!(ENDED, "Calls that ended here, by result");
@@ -60,10 +60,11 @@ impl Meters {
         }
     }
 
-    /// A call began to run; `true` when its instantiation should be timed.
-    pub fn started(&self) -> bool {
+    /// A call began to run, one of `live`; `true` when its instantiation should be timed.
+    pub fn started(&self, live: usize) -> bool {
+        self.live.set(live as f64);
         self.started.increment(1);
-        self.turn.fetch_add(1, Ordering::Relaxed) % SAMPLE == 0
+        self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE)
     }
 
     /// An instance was made in this time.

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 pub use ending::Stop;
 pub use job::{CallHost, Control, EndReason, Job, Outcome, Target};
-pub use pace::yield_now;
+pub(crate) use pace::yield_now;
 pub use setup::{FunctionSetup, StartError};
 pub use state::State;
 

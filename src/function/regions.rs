@@ -171,9 +171,9 @@ mod tests {
         assert_eq!(table.take(2 * PAGE, Kind::Private), None);
         assert!(table.remove(second.start).is_some());
         assert!(table.remove(second.start).is_none());
-        assert_eq!(table.free, [PAGE..4 * PAGE]);
+        assert_eq!(table.free, vec![PAGE..4 * PAGE; 1]);
         assert!(table.remove(first.start).is_some());
-        assert_eq!(table.free, [0..4 * PAGE]);
+        assert_eq!(table.free, vec![0..4 * PAGE; 1]);
         assert_eq!(table.take(4 * PAGE, Kind::Private), Some(0..4 * PAGE));
         assert!(table.free.is_empty());
     }

@@ -23,6 +23,10 @@ use super::state::State;
 use crate::errno::{CallError, Errno};
 use crate::wire::calls::Times;
 
+/// An instance with more memory than this, in bytes, is taken down on the control runtime's
+/// blocking threads: giving a gibibyte back to the kernel takes some 50 ms.
+const LARGE: u64 = 8 << 20;
+
 /// What all instances share.
 pub struct Runner {
     /// The engine.
@@ -49,12 +53,11 @@ impl Runner {
         let control = order.control.clone();
         let mut cell = None;
         let result = self.watch(&control, self.drive(&mut order, &mut cell)).await;
-        let (output, log) = match &mut cell {
-            Some(cell) => cell.results(),
+        // The slot is free before anyone hears of the end.
+        let (output, log) = match cell {
+            Some(cell) => self.take_down(cell).await,
             None => (Bytes::new(), Bytes::new()),
         };
-        // The slot is free before anyone hears of the end.
-        drop(cell);
         let ended_us = now_us();
         let started_us = match control.started_us() {
             0 => ended_us,
@@ -65,11 +68,22 @@ impl Runner {
         delivery.deliver(Outcome { result, output, log, times });
     }
 
+    /// Ends an instance; gives its output and log.
+    async fn take_down(&self, mut cell: Cell) -> (Bytes, Bytes) {
+        let results = cell.results();
+        if cell.memory() <= LARGE {
+            drop(cell);
+        } else if let Err(error) = self.control.spawn_blocking(move || drop(cell)).await {
+            tracing::error!(%error, "a large instance was not taken down in order");
+        }
+        results
+    }
+
     async fn drive(&self, order: &mut Order, slot: &mut Option<Cell>) -> Result<u8, CallError> {
         let module = self.module(order).await?;
         order.control.set_started_us(now_us());
         order.host.started();
-        let timed = self.meters.started().then(Instant::now);
+        let timed = self.meters.started(self.count.live()).then(Instant::now);
         let state = State::new(order, self.budget.clone(), self.gate.clone());
         let cell = slot.insert(Cell::new(&self.engine, state));
         let instance = cell.instantiate(&module).await?;

@@ -118,7 +118,7 @@ impl Functions {
         let engine = engine::build(instances).map_err(failed)?;
         let mut linker = host::linker(&engine).map_err(failed)?;
         extend(&mut linker).map_err(failed)?;
-        let meters = Arc::new(Meters::new());
+        let meters = Arc::new(Meters::register());
         let count = Count::new(instances);
         let folder = |error| StartError::Folder { dir: dir.clone(), error };
         let modules = Modules::open(ModulesSetup {

@@ -15,6 +15,7 @@ use super::pace::{Gate, Pace, Permit, Turn, yield_now};
 use super::regions::Regions;
 use crate::errno::{CallError, Errno};
 use crate::host::wasi::Wasi;
+use crate::id::Name;
 use crate::wire::function::Limits;
 
 /// The data of one instance's store.
@@ -27,8 +28,10 @@ pub struct State {
     pub output: Bytes,
     /// stdout and stderr.
     pub log: Log,
-    /// The function's name, then its arguments.
-    pub args: Arc<[String]>,
+    /// The function's name: the first argument of `main`.
+    pub name: Name,
+    /// The others.
+    pub args: Vec<String>,
     /// The function's limits.
     pub limits: Limits,
     /// Memory taken.
@@ -48,7 +51,8 @@ pub struct State {
     /// The output of a child that is being read piece by piece.
     pub fetched: Option<(u32, Bytes)>,
     pace: Pace,
-    permit: Arc<Permit>,
+    /// Made when the call becomes long-running.
+    permit: Option<Arc<Permit>>,
     gate: Arc<Gate>,
 }
 
@@ -56,14 +60,13 @@ impl State {
     /// For one call, which starts to run now.
     pub fn new(order: &mut Order, budget: Arc<Budget>, gate: Arc<Gate>) -> Self {
         let limits = order.entry.limits.clone();
-        let name = order.key.name.as_str().to_owned();
-        let args = std::mem::take(&mut order.args);
         Self {
             host: order.host.clone(),
             input: std::mem::take(&mut order.input),
             output: Bytes::new(),
             log: Log::new(limits.log),
-            args: std::iter::once(name).chain(args).collect(),
+            name: order.key.name.clone(),
+            args: std::mem::take(&mut order.args),
             growth: Growth::new(limits.memory, budget),
             memory: None,
             regions: Regions::default(),
@@ -74,14 +77,16 @@ impl State {
             fetched: None,
             limits,
             pace: Pace::default(),
-            permit: Arc::default(),
+            permit: None,
             gate,
         }
     }
 
-    /// Runs a wait of the guest: a long-running one gives its turn up meanwhile.
+    /// The guest begins to wait: a long-running one gives its turn up meanwhile.
     pub fn begin_wait(&self) {
-        self.permit.release();
+        if let Some(permit) = &self.permit {
+            permit.release();
+        }
     }
 
     /// The wait is over.
@@ -111,7 +116,8 @@ impl State {
             Turn::BecomesLong => state.host.long_running(),
             Turn::Queue => {}
         }
-        let next = state.permit.clone().next(state.gate.clone());
+        let permit = state.permit.get_or_insert_default().clone();
+        let next = permit.next(state.gate.clone());
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(next)))
     }
 }

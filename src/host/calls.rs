@@ -194,10 +194,10 @@ pub async fn wait(caller: &mut Caller<'_, State>, call: u32, ms: i64) -> i32 {
 /// The output of a child, waiting for its end. The last one is kept, so that it can be read in
 /// pieces.
 pub async fn output(caller: &mut Caller<'_, State>, call: u32) -> Result<Bytes, Errno> {
-    if let Some((kept, bytes)) = &caller.data().fetched {
-        if *kept == call {
-            return Ok(bytes.clone());
-        }
+    if let Some((kept, bytes)) = &caller.data().fetched
+        && *kept == call
+    {
+        return Ok(bytes.clone());
     }
     let host = caller.data().host.clone();
     let bytes = waiting(caller, host.output(call)).await?;

@@ -62,18 +62,18 @@ pub fn clock(id: u32) -> Option<u64> {
 }
 
 fn args_sizes_get(mut caller: Caller<'_, State>, count: u32, size: u32) -> Result {
-    let args = caller.data().args.clone();
+    let args = args(&caller);
     let bytes: usize = args.iter().map(|arg| arg.len() + 1).sum();
-    guest::write_u32(&mut caller, count, u32::try_from(args.len()).unwrap_or(u32::MAX))?;
+    let args = u32::try_from(args.len()).unwrap_or(u32::MAX);
+    guest::write_u32(&mut caller, count, args)?;
     guest::write_u32(&mut caller, size, u32::try_from(bytes).unwrap_or(u32::MAX))?;
     Ok(errno::SUCCESS)
 }
 
 fn args_get(mut caller: Caller<'_, State>, argv: u32, buffer: u32) -> Result {
-    let args = caller.data().args.clone();
-    let mut pointers = Vec::with_capacity(args.len() * 4);
+    let mut pointers = Vec::new();
     let mut text = Vec::new();
-    for arg in args.iter() {
+    for arg in args(&caller) {
         let offset = u32::try_from(text.len()).unwrap_or(u32::MAX);
         pointers.extend_from_slice(&buffer.wrapping_add(offset).to_le_bytes());
         text.extend_from_slice(arg.as_bytes());
@@ -82,6 +82,12 @@ fn args_get(mut caller: Caller<'_, State>, argv: u32, buffer: u32) -> Result {
     guest::write(&mut caller, argv, &pointers)?;
     guest::write(&mut caller, buffer, &text)?;
     Ok(errno::SUCCESS)
+}
+
+/// The function's name, then its arguments.
+fn args<'a>(caller: &'a Caller<'_, State>) -> Vec<&'a str> {
+    let state = caller.data();
+    std::iter::once(state.name.as_str()).chain(state.args.iter().map(String::as_str)).collect()
 }
 
 fn clock_res_get(mut caller: Caller<'_, State>, id: u32, at: u32) -> Result {

@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::support::{Call, Source, World, options, start, start_call};
+use super::support::{Call, Source, World, error, options, start, start_call};
+use crate::errno::Errno;
 use crate::function::ModuleError;
 use crate::id::BlobHash;
 
@@ -101,6 +102,18 @@ fn a_swapped_artifact_is_not_loaded() {
     world.source.blobs.lock().remove(&recorded);
     assert_eq!(start_call(&restart(), Call::main(good)).wait().result, Ok(3));
     assert_eq!(compiled(&world.source), 4);
+}
+
+#[test]
+fn a_module_that_could_not_be_loaded_is_tried_again() {
+    let world = World::new(2);
+    let entry = world.module(&exits(3));
+    world.source.panics.store(true, Ordering::SeqCst);
+    assert_eq!(error(world.run(Call::main(entry.clone()))).code, Errno::Unavailable);
+    let bytes = world.source.blobs.lock().remove(&entry.wasm).unwrap();
+    assert_eq!(error(world.run(Call::main(entry.clone()))).code, Errno::Unavailable);
+    world.source.blobs.lock().insert(entry.wasm, bytes);
+    assert_eq!(world.run(Call::main(entry)).result, Ok(3));
 }
 
 #[test]

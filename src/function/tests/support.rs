@@ -1,7 +1,7 @@
 //! A running component, a source of modules in memory, and a fake of the calls component.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Source {
     pub blobs: Mutex<HashMap<BlobHash, Bytes>>,
     pub recorded: Mutex<HashMap<BlobHash, BlobHash>>,
+    /// Makes the next request for a blob panic.
+    pub panics: AtomicBool,
     /// Blobs asked for.
     pub fetched: AtomicUsize,
     /// Artifacts recorded, so modules compiled.
@@ -39,6 +41,7 @@ impl ModuleSource for Source {
     fn blob(&self, hash: BlobHash) -> BoxFuture<'static, Result<Bytes, String>> {
         self.fetched.fetch_add(1, Ordering::SeqCst);
         let found = self.blobs.lock().get(&hash).cloned();
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "on purpose");
         async move { found.ok_or_else(|| format!("no blob {hash}")) }.boxed()
     }
 
