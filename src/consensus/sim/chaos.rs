@@ -37,7 +37,12 @@ pub fn rage(world: &mut World) -> Result<(), String> {
 fn fault(world: &mut World) -> Result<(), String> {
     let ids = world.ids();
     let id = ids[world.rng.random_range(0..ids.len())];
-    match world.rng.random_range(0..10) {
+    match world.rng.random_range(0..12) {
+        10 | 11 => {
+            // The leader and one other on one side: it goes on as if it led, for a while.
+            let leader = world.leader().unwrap_or(id);
+            world.network.split(&[leader, id], &ids);
+        }
         0 => world.network.isolate(id, &ids, true, true),
         1 => world.network.isolate(id, &ids, true, false),
         2 => world.network.isolate(id, &ids, false, true),
