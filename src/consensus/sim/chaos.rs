@@ -74,6 +74,32 @@ fn stall(world: &mut World, id: NodeId, length: u64) {
     }
 }
 
+/// Lets the cluster come up, kills the leader, and gives how long it took, in microseconds, until
+/// a survivor's change was made everywhere and the dead node's session was over.
+pub fn kill_the_leader(world: &mut World) -> Result<u64, String> {
+    let up = 6 * SECOND + world.rng.random_range(0..SECOND);
+    world.pass(up)?;
+    let dead = world.leader().ok_or("nobody leads after 6 seconds")?;
+    world.kill(dead);
+    let killed = world.now;
+    let survivors: Vec<NodeId> = world.ids().into_iter().filter(|id| *id != dead).collect();
+    world.propose_at(survivors[0], testnet::put("after"))?;
+    while world.now < killed + 20 * SECOND {
+        let done = survivors.iter().all(|id| {
+            world.nodes[id].core.as_ref().is_some_and(|core| {
+                let made = core.machine().functions().contains_key(&testnet::key("after"));
+                let over = core.machine().session(dead).is_none();
+                made && over && core.live_until().is_some_and(|until| until > world.clock(*id))
+            })
+        });
+        if done {
+            return Ok(world.now - killed);
+        }
+        world.pass(world.now + 10_000)?;
+    }
+    Err("nothing worked 20 seconds after the leader's death".into())
+}
+
 /// Ends all faults, and demands that everything works again and that all nodes are equal.
 pub fn heal(world: &mut World) -> Result<(), String> {
     world.network = Network::default();
