@@ -130,13 +130,17 @@ impl Default for NetOptions {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsensusOptions {
-    /// One Raft tick. Heartbeats go every 2, elections start after 10 to 20 without one.
+    /// One Raft tick, at least 5 ms. Heartbeats go every 2, elections start after 10 to 20 without
+    /// one. Lower replaces a dead leader sooner, and takes a busy or slow one for dead.
     #[serde(with = "millis")]
     pub tick: Duration,
-    /// How long a session lasts after a renewal was sent.
+    /// How long a session lasts after a renewal was sent, at least 10 ticks. Lower tells sooner
+    /// that a node is lost, and takes pauses for it; it should outlast the election of a leader
+    /// (20 ticks and a little), else every change of leader stops all nodes for a moment.
     #[serde(with = "millis")]
     pub session: Duration,
-    /// Applied entries after which a snapshot is taken and the log compacted.
+    /// Applied entries after which a snapshot is taken and the log compacted. Lower makes starts
+    /// quicker and writes more; nodes that were away longer than that catch up by snapshot.
     pub snapshot_after: u64,
 }
 

@@ -45,7 +45,6 @@ pub struct Supervisor;
 /// What it keeps.
 pub struct State {
     parts: DriverParts,
-    restarts: u32,
 }
 
 impl Actor for Supervisor {
@@ -59,7 +58,7 @@ impl Actor for Supervisor {
         (parts, core): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         start(&myself, parts.clone(), Some(core))?;
-        Ok(State { parts, restarts: 0 })
+        Ok(State { parts })
     }
 
     async fn handle(
@@ -76,12 +75,12 @@ impl Actor for Supervisor {
                 tracing::error!(error = %fatal, "consensus cannot go on");
                 shared.fail(fatal.to_string());
             }
-            Event::Ended(End::Panicked(why)) if state.restarts >= MAX_RESTARTS => {
+            Event::Ended(End::Panicked(why)) if state.parts.settings.restarts >= MAX_RESTARTS => {
                 tracing::error!(error = %why, "consensus panicked again; it stays down");
                 shared.fail(format!("it failed {} times: {why}", MAX_RESTARTS + 1));
             }
             Event::Ended(End::Panicked(why)) => {
-                state.restarts += 1;
+                state.parts.settings.restarts += 1;
                 tracing::error!(error = %why, "consensus panicked; starting it again");
                 shared.set_live_until(None);
                 myself.send_after(RESTART_PAUSE, || Event::Restart);
@@ -129,3 +128,7 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

@@ -38,6 +38,9 @@ pub struct CoreSettings {
     pub http: String,
     /// The last proposal number given in this life.
     pub numbers: Arc<AtomicU64>,
+    /// How often the driver was started again in this life. What it numbers anew begins behind
+    /// all that an earlier one may have given: late answers to that one must not be taken.
+    pub restarts: u32,
 }
 
 /// What is to be done outside.
@@ -87,7 +90,8 @@ impl<D: Disk> Core<D> {
     pub fn open(settings: &CoreSettings, disk: D, loaded: Loaded) -> Result<Self, Fatal> {
         let me = settings.raft.me;
         let raft = RaftNode::open(&settings.raft, disk, loaded)?;
-        let mut keeper = Keeper::new(me, settings.incarnation, settings.session);
+        let after = u64::from(settings.restarts) << 32;
+        let mut keeper = Keeper::new(me, settings.incarnation, settings.session, after);
         raft.machine().sessions().for_each(|session| keeper.opened(session.id));
         Ok(Self {
             me,
@@ -95,8 +99,8 @@ impl<D: Disk> Core<D> {
             http: settings.http.clone(),
             raft,
             proposals: Proposals::new(me, settings.incarnation, settings.numbers.clone()),
-            reads: Reads::default(),
-            sessions: Sessions::new(settings.session),
+            reads: Reads::new(after),
+            sessions: Sessions::new(settings.session, after),
             keeper,
             opening: None,
             led: None,

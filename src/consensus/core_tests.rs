@@ -55,6 +55,7 @@ fn settings(me: u64, voters: u64) -> CoreSettings {
         session: Duration::from_secs(3),
         http: "here".into(),
         numbers: Arc::default(),
+        restarts: 0,
     }
 }
 

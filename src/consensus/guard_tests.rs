@@ -8,17 +8,12 @@ use crate::consensus::slog_bridge;
 const ME: NodeId = NodeId(1);
 
 fn entry(index: u64, term: u64) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry
+    Entry { index, term, ..Entry::default() }
 }
 
 /// A follower in term 2 whose log holds (1, 1), (2, 1), (3, 2), committed up to 2.
 fn follower() -> RawNode<MemLog> {
-    let mut hard_state = HardState::default();
-    hard_state.term = 2;
-    hard_state.commit = 2;
+    let hard_state = HardState { term: 2, commit: 2, ..HardState::default() };
     let entries = vec![entry(1, 1), entry(2, 1), entry(3, 2)];
     let loaded = Loaded { hard_state, base: Position::default(), entries, snapshot: None };
     let mut conf = ConfState::default();

@@ -15,7 +15,7 @@ use crate::id::NodeId;
 use crate::wire::consensus::{Command, Message};
 
 /// Messages that may wait for the driver.
-const MAX_WAITING: usize = 8192;
+const MAX_WAITING: usize = 4096;
 /// Bytes of peers' messages that may wait for the driver; a larger one is taken when none waits.
 const MAX_BYTES: usize = 64 << 20;
 

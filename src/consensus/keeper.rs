@@ -39,8 +39,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// No session yet.
-    pub fn new(node: NodeId, incarnation: Incarnation, length: Duration) -> Self {
+    /// No session yet. Renewals are numbered after `after`.
+    pub fn new(node: NodeId, incarnation: Incarnation, length: Duration, after: u64) -> Self {
         Self {
             node,
             incarnation,
@@ -50,7 +50,7 @@ impl Keeper {
             closed: false,
             live_until: None,
             leader: None,
-            number: 0,
+            number: after,
             sent: BTreeMap::new(),
             last_sent: None,
         }

@@ -12,7 +12,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn keeper() -> (Keeper, Instant) {
-    (Keeper::new(NodeId(1), Incarnation(2), LENGTH), Instant::now())
+    (Keeper::new(NodeId(1), Incarnation(2), LENGTH, 0), Instant::now())
 }
 
 fn renew(to: u64, number: u64) -> Option<Deed> {

@@ -1,11 +1,7 @@
 use super::*;
 
 fn entry(index: u64, term: u64) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = vec![0; 100].into();
-    entry
+    Entry { index, term, data: vec![0; 100].into(), ..Entry::default() }
 }
 
 fn at(index: u64, term: u64) -> Position {

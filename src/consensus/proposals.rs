@@ -119,7 +119,7 @@ impl Proposals {
         let late = |open: &Open| open.deadline <= now;
         let numbers: Vec<u64> =
             self.open.iter().filter(|(_, open)| late(open)).map(|(number, _)| *number).collect();
-        numbers.iter().for_each(|number| drop(self.open.remove(number)));
+        self.open.retain(|_, open| !late(open));
         numbers
     }
 

@@ -65,6 +65,11 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// No reads. Questions are numbered after `after`.
+    pub fn new(after: u64) -> Self {
+        Self { round: after, ..Self::default() }
+    }
+
     /// Opens a read; gives its number, or `None` if there are too many.
     pub fn open(&mut self, deadline: Instant) -> Option<u64> {
         if self.open.len() >= MAX_OPEN {
@@ -118,7 +123,7 @@ impl Reads {
     fn take(&mut self, which: impl Fn(&Open) -> bool) -> Vec<u64> {
         let taken: Vec<u64> =
             self.open.iter().filter(|(_, open)| which(open)).map(|(number, _)| *number).collect();
-        taken.iter().for_each(|number| drop(self.open.remove(number)));
+        self.open.retain(|number, _| taken.binary_search(number).is_err());
         taken
     }
 }

@@ -39,15 +39,16 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// For sessions of this length. This member does not lead.
-    pub fn new(length: Duration) -> Self {
+    /// For sessions of this length. This member does not lead. Confirmations are numbered after
+    /// `after`.
+    pub fn new(length: Duration, after: u64) -> Self {
         Self {
             length,
             leads: false,
             leases: BTreeMap::new(),
             waiting: BTreeMap::new(),
             rounds: BTreeMap::new(),
-            round: 0,
+            round: after,
             looked: None,
         }
     }

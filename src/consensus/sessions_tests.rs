@@ -15,7 +15,7 @@ fn renewal(node: u64, number: u64) -> Renewal {
 /// A leader since `now`, of sessions of n1 and n2 that were opened at 5.
 fn leading() -> (Sessions, Instant) {
     let now = Instant::now();
-    let mut sessions = Sessions::new(LENGTH);
+    let mut sessions = Sessions::new(LENGTH, 0);
     sessions.lead([id(1, 5), id(2, 5)], now);
     (sessions, now)
 }

@@ -107,6 +107,7 @@ impl Local {
             session: self.options.session,
             http: self.http.clone(),
             numbers: Arc::new(AtomicU64::new(0)),
+            restarts: 0,
         }
     }
 

@@ -5,11 +5,8 @@ use super::*;
 const VOTERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 fn entry(index: u64, term: u64) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = format!("data of {index} in {term}").into_bytes().into();
-    entry
+    let data = format!("data of {index} in {term}").into_bytes().into();
+    Entry { index, term, data, ..Entry::default() }
 }
 
 fn entries(range: std::ops::RangeInclusive<u64>, term: u64) -> Vec<Entry> {
@@ -17,11 +14,7 @@ fn entries(range: std::ops::RangeInclusive<u64>, term: u64) -> Vec<Entry> {
 }
 
 fn hard(term: u64, commit: u64) -> HardState {
-    let mut hard_state = HardState::default();
-    hard_state.term = term;
-    hard_state.vote = 1;
-    hard_state.commit = commit;
-    hard_state
+    HardState { term, vote: 1, commit, ..HardState::default() }
 }
 
 fn open(dir: &Path) -> (EngineDisk, Loaded) {

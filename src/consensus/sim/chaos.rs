@@ -37,7 +37,12 @@ pub fn rage(world: &mut World) -> Result<(), String> {
 fn fault(world: &mut World) -> Result<(), String> {
     let ids = world.ids();
     let id = ids[world.rng.random_range(0..ids.len())];
-    match world.rng.random_range(0..10) {
+    match world.rng.random_range(0..12) {
+        10 | 11 => {
+            // The leader and one other on one side: it goes on as if it led, for a while.
+            let leader = world.leader().unwrap_or(id);
+            world.network.split(&[leader, id], &ids);
+        }
         0 => world.network.isolate(id, &ids, true, true),
         1 => world.network.isolate(id, &ids, true, false),
         2 => world.network.isolate(id, &ids, false, true),
@@ -67,6 +72,32 @@ fn stall(world: &mut World, id: NodeId, length: u64) {
     if let Some(node) = world.nodes.get_mut(&id) {
         node.stalled = until;
     }
+}
+
+/// Lets the cluster come up, kills the leader, and gives how long it took, in microseconds, until
+/// a survivor's change was made everywhere and the dead node's session was over.
+pub fn kill_the_leader(world: &mut World) -> Result<u64, String> {
+    let up = 6 * SECOND + world.rng.random_range(0..SECOND);
+    world.pass(up)?;
+    let dead = world.leader().ok_or("nobody leads after 6 seconds")?;
+    world.kill(dead);
+    let killed = world.now;
+    let survivors: Vec<NodeId> = world.ids().into_iter().filter(|id| *id != dead).collect();
+    world.propose_at(survivors[0], testnet::put("after"))?;
+    while world.now < killed + 20 * SECOND {
+        let done = survivors.iter().all(|id| {
+            world.nodes[id].core.as_ref().is_some_and(|core| {
+                let made = core.machine().functions().contains_key(&testnet::key("after"));
+                let over = core.machine().session(dead).is_none();
+                made && over && core.live_until().is_some_and(|until| until > world.clock(*id))
+            })
+        });
+        if done {
+            return Ok(world.now - killed);
+        }
+        world.pass(world.now + 10_000)?;
+    }
+    Err("nothing worked 20 seconds after the leader's death".into())
 }
 
 /// Ends all faults, and demands that everything works again and that all nodes are equal.

@@ -64,6 +64,19 @@ fn no_schedule_of_failures_breaks_a_promise() {
     }
 }
 
+/// The node that led is killed under load: a change that a survivor wants at once is made, and the
+/// dead node's session is over, within 8 s of its clients' time.
+#[test]
+fn within_8_seconds_of_the_leaders_death_all_works_again() {
+    for seed in number("FAASM_SEED").map_or(0..100, |seed| seed..seed + 1) {
+        let mut world = World::new(seed, Setup::default());
+        let took = chaos::kill_the_leader(&mut world).unwrap_or_else(|why| {
+            panic!("{why}\nreplay it: FAASM_SEED={seed} cargo test --lib consensus::sim::within")
+        });
+        assert!(took < 8_000_000, "seed {seed} took {took} µs");
+    }
+}
+
 #[test]
 fn a_seed_replays_the_same_run() {
     let digest = |seed| run(seed, Setup::default()).unwrap();

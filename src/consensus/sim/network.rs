@@ -44,6 +44,16 @@ impl Network {
         (0..copies).map(|_| rng.random_range(100..longest)).collect()
     }
 
+    /// Cuts all links between one side and the others.
+    pub fn split(&mut self, side: &[NodeId], all: &[NodeId]) {
+        for (a, b) in side.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))) {
+            if !side.contains(&b) {
+                self.cut.insert((a, b));
+                self.cut.insert((b, a));
+            }
+        }
+    }
+
     /// Cuts a node off from all, one way or both.
     pub fn isolate(&mut self, node: NodeId, all: &[NodeId], inward: bool, outward: bool) {
         for other in all.iter().filter(|other| **other != node) {

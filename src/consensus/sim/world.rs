@@ -22,6 +22,8 @@ use crate::wire::consensus::{Command, Message};
 const TICK: u64 = 100_000;
 /// A session, as by default.
 const SESSION: Duration = Duration::from_secs(3);
+/// How long clients wait: past the end, so that what is never answered is found.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Functions that clients put and delete: few, so that they overwrite each other.
 const NAMES: u32 = 6;
 
@@ -95,6 +97,7 @@ impl World {
                 session: SESSION,
                 http: String::new(),
                 numbers: Arc::default(),
+                restarts: 0,
             };
             let clock = rng.random_range(100 - drift..=100 + drift);
             let disk = SimDisk::new(setup.disks_lie);
@@ -127,6 +130,13 @@ impl World {
     /// All node ids.
     pub fn ids(&self) -> Vec<NodeId> {
         self.nodes.keys().copied().collect()
+    }
+
+    /// The node that leads in the highest term.
+    pub fn leader(&self) -> Option<NodeId> {
+        let cores = self.nodes.iter().filter_map(|(id, node)| Some((*id, node.core.as_ref()?)));
+        let leaders = cores.filter(|(_, core)| core.raft().leads());
+        leaders.max_by_key(|(_, core)| core.raft().term()).map(|(id, _)| id)
     }
 
     /// A node's clock.
@@ -177,7 +187,7 @@ impl World {
     /// A client at this node proposes.
     pub fn propose_at(&mut self, id: NodeId, command: Command) -> Result<(), String> {
         self.step(id, |core, now, invariants| {
-            let deadline = now + Duration::from_secs(8);
+            let deadline = now + PATIENCE;
             if let Ok(number) = core.propose(command, 100, deadline, now) {
                 invariants.order.proposed(id, number);
             }
@@ -189,7 +199,7 @@ impl World {
     pub fn read(&mut self) -> Result<(), String> {
         let Some(id) = self.running_node() else { return Ok(()) };
         self.step(id, |core, now, invariants| {
-            if let Ok(number) = core.read(now + Duration::from_secs(8)) {
+            if let Ok(number) = core.read(now + PATIENCE) {
                 invariants.order.read_began(id, number);
             }
             Ok(())
