@@ -49,9 +49,8 @@ impl Store {
         remote: Arc<dyn Remote>,
     ) -> Result<Arc<Self>, BlobError> {
         let local = Local::open(dir, members.clone(), cache_bytes).await?;
-        let (rounds_local, rounds_remote) = (local.clone(), remote.clone());
         let rounds =
-            Rounds { local: rounds_local, members: members.clone(), remote: rounds_remote };
+            Rounds { local: local.clone(), members: members.clone(), remote: remote.clone() };
         Ok(Arc::new(Self {
             members,
             local,
