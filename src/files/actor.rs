@@ -136,6 +136,7 @@ impl State {
         self.timer = Some(timer.abort_handle());
     }
 
+    /// A change of members comes with connections, so that looking at each event is enough.
     fn look_at_members(&mut self) {
         let members = self.rounds.members.all();
         if members != self.members {

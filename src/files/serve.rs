@@ -10,7 +10,9 @@ use super::MAX_BLOB;
 use super::index::Role;
 use super::local::Local;
 use super::remote::Stream;
-use super::transfer::{self, Budget, TransferError, send_reply, time_for, within};
+use super::transfer::{
+    self, Budget, TransferError, receive_reply, send_reply, time_for, unexpected, within,
+};
 use crate::id::{BlobHash, NodeId};
 use crate::net::{BulkStream, Inbound, Peer, Replier};
 use crate::wire::blobs::{BlobBulk, BulkReply, Have, Lacking, MAX_HAVE};
@@ -95,6 +97,10 @@ impl Inner {
                 Ok(Some(bytes)) => {
                     let found = BulkReply::Found(bytes.len() as u64);
                     send_reply(&mut stream.send, &found).await?;
+                    match receive_reply(&mut stream.recv).await? {
+                        BulkReply::Go => {}
+                        reply => return Err(unexpected(&reply)),
+                    }
                     transfer::send_blob(&mut stream.send, &bytes).await
                 }
                 Ok(None) => send_reply(&mut stream.send, &BulkReply::NotFound).await,
@@ -112,6 +118,7 @@ impl Inner {
     ) -> Result<(), TransferError> {
         let work = async {
             let _room = self.keeping.take(len).await?;
+            send_reply(&mut stream.send, &BulkReply::Go).await?;
             let bytes = transfer::receive_blob(&mut stream.recv, hash, len).await?;
             // Whatever this node thinks of the members: its answer counts as a durable copy.
             Ok(self.local.write(hash, bytes, Role::Target).await?)

@@ -13,7 +13,7 @@ use super::actor::Repairs;
 use super::disk::blocking;
 use super::index::Role;
 use super::local::Local;
-use super::locks::BlobLocks;
+use super::locks::{BlobGuard, BlobLocks};
 use super::members::Members;
 use super::plan::{GetPlan, PutPlan};
 use super::remote::Remote;
@@ -49,9 +49,8 @@ impl Store {
         remote: Arc<dyn Remote>,
     ) -> Result<Arc<Self>, BlobError> {
         let local = Local::open(dir, members.clone(), cache_bytes).await?;
-        let (rounds_local, rounds_remote) = (local.clone(), remote.clone());
         let rounds =
-            Rounds { local: rounds_local, members: members.clone(), remote: rounds_remote };
+            Rounds { local: local.clone(), members: members.clone(), remote: remote.clone() };
         Ok(Arc::new(Self {
             members,
             local,
@@ -99,7 +98,13 @@ impl Store {
         let mut plan = GetPlan::new(hash, self.members.sources(&hash));
         let got = tokio::time::timeout_at(deadline.into(), self.look(hash, deadline, &mut plan));
         let (from, result) = match got.await {
-            Ok(Some((from, bytes))) => (from, Ok(bytes)),
+            Ok(Some(Got::Here(bytes))) => (metrics::FROM_HERE, Ok(bytes)),
+            Ok(Some(Got::Fetched(bytes, _flight))) => {
+                // A disk that is slow must not cost the caller what was fetched in time.
+                let kept = self.keep(hash, &bytes);
+                let _ = tokio::time::timeout_at(deadline.into(), kept).await;
+                (metrics::FROM_PEER, Ok(bytes))
+            }
             Ok(None) if Instant::now() < deadline => (metrics::FROM_NOWHERE, Err(plan.not_found())),
             Ok(None) | Err(_) => (metrics::FROM_NOWHERE, Err(plan.timed_out())),
         };
@@ -153,28 +158,20 @@ impl Store {
         }
     }
 
-    async fn look(
-        &self,
-        hash: BlobHash,
-        deadline: Instant,
-        plan: &mut GetPlan,
-    ) -> Option<(&'static str, Bytes)> {
+    async fn look(&self, hash: BlobHash, deadline: Instant, plan: &mut GetPlan) -> Option<Got> {
         if let Some(bytes) = self.read_here(&hash, plan).await {
-            return Some((metrics::FROM_HERE, bytes));
+            return Some(Got::Here(bytes));
         }
-        let _flight = self.flights.lock(hash).await;
+        let flight = self.flights.lock(hash).await;
         if self.local.len_of(&hash).is_some()
             && let Some(bytes) = self.read_here(&hash, plan).await
         {
-            return Some((metrics::FROM_HERE, bytes));
+            return Some(Got::Here(bytes));
         }
         let _turn = self.fetches.acquire().await.ok()?;
         while let Some(node) = plan.next() {
             match transfer::fetch(&*self.remote, node, hash, &self.receiving, deadline).await {
-                Ok(bytes) => {
-                    self.keep(hash, &bytes).await;
-                    return Some((metrics::FROM_PEER, bytes));
-                }
+                Ok(bytes) => return Some(Got::Fetched(bytes, flight)),
                 Err(error) => plan.failed(error.told(node)),
             }
         }
@@ -199,6 +196,14 @@ impl Store {
             tracing::warn!(blob = %hash, %error, "a fetched blob could not be kept");
         }
     }
+}
+
+/// Where a get found its blob.
+enum Got {
+    /// On this node.
+    Here(Bytes),
+    /// On another; whoever else wants it waits until it is kept here.
+    Fetched(Bytes, BlobGuard),
 }
 
 /// A put under way.

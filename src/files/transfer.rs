@@ -139,11 +139,12 @@ pub async fn fetch(
         BulkReply::Found(len) => return Err(TransferError::TooBig(len)),
         BulkReply::NotFound => return Err(TransferError::NotFound),
         BulkReply::Refused(why) => return Err(TransferError::Refused(why)),
-        BulkReply::Stored => return Err(unexpected("Stored")),
+        reply => return Err(unexpected(&reply)),
     };
     let last = deadline.min(Instant::now() + REPLY_WAIT + time_for(len));
     let body = async {
         let _room = budget.take(len).await?;
+        send_reply(&mut stream.send, &BulkReply::Go).await?;
         receive_blob(&mut stream.recv, hash, len).await
     };
     within(last, "its bytes did not come in time", body).await
@@ -161,6 +162,11 @@ pub async fn offer(
     let deadline = deadline.min(Instant::now() + REPLY_WAIT + time_for(len));
     let mut stream = remote.open(to, BlobBulk::Store(hash, len), deadline).await?;
     let work = async {
+        match receive_reply(&mut stream.recv).await? {
+            BulkReply::Go => {}
+            BulkReply::Refused(why) => return Err(TransferError::Refused(why)),
+            reply => return Err(unexpected(&reply)),
+        }
         let sent = send_blob(&mut stream.send, bytes).await;
         // A node that refuses stops reading, and says why: that is worth more than the write's
         // error.
@@ -168,7 +174,7 @@ pub async fn offer(
             (Ok(BulkReply::Stored), _) => Ok(()),
             (Ok(BulkReply::Refused(why)), _) => Err(TransferError::Refused(why)),
             (_, Err(error)) | (Err(error), Ok(())) => Err(error),
-            (Ok(_), Ok(())) => Err(unexpected("Found or NotFound")),
+            (Ok(reply), Ok(())) => Err(unexpected(&reply)),
         }
     };
     within(deadline, "it did not store it in time", work).await
@@ -237,7 +243,7 @@ where
     Ok(decode("answer on a blob stream", &archive)?)
 }
 
-fn unexpected(what: &str) -> TransferError {
-    let why = format!("{what} answers another question");
-    Malformed { what: "answer on a blob stream", why }.into()
+/// A reply that answers another question.
+pub fn unexpected(reply: &BulkReply) -> TransferError {
+    Malformed { what: "answer on a blob stream", why: format!("{reply:?} is none here") }.into()
 }

@@ -1,8 +1,19 @@
-//! Blobs between nodes. A blob moves on a bulk stream that begins with a [`BlobBulk`]; its bytes
-//! follow the archive, or come back after a [`BulkReply`].
+//! Blobs between nodes. A blob moves on a bulk stream that begins with a [`BlobBulk`]:
 //!
-//! On a stream, a [`BulkReply`] is framed by its length (u32, little endian), at most
-//! [`MAX_REPLY`].
+//! | asking node | answering node |
+//! |---|---|
+//! | `Fetch(hash)` | `Found(len)`, or `NotFound` or `Refused` and the end |
+//! | `Go` | the bytes |
+//!
+//! | asking node | answering node |
+//! |---|---|
+//! | `Store(hash, len)` | `Go`, or `Refused` and the end |
+//! | the bytes | `Stored` or `Refused` |
+//!
+//! Bytes move only after the receiver's `Go`: those that wait unread for room would use up the
+//! flow control of the whole connection, and stop everything else on it.
+//!
+//! A [`BulkReply`] is framed by its length (u32, little endian), at most [`MAX_REPLY`].
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -19,19 +30,19 @@ pub const MAX_REASON: usize = 512;
 /// What a bulk stream is opened for.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlobBulk {
-    /// Send me this blob: answered by [`BulkReply::Found`] and the bytes, or by
-    /// [`BulkReply::NotFound`].
+    /// Send me this blob.
     Fetch(BlobHash),
-    /// Keep this blob, of which this many bytes follow: answered by [`BulkReply::Stored`] once it
-    /// is durable.
+    /// Keep this blob, which has this many bytes.
     Store(BlobHash, u64),
 }
 
-/// The answer on a bulk stream.
+/// What is said on a bulk stream after its [`BlobBulk`].
 #[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub enum BulkReply {
-    /// I have it, and this many bytes follow.
+    /// I have it, and it has this many bytes.
     Found(u64),
+    /// There is room for the bytes: send them.
+    Go,
     /// I do not have it.
     NotFound,
     /// It is on my disk to stay.

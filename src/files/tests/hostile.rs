@@ -31,6 +31,11 @@ fn store(server: &Server, hash: BlobHash, len: u64) -> Stream {
     here
 }
 
+/// Waits until the server has room.
+async fn go(stream: &mut Stream) {
+    assert_eq!(receive_reply(&mut stream.recv).await, Ok(BulkReply::Go));
+}
+
 async fn refusal(stream: &mut Stream) -> String {
     match receive_reply(&mut stream.recv).await {
         Ok(BulkReply::Refused(why)) => why,
@@ -60,10 +65,12 @@ async fn bytes_that_are_not_the_blob_or_not_all_of_it_are_not_kept() {
     let hash = BlobHash::of(b"honest");
 
     let mut wrong = store(&server, hash, 6);
+    go(&mut wrong).await;
     wrong.send.write_all(b"hOnest").await.unwrap();
     assert!(refusal(&mut wrong).await.contains("do not have the blob's hash"));
 
     let mut short = store(&server, hash, 6);
+    go(&mut short).await;
     short.send.write_all(b"hon").await.unwrap();
     short.send.shutdown().await.unwrap();
     assert!(refusal(&mut short).await.contains("sent 3 of 6 bytes"));
@@ -71,6 +78,7 @@ async fn bytes_that_are_not_the_blob_or_not_all_of_it_are_not_kept() {
     // The right bytes under a wrong length, and then bytes without end: reading stops at the
     // length.
     let mut endless = store(&server, hash, 300_000);
+    go(&mut endless).await;
     let mut written = 0;
     while endless.send.write_all(&[7; 1 << 16]).await.is_ok() {
         written += 1 << 16;
@@ -95,6 +103,7 @@ async fn a_peer_that_stalls_is_given_up_and_its_room_is_free_again() {
     for _ in 0..3 {
         // Announces and sends nothing: given up after the time for its length.
         let mut stalled = store(&server, hash, 6);
+        go(&mut stalled).await;
         assert!(refusal(&mut stalled).await.contains("too slow"));
     }
     assert_eq!(local.after(None, 1), []);
@@ -108,13 +117,30 @@ async fn more_transfers_than_admitted_are_turned_away_and_later_ones_served() {
     let mut refused = store(&server, hash, 6);
     assert!(receive_reply(&mut refused.recv).await.is_err(), "the 257th was served");
     let mut first = waiting.pop().unwrap();
+    go(&mut first).await;
     first.send.write_all(b"honest").await.unwrap();
     assert_eq!(receive_reply(&mut first.recv).await, Ok(BulkReply::Stored));
     assert_eq!(first.recv.read(&mut [0]).await.unwrap(), 0);
     let mut next = store(&server, hash, 6);
+    go(&mut next).await;
     next.send.write_all(b"honest").await.unwrap();
     assert_eq!(receive_reply(&mut next.recv).await, Ok(BulkReply::Stored));
     assert_eq!(local.after(None, 9), [hash]);
+}
+
+#[tokio::test]
+async fn nothing_is_to_be_sent_before_there_is_room_for_it() {
+    let (server, _local, _dir) = server(Duration::from_secs(60)).await;
+    let hash = BlobHash::of(b"honest");
+    let mut first = store(&server, hash, MAX_BLOB);
+    let mut second = store(&server, hash, MAX_BLOB);
+    go(&mut first).await;
+    go(&mut second).await;
+    let mut third = store(&server, hash, 6);
+    let mut answer = Box::pin(go(&mut third));
+    assert!(futures_util::poll!(&mut answer).is_pending());
+    drop(first);
+    answer.await;
 }
 
 #[tokio::test]
@@ -141,12 +167,13 @@ async fn get_from(script: Script, within: Duration) -> String {
     error.to_string()
 }
 
-/// Answers a fetch with these bytes, then ends.
+/// Answers a fetch with this, hears what the other says, sends these bytes, and ends.
 fn answer(reply: BulkReply, bytes: &'static [u8]) -> Script {
     Arc::new(move |_, mut stream| {
         let reply = reply.clone();
         Box::pin(async move {
             let _ = send_reply(&mut stream.send, &reply).await;
+            let _ = receive_reply(&mut stream.recv).await;
             let _ = stream.send.write_all(bytes).await;
         })
     })
