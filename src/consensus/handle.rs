@@ -33,13 +33,21 @@ pub struct Consensus {
     inner: Arc<Inner>,
 }
 
+/// What all handles of one component share.
 pub(super) struct Inner {
+    /// This node.
     pub me: NodeId,
+    /// The cluster.
     pub cluster: ClusterConfig,
+    /// The local copy of the state.
     pub shared: Arc<Shared>,
+    /// Where the driver is told things.
     pub inbox: Inbox,
+    /// The other nodes.
     pub transport: Arc<dyn Transport>,
+    /// The driver's supervisor.
     pub actor: ActorRef<Event>,
+    /// Its end; taken by the first that waits for it.
     pub ended: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -50,6 +58,7 @@ impl Consensus {
         setup.start().await
     }
 
+    /// The handle of a running component.
     pub(super) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
     }

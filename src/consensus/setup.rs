@@ -63,13 +63,19 @@ impl ConsensusSetup {
     }
 }
 
-/// A setup without connections.
+/// A [`ConsensusSetup`] without the connections.
 pub(super) struct Local {
+    /// This node.
     pub me: NodeId,
+    /// Which of its lives.
     pub incarnation: Incarnation,
+    /// The cluster.
     pub cluster: ClusterConfig,
+    /// Where the log is.
     pub dir: PathBuf,
+    /// The HTTP address to announce.
     pub http: String,
+    /// Timings and sizes.
     pub options: ConsensusOptions,
 }
 
