@@ -181,8 +181,9 @@ impl Drop for PeerState {
     fn drop(&mut self) {
         self.give_up();
         if let Some((link, _)) = &self.serving {
-            let why = "the peer's actor ended".to_owned();
-            link.close(&Fault { code: CloseCode::Internal, why });
+            let why = "the actor of this connection ended".to_owned();
+            link.close(&Fault { code: CloseCode::Internal, why: why.clone() });
+            self.shared.set_down(self.node, &why);
         }
     }
 }

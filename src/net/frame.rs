@@ -203,8 +203,11 @@ mod tests {
         out
     }
 
+    /// Kind, id, head and body.
+    type Owned = (Kind, u64, Vec<u8>, Vec<u8>);
+
     /// All frames of `bytes`, handed over in pieces of `step`.
-    fn decode(bytes: &[u8], step: usize) -> Result<Vec<(Kind, u64, Vec<u8>, Vec<u8>)>, Malformed> {
+    fn decode(bytes: &[u8], step: usize) -> Result<Vec<Owned>, Malformed> {
         let mut decoder = Decoder::new();
         let mut out = Vec::new();
         for piece in bytes.chunks(step.max(1)) {

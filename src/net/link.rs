@@ -2,17 +2,21 @@
 //! called from any thread and never wait.
 
 use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use quinn::Connection;
+use quinn::{Connection, SendStream};
 use rkyv::util::AlignedVec;
+use tokio::runtime::{self, Handle};
 
 use crate::net::error::{CloseCode, Fault, describe};
 use crate::net::frame::{self, Kind, MAX_FAILURE};
 use crate::net::metrics::LinkMetrics;
-use crate::net::outbox::{Outbox, PushError};
+use crate::net::outbox::{Lent, Outbox, Outgoing, PushError};
 use crate::net::pending::{self, MAX_PENDING, Pending};
 use crate::net::{Peer, Replier, RequestError, SendError, ServiceId};
 use crate::wire::{Encode, encode_into};
@@ -26,7 +30,7 @@ const KEEP_SCRATCH: usize = 64 << 10;
 /// What belongs to one service of a connection.
 pub(super) struct Lane {
     /// What waits to be written.
-    pub outbox: Outbox,
+    pub outbox: Outbox<SendStream>,
     /// Our requests.
     pub pending: Pending,
     /// Whether the peer's stream for the service is being read: it may have one.
@@ -44,12 +48,15 @@ pub(super) struct Link {
     /// Its counters.
     pub metrics: LinkMetrics,
     lanes: [Lane; ServiceId::ALL.len()],
+    /// The component's runtime.
+    runtime: runtime::Id,
     /// Why this side closed it, if it did.
     fault: OnceLock<String>,
 }
 
 impl Link {
-    /// A connection that passed the hello. At most `queue_bytes` wait in each of its queues.
+    /// A connection that passed the hello; made on the component's runtime. At most `queue_bytes`
+    /// wait in each of its queues.
     pub(super) fn new(peer: Peer, conn: Connection, queue_bytes: usize) -> Self {
         let lane = |_| Lane {
             outbox: Outbox::new(queue_bytes),
@@ -62,6 +69,7 @@ impl Link {
             conn,
             metrics: LinkMetrics::new(peer.node),
             lanes: ServiceId::ALL.map(lane),
+            runtime: Handle::current().id(),
             fault: OnceLock::new(),
         }
     }
@@ -132,8 +140,8 @@ impl Link {
         }
         let text = &why.as_bytes()[..end];
         let Ok(header) = frame::header(Kind::Failure, id, text.len(), 0) else { return };
-        let outbox = &self.lane(service).outbox;
-        if outbox.push(&header, text, Bytes::new(), FAILURE_RESERVE) == Err(PushError::Full) {
+        let frame = Outgoing { header: &header, head: text, body: Bytes::new() };
+        if self.queue(service, frame, FAILURE_RESERVE) == Err(PushError::Full) {
             let why = "it does not read the answers to its requests".to_owned();
             self.close(&Fault { code: CloseCode::Malformed, why });
         }
@@ -153,7 +161,8 @@ impl Link {
         with_archive(head, |head| {
             let header =
                 frame::header(kind, id, head.len(), body.len()).map_err(SendError::TooBig)?;
-            self.lane(service).outbox.push(&header, head, body, 0).map_err(|error| match error {
+            let frame = Outgoing { header: &header, head, body };
+            self.queue(service, frame, 0).map_err(|error| match error {
                 PushError::Closed => self.down(),
                 PushError::Full => {
                     self.metrics.lanes[service.index()].queue_full.increment(1);
@@ -161,6 +170,25 @@ impl Link {
                 }
             })
         })
+    }
+
+    /// Appends a frame, and writes it at once where that needs no other task.
+    fn queue(
+        &self,
+        service: ServiceId,
+        frame: Outgoing<'_>,
+        reserve: usize,
+    ) -> Result<(), PushError> {
+        // The transport's lock can be held for some microseconds: other threads, which run
+        // guests, do not wait for it.
+        let here = Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime);
+        let outbox = &self.lane(service).outbox;
+        if let Some(lent) = outbox.push(frame, reserve, here)? {
+            let (lent, written) = write_once(lent);
+            outbox.give_back(lent, written);
+            self.metrics.bytes_sent.increment(written as u64);
+        }
+        Ok(())
     }
 
     fn down(&self) -> SendError {
@@ -239,6 +267,16 @@ impl Drop for Ticket {
             self.link.lane(self.service).pending.forget(self.id);
         }
     }
+}
+
+/// Writes what the stream takes without waiting; gives back the rest, and the number of bytes
+/// written. What does not go, the writer finds out and deals with.
+fn write_once(mut lent: Lent<SendStream>) -> (Lent<SendStream>, usize) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let poll = pin!(lent.stream.write_chunks(&mut lent.batch)).poll(&mut cx);
+    let Poll::Ready(Ok(written)) = poll else { return (lent, 0) };
+    lent.batch.drain(..written.chunks);
+    (lent, written.bytes)
 }
 
 thread_local! {

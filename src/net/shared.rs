@@ -172,10 +172,11 @@ impl Shared {
         });
     }
 
-    /// There is no connection to a peer any more.
+    /// There is no connection to a peer any more. Does nothing when it was down before.
     pub(super) fn set_down(&self, node: NodeId, why: &str) {
-        let Some(slot) = self.slots.get(&node) else { return };
-        slot.link.store(None);
+        if self.slots.get(&node).and_then(|slot| slot.link.swap(None)).is_none() {
+            return;
+        }
         metrics::peer_is_up(node, false);
         self.update(node, |status| {
             status.up = None;

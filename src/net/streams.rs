@@ -103,7 +103,8 @@ async fn write(link: Arc<Link>, service: ServiceId) -> Result<Done, Fault> {
     let outbox = &link.lane(service).outbox;
     let mut batch = Vec::new();
     let mut open: Option<SendStream> = None;
-    while let Taken::Bytes(bytes) = poll_fn(|cx| outbox.poll_take(cx, &mut batch)).await {
+    while let Taken::Bytes(bytes) = poll_fn(|cx| outbox.poll_take(cx, &mut open, &mut batch)).await
+    {
         let stream = match &mut open {
             Some(stream) => stream,
             None => {

@@ -2,9 +2,11 @@
 //!
 //! | child | on failure | on shutdown |
 //! |---|---|---|
-//! | a peer's actor, one per configured peer | its connection is closed; restarted after 100 ms | flushes and closes its connection |
-//! | the task that accepts connections | restarted after 100 ms | aborted |
-//! | a connection's tasks | the connection is closed, its actor told; the peer dials again | end with the connection |
+//! | [`Child::Peer`]: the actor of a peer, one per configured peer | its connection is closed, the peer is down; restarted after [`RESTART_PAUSE`] | flushes and closes its connection |
+//! | [`Child::Acceptor`]: the task that accepts connections | restarted after [`RESTART_PAUSE`] | aborted |
+//!
+//! The tasks of a connection are watched by the connection's own loop (`streams.rs`): one that
+//! fails costs the connection, of whose end the peer's actor hears.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +19,6 @@ use tokio::task::AbortHandle;
 
 use crate::id::NodeId;
 use crate::net::actor::{PeerActor, PeerMsg};
-use crate::net::error::{CloseCode, Fault};
 use crate::net::handshake;
 use crate::net::peer::Event;
 use crate::net::shared::Shared;
@@ -29,12 +30,21 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Most handshakes of strangers and peers at a time: each costs a signature.
 const MAX_HANDSHAKES: usize = 64;
 
+/// What is supervised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Child {
+    /// The actor of a peer.
+    Peer(NodeId),
+    /// The task that accepts connections.
+    Acceptor,
+}
+
 /// What the supervisor is told.
 pub(super) enum Msg {
-    /// Start (again) the actor of a peer.
-    StartPeer(NodeId),
-    /// Start (again) to accept.
-    Accept,
+    /// Start a child (again).
+    Start(Child),
+    /// A child failed.
+    Failed(Child, String),
     /// Time to refresh.
     Refresh,
     /// Close all connections, and accept no more.
@@ -65,10 +75,9 @@ impl Actor for Supervisor {
         shared.endpoint.set_server_config(Some(shared.server.clone()));
         let mut state = State { shared, peers: HashMap::new(), accepting: None, closing: false };
         let nodes: Vec<NodeId> = state.shared.slots.keys().copied().collect();
-        for node in nodes {
-            state.start_peer(&myself, node).await?;
+        for child in nodes.into_iter().map(Child::Peer).chain([Child::Acceptor]) {
+            state.start(&myself, child).await?;
         }
-        state.accept(&myself);
         myself.send_interval(REFRESH, || Msg::Refresh);
         Ok(state)
     }
@@ -80,9 +89,12 @@ impl Actor for Supervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Msg::StartPeer(_) | Msg::Accept if state.closing => {}
-            Msg::StartPeer(node) => state.start_peer(&myself, node).await?,
-            Msg::Accept => state.accept(&myself),
+            Msg::Start(_) | Msg::Failed(..) if state.closing => {}
+            Msg::Start(child) => state.start(&myself, child).await?,
+            Msg::Failed(child, why) => {
+                tracing::error!(?child, why, "a part of the network failed and is restarted");
+                myself.send_after(RESTART_PAUSE, move || Msg::Start(child));
+            }
             Msg::Refresh => state.shared.refresh(),
             Msg::Close => state.close(),
         }
@@ -100,16 +112,28 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(cell, ..) => (cell.get_id(), "it ended".to_owned()),
             _ => return Ok(()),
         };
-        if let Some(node) = state.peers.remove(&id).filter(|_| !state.closing) {
-            tracing::error!(peer = %node, why, "the peer's actor failed and is restarted");
-            state.abandon(node);
-            myself.send_after(RESTART_PAUSE, move || Msg::StartPeer(node));
+        if let Some(node) = state.peers.remove(&id) {
+            myself.send_message(Msg::Failed(Child::Peer(node), why))?;
         }
         Ok(())
     }
 }
 
 impl State {
+    async fn start(
+        &mut self,
+        myself: &ActorRef<Msg>,
+        child: Child,
+    ) -> Result<(), ActorProcessingErr> {
+        match child {
+            Child::Peer(node) => self.start_peer(myself, node).await,
+            Child::Acceptor => {
+                self.accept(myself.clone());
+                Ok(())
+            }
+        }
+    }
+
     async fn start_peer(
         &mut self,
         myself: &ActorRef<Msg>,
@@ -124,27 +148,15 @@ impl State {
         Ok(())
     }
 
-    /// What a failed actor left behind.
-    fn abandon(&self, node: NodeId) {
-        let Some(slot) = self.shared.slots.get(&node) else { return };
-        slot.actor.lock().take();
-        let why = "the actor of this connection failed".to_owned();
-        if let Some(link) = slot.link.load_full() {
-            link.close(&Fault { code: CloseCode::Internal, why: why.clone() });
-            self.shared.set_down(node, &why);
-        }
-    }
-
-    fn accept(&mut self, myself: &ActorRef<Msg>) {
+    fn accept(&mut self, myself: ActorRef<Msg>) {
         let task = tokio::spawn(accept_all(Arc::clone(&self.shared)));
         self.accepting = Some(task.abort_handle());
-        let myself = myself.clone();
         tokio::spawn(async move {
+            // It ends otherwise when it is aborted, or the endpoint closes.
             if let Err(error) = task.await
                 && error.is_panic()
             {
-                tracing::error!(%error, "the task that accepts connections failed and is restarted");
-                myself.send_after(RESTART_PAUSE, || Msg::Accept);
+                let _ = myself.send_message(Msg::Failed(Child::Acceptor, error.to_string()));
             }
         });
     }

@@ -35,6 +35,41 @@ async fn messages_arrive_whole_and_in_order_under_load_in_both_directions() {
     }
 }
 
+/// Guests' threads send too, at the same time as tasks of the component's own runtime.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_thread_may_send_and_each_ones_messages_stay_in_order() {
+    const SENDERS: u64 = 4;
+    const COUNT: u64 = 3_000;
+    let (one, mut two) = Authority::new().pair().await;
+    let send = &|sender: u64, number: u64| {
+        let note = Note { number, text: sender.to_string() };
+        one.net.send(TWO, ServiceId::Calls, &note, body(number)).unwrap();
+    };
+    let net = one.net.clone();
+    let on_runtime = tokio::spawn(async move {
+        for number in 0..COUNT {
+            let note = Note { number, text: "task".to_owned() };
+            net.send(TWO, ServiceId::Calls, &note, body(number)).unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            for sender in 0..SENDERS {
+                scope.spawn(move || (0..COUNT).for_each(|number| send(sender, number)));
+            }
+        });
+    });
+    on_runtime.await.unwrap();
+    let mut next = std::collections::HashMap::new();
+    for _ in 0..(SENDERS + 1) * COUNT {
+        let (_, note, bytes) = two.next_message().await;
+        let expected = next.entry(note.text).or_insert(0);
+        assert_eq!((note.number, bytes), (*expected, body(*expected)));
+        *expected += 1;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_find_their_answers_whatever_the_order_of_those() {
     let (one, mut two) = Authority::new().pair().await;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -37,7 +36,7 @@ pub fn note(number: u64) -> Note {
 /// Something that a node received.
 pub enum Got {
     Message(Peer, Note, Bytes),
-    Request(Peer, Note, Bytes, Replier),
+    Request(Note, Bytes, Replier),
     Bulk(Note, BulkStream),
     Datagram(Bytes),
 }
@@ -55,18 +54,18 @@ impl Recorder {
 
 impl Inbound for Recorder {
     fn message(&self, from: Peer, head: &[u8], body: Bytes) -> Result<(), Malformed> {
-        assert_eq!(head.as_ptr().align_offset(16), 0, "the head is not aligned");
+        assert!(head.is_empty() || head.as_ptr().align_offset(16) == 0, "the head is not aligned");
         self.got(Got::Message(from, wire::decode("note", head)?, body))
     }
 
     fn request(
         &self,
-        from: Peer,
+        _from: Peer,
         head: &[u8],
         body: Bytes,
         reply: Replier,
     ) -> Result<(), Malformed> {
-        self.got(Got::Request(from, wire::decode("note", head)?, body, reply))
+        self.got(Got::Request(wire::decode("note", head)?, body, reply))
     }
 
     fn bulk(&self, _from: Peer, head: &[u8], stream: BulkStream) -> Result<(), Malformed> {
@@ -115,7 +114,7 @@ impl TestNode {
     /// The next thing received, which must be a request.
     pub async fn next_request(&mut self) -> (Note, Bytes, Replier) {
         match self.next().await {
-            Got::Request(_, note, body, reply) => (note, body, reply),
+            Got::Request(note, body, reply) => (note, body, reply),
             _ => panic!("{} received something else than a request", self.id),
         }
     }
@@ -209,7 +208,6 @@ pub fn soon() -> Instant {
 pub struct Relay {
     pub addr: SocketAddr,
     cut: Arc<AtomicBool>,
-    target: Arc<Mutex<SocketAddr>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -218,19 +216,13 @@ impl Relay {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let addr = socket.local_addr().unwrap();
         let cut = Arc::new(AtomicBool::new(false));
-        let target = Arc::new(Mutex::new(target));
-        let task = tokio::spawn(forward(socket, Arc::clone(&cut), Arc::clone(&target)));
-        Self { addr, cut, target, task }
+        let task = tokio::spawn(forward(socket, Arc::clone(&cut), target));
+        Self { addr, cut, task }
     }
 
     /// Loses everything, in both directions, or nothing.
     pub fn cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::SeqCst);
-    }
-
-    /// Forwards to another port from now on.
-    pub fn retarget(&self, target: SocketAddr) {
-        *self.target.lock() = target;
     }
 }
 
@@ -240,7 +232,7 @@ impl Drop for Relay {
     }
 }
 
-async fn forward(front: Arc<UdpSocket>, cut: Arc<AtomicBool>, target: Arc<Mutex<SocketAddr>>) {
+async fn forward(front: Arc<UdpSocket>, cut: Arc<AtomicBool>, target: SocketAddr) {
     let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut packet = vec![0; 1 << 16];
     while let Ok((len, from)) = front.recv_from(&mut packet).await {
@@ -255,9 +247,8 @@ async fn forward(front: Arc<UdpSocket>, cut: Arc<AtomicBool>, target: Arc<Mutex<
             }
         };
         if !cut.load(Ordering::SeqCst) {
-            let to = *target.lock();
             // What the network loses is lost.
-            let _ = back.send_to(&packet[..len], to).await;
+            let _ = back.send_to(&packet[..len], target).await;
         }
     }
 }
