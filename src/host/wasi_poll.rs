@@ -1,5 +1,6 @@
 //! WASI: poll_oneoff, and so sleep.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Caller, Linker};
@@ -7,7 +8,7 @@ use wasmtime::{Caller, Linker};
 use super::wasi::{self, MODULE, errno};
 use super::wasi_process::clock;
 use super::{calls, guest};
-use crate::function::State;
+use crate::function::{CallHost, State};
 
 /// Most events waited for at once.
 const MAX_SUBSCRIPTIONS: u32 = 1024;
@@ -75,11 +76,25 @@ async fn poll(
 
 /// Sleeps; the call's slot is free meanwhile. Cancelling the call ends it.
 async fn sleep(caller: &mut Caller<'_, State>, time: Duration) {
-    let host = caller.data().host.clone();
-    host.waiting();
+    let _away = Away::begin(caller.data().host.clone());
     // The control runtime's timer: the guest runtime has none.
     calls::waiting(caller, tokio::time::sleep(time.min(MAX_SLEEP))).await;
-    host.resumed();
+}
+
+/// A wait that the calls component knows of; it hears of its end also when the call is cancelled.
+struct Away(Arc<dyn CallHost>);
+
+impl Away {
+    fn begin(host: Arc<dyn CallHost>) -> Self {
+        host.waiting();
+        Self(host)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.resumed();
+    }
 }
 
 /// Events that need no waiting: streams, clocks that passed, and errors.

@@ -167,4 +167,5 @@ fn a_sleep_gives_its_slot_back_and_can_be_cancelled() {
     wait_until("it sleeps", || counts() == (2, 1));
     long.control.end(EndReason::Cancelled);
     assert_eq!(error(long.wait()).code, Errno::Cancelled);
+    assert_eq!(counts(), (2, 2));
 }
