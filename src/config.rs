@@ -106,13 +106,15 @@ pub struct Options {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetOptions {
-    /// A peer silent for this long is down. Lower finds deaths sooner, and takes pauses for them.
+    /// A peer silent for this long is down; it may take one `keep_alive` longer. Lower finds
+    /// deaths sooner, and takes pauses for them.
     #[serde(with = "millis")]
     pub silence: Duration,
-    /// How often a silent connection is kept alive; several must fit into `silence`.
+    /// How often a silent connection is kept alive; at least three must fit into `silence`.
     #[serde(with = "millis")]
     pub keep_alive: Duration,
-    /// Most bytes queued to one peer and service before `send` refuses.
+    /// Most bytes queued to one peer and service before `send` refuses; at least the longest
+    /// message, about 2.1 MiB.
     pub queue_bytes: usize,
 }
 
