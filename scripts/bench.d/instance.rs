@@ -211,6 +211,7 @@ fn main() {
         control: control.handle().clone(),
     })
     .expect("the component starts");
+    println!("started: {:.1} MiB resident", memory().0 as f64 / 1024.0);
     let upload = |wat: &str| {
         let wasm = Bytes::from(wat::parse_str(wat).expect("valid text"));
         let hash = BlobHash::of(&wasm);

@@ -10,7 +10,7 @@ use crate::wire::function::Limits;
 
 /// Stack left to host calls on a fiber beyond the guest's own, in bytes. A debug build that prints
 /// a panic needs most of it; it is address space until it is touched.
-const STACK_MARGIN: usize = 512 << 10;
+const STACK_MARGIN: usize = 256 << 10;
 /// Guest pages that a free slot keeps, in bytes: what a small function touches, so that the next
 /// call faults none of them in again.
 const KEEP_RESIDENT: usize = 128 << 10;

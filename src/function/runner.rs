@@ -1,6 +1,6 @@
 //! Running one call: load its module, make an instance, run it, and tell how it ended.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -52,7 +52,10 @@ impl Runner {
         let Task { mut order, delivery } = task;
         let control = order.control.clone();
         let mut cell = None;
-        let result = self.watch(&control, self.drive(&mut order, &mut cell)).await;
+        // Boxed, since every future around it would have room for it, some twice; and a waiting
+        // call should be small.
+        let guest = Box::pin(self.drive(&mut order, &mut cell));
+        let result = self.watch(&control, guest).await;
         // The slot is free before anyone hears of the end.
         let (output, log) = match cell {
             Some(cell) => self.take_down(cell).await,
@@ -109,10 +112,9 @@ impl Runner {
     async fn watch(
         &self,
         control: &Control,
-        guest: impl Future<Output = Result<u8, CallError>>,
+        mut guest: Pin<Box<impl Future<Output = Result<u8, CallError>>>>,
     ) -> Result<u8, CallError> {
-        let mut guest = pin!(guest);
-        std::future::poll_fn(|cx| {
+        std::future::poll_fn(move |cx| {
             let _timers = self.control.enter();
             match control.poll_ended(cx) {
                 Some(reason) => Poll::Ready(Err(reason.error())),
