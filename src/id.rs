@@ -105,7 +105,18 @@ impl FromStr for CallId {
 
 /// Which try at a call this is; only the result of the current one is taken.
 #[derive(
-    Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug,
+    Archive,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Debug,
 )]
 #[rkyv(derive(PartialEq, Eq, Debug))]
 pub struct Attempt(pub u32);

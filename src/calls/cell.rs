@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::live::LiveCall;
 use crate::errno::CallError;
-use crate::id::NodeId;
+use crate::id::{Attempt, NodeId};
 use crate::wire::calls::{Kept, KeptAt, Times, Work};
 
 /// Bytes that a call produced.
@@ -98,6 +98,7 @@ struct Inner {
     ended: Option<Arc<Ended>>,
     wakers: Vec<Waker>,
     node: Option<NodeId>,
+    attempt: Attempt,
 }
 
 impl CallCell {
@@ -135,9 +136,15 @@ impl CallCell {
         self.inner.lock().node
     }
 
-    /// Notes the node that runs it.
-    pub fn set_node(&self, node: NodeId) {
-        self.inner.lock().node = Some(node);
+    /// Which try is current.
+    pub fn attempt(&self) -> Attempt {
+        self.inner.lock().attempt
+    }
+
+    /// Notes the node that runs it, and as which try.
+    pub fn placed(&self, node: NodeId, attempt: Attempt) {
+        let mut inner = self.inner.lock();
+        (inner.node, inner.attempt) = (Some(node), attempt);
     }
 
     /// The end, or a wake-up when it is there.

@@ -52,7 +52,7 @@ impl Calls {
             home: self.me(),
             home_incarnation: self.incarnation(),
             node: Some(end.ended.node),
-            attempt: crate::id::Attempt(0),
+            attempt: end.attempt,
             phase: Phase::Done,
             result: Some(end.ended.result),
             output,

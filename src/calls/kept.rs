@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::cell::{CallCell, Ended, Payload};
 use super::spec::Spec;
-use crate::id::{CallId, FunctionKey};
+use crate::id::{Attempt, CallId, FunctionKey};
 
 /// Byte strings by key, oldest forgotten first.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct RecentEnd {
     pub key: FunctionKey,
     /// Its parent, while that was known here.
     pub parent: Option<CallId>,
+    /// As which try it ended.
+    pub attempt: Attempt,
     /// How it ended, without its output.
     pub ended: Ended,
     /// W3C trace id of its tree.
@@ -105,8 +107,15 @@ impl Recent {
         self.logs += log_len(&ended);
         let parent = cell.parent().map(|parent| parent.spec.call);
         let key = spec.function.key.clone();
-        let end =
-            RecentEnd { call: spec.call, key, parent, ended, trace: spec.tree.trace, at: now };
+        let end = RecentEnd {
+            call: spec.call,
+            key,
+            parent,
+            attempt: cell.attempt(),
+            ended,
+            trace: spec.tree.trace,
+            at: now,
+        };
         match self.by_call.insert(spec.call, end) {
             Some(old) => self.logs -= log_len(&old.ended),
             None => self.order.push_back(spec.call),

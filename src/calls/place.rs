@@ -111,7 +111,7 @@ impl Calls {
             let detail = "no node has room for the call, which lost the one that ran it";
             return self.unstarted(&spec, &cell, CallError::new(Errno::Full, detail));
         };
-        cell.set_node(self.me());
+        cell.placed(self.me(), attempt);
         let live = LiveCall::new(self.clone(), spec, attempt, Origin::Here(cell), place);
         self.enter(live, slot, true);
     }
@@ -195,7 +195,7 @@ impl Calls {
         let start = spec.to_wire(attempt, self.tick(), may_queue);
         let call = spec.call;
         let input = spec.input.clone();
-        cell.set_node(node);
+        cell.placed(node, attempt);
         let deadline = spec.tree.deadline;
         self.outgoing().lock().sent(Outgoing {
             spec,

@@ -13,7 +13,7 @@ use super::spec::{Spec, Tree, now_us};
 use super::{Calls, DEFAULT_DEADLINE, Finished, Invoke, MAX_DEADLINE};
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
-use crate::id::{Attempt, CallId, NodeId};
+use crate::id::{CallId, NodeId};
 use crate::net::ServiceId;
 use crate::scheduler::Needs;
 use crate::wire::calls::{CallMessage, CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
@@ -250,7 +250,7 @@ impl Root {
             home: calls.me(),
             home_incarnation: calls.incarnation(),
             node: ended.as_ref().map(|e| e.node).or_else(|| self.cell.node()),
-            attempt: Attempt(0),
+            attempt: self.cell.attempt(),
             phase,
             result: ended.as_ref().map(|ended| ended.result.clone()),
             output,

@@ -14,8 +14,9 @@ use crate::errno::{CallError, Errno};
 pub const INSTANCES: &str = "faasm_instances";
 /// Calls that began to run.
 pub const STARTED: &str = "faasm_calls_started_total";
-/// Calls that ended here, by `result`: `ok` or the name of the error.
-pub const ENDED: &str = "faasm_calls_ended_total";
+/// Instances that ended, by `result`: `ok` or the name of the error. Calls that ended are counted
+/// where their end is made known, those that never began among them.
+pub const ENDED: &str = "faasm_instances_ended_total";
 /// Time to compile a module, in seconds.
 pub const COMPILE: &str = "faasm_module_compile_seconds";
 /// Bytes of compiled modules in memory.
@@ -43,7 +44,7 @@ impl Meters {
     pub fn register() -> Self {
         describe_gauge!(INSTANCES, "Instances alive");
         describe_counter!(STARTED, "Calls that began to run");
-        describe_counter!(ENDED, "Calls that ended here, by result");
+        describe_counter!(ENDED, "Instances that ended, by result");
         describe_histogram!(COMPILE, "Time to compile a module, in seconds");
         describe_gauge!(CACHE, "Bytes of compiled modules in memory");
         describe_histogram!(INSTANTIATE, "Time to make an instance, in seconds (sampled)");
