@@ -91,7 +91,7 @@ impl Inbound for Calls {
                     return Err(wrong("an input larger than a node may send"));
                 }
                 let calls = self.clone();
-                self.control().spawn(async move { calls.read_start(from, start, stream).await });
+                self.control().spawn(async move { calls.read_start(from, *start, stream).await });
             }
             CallBulk::Output(call) => self.serve_kept((call, false), stream),
             CallBulk::Log(call) => self.serve_kept((call, true), stream),

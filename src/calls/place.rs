@@ -231,7 +231,7 @@ impl Calls {
         input: Bytes,
         deadline: Instant,
     ) -> Result<(), String> {
-        let head = CallBulk::Start(start);
+        let head = CallBulk::Start(Box::new(start));
         let bulk = self.net().bulk(node, ServiceId::Calls, &head, deadline).await;
         let mut stream = bulk.map_err(|error| error.to_string())?.send;
         let write = async {

@@ -56,6 +56,7 @@ pub struct Node {
 impl Node {
     /// Starts a node: returns once it listens; it may not have a quorum yet (`/readyz` says).
     pub async fn start(config: NodeConfig) -> anyhow::Result<Self> {
+        describe_metrics();
         let me = config.node;
         let address = config.cluster.node(me).with_context(|| {
             format!("{me} is not among the nodes of cluster `{}`", config.cluster.name)
@@ -105,6 +106,15 @@ impl Node {
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
     }
+}
+
+/// Installs the recorder before any component takes a handle from it, and says what is counted.
+fn describe_metrics() {
+    let _ = crate::telemetry::init_metrics();
+    crate::net::metrics::describe();
+    crate::files::metrics::describe();
+    crate::scheduler::metrics::describe();
+    crate::calls::metrics::describe();
 }
 
 async fn components(

@@ -252,7 +252,7 @@ pub enum CallRequest {
 #[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub enum CallBulk {
     /// Run this; its input follows.
-    Start(Start),
+    Start(Box<Start>),
     /// Send the output of this call, which you made: its length in 8 bytes, then the bytes.
     Output(CallId),
     /// Send its log, likewise.
