@@ -93,8 +93,9 @@ impl<'a> Load<'a> {
             }
             Ok(answer) => match (answer.code().as_str(), begun.0 || on == victim) {
                 ("FAASM_EHOSTLOST", true) => &self.lost,
-                // Pinned to a node that is down; or a node whose session ended with its leader.
-                ("FAASM_EUNAVAILABLE", true) => &self.refused,
+                // Pinned to a node that is down, or that was silent and waited for.
+                ("FAASM_EUNAVAILABLE" | "FAASM_ETIMEDOUT", true) => &self.refused,
+                // The session of the node that was asked ended with its leader.
                 ("FAASM_EUNAVAILABLE", _) if leaderless => &self.refused,
                 _ => panic!("a call on n{on} through n{through}, n{victim} dead: {answer:?}"),
             },
