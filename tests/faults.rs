@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::processes::{Answer, PATIENCE, Processes, wait_for};
 use faasm::gateway::view::FunctionsView;
+use rustix::process::Signal;
 
 /// Within this time uploads and calls work again after a node was killed.
 const WORKS_AGAIN: Duration = Duration::from_secs(8);
@@ -92,8 +93,9 @@ impl<'a> Load<'a> {
             }
             Ok(answer) => match (answer.code().as_str(), begun.0 || on == victim) {
                 ("FAASM_EHOSTLOST", true) => &self.lost,
-                // Pinned to a node that is down; or a node whose session ended with its leader.
-                ("FAASM_EUNAVAILABLE", true) => &self.refused,
+                // Pinned to a node that is down, or that was silent and waited for.
+                ("FAASM_EUNAVAILABLE" | "FAASM_ETIMEDOUT", true) => &self.refused,
+                // The session of the node that was asked ended with its leader.
                 ("FAASM_EUNAVAILABLE", _) if leaderless => &self.refused,
                 _ => panic!("a call on n{on} through n{through}, n{victim} dead: {answer:?}"),
             },
@@ -202,4 +204,161 @@ fn a_follower_and_a_leader_killed_under_load_cost_only_their_own_calls() {
         let clients: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
         assert!(killed.is_ok() && clients.iter().all(Result::is_ok), "see above");
     });
+}
+
+#[test]
+fn two_thousand_chained_calls_are_right_while_nodes_are_killed() {
+    let _alone = alone();
+    let cluster = Processes::up(3);
+    cluster.must_upload(1, "many", "policy=spread");
+    cluster.must_upload(1, "echo", "policy=spread&retries=3");
+    let (stop, under_way, ended) =
+        (&AtomicBool::new(false), &AtomicUsize::new(0), &AtomicUsize::new(0));
+    // One job after another, so that each kill hits some in their midst.
+    let jobs = || {
+        while !stop.load(Ordering::SeqCst) {
+            under_way.fetch_add(1, Ordering::SeqCst);
+            let done = cluster.invoke(1, "many", "node=1&arg=2000&timeout=50s", b"");
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            assert_eq!((done.status, done.header("faasm-result")), (200, "0"), "{done:?}");
+            assert!(done.text().starts_with("2000 calls"), "{}", done.text());
+            ended.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    std::thread::scope(|scope| {
+        let jobs = [scope.spawn(jobs), scope.spawn(jobs)];
+        let killing = scope.spawn(|| {
+            for victim in [2, 3] {
+                wait_for("calls of the jobs run on the node", PATIENCE, || {
+                    let begun = cluster.metric(victim, "faasm_calls_started_total", "")?;
+                    (begun > 100.0 && under_way.load(Ordering::SeqCst) > 0).then_some(())
+                });
+                cluster.kill(victim);
+                cluster.restart();
+            }
+        });
+        let killed = killing.join();
+        stop.store(true, Ordering::SeqCst);
+        let jobs = jobs.map(|job| job.join());
+        assert!(killed.is_ok() && jobs.iter().all(Result::is_ok), "see above");
+    });
+    assert!(ended.load(Ordering::SeqCst) >= 2);
+}
+
+#[test]
+fn without_a_majority_changes_and_calls_are_refused_and_all_is_well_when_it_is_back() {
+    let _alone = alone();
+    let cluster = Processes::up(3);
+    for name in ["echo", "sleep"] {
+        cluster.must_upload(2, name, "");
+    }
+    let [gone, too] = others(1);
+    cluster.kill(gone);
+    cluster.kill(too);
+    let killed = Instant::now();
+    wait_for("the node that is left knows that it is alone", WORKS_AGAIN, || {
+        (cluster.ready(1)?.0 == 503).then_some(())
+    });
+    let asked = Instant::now();
+    for (what, answer) in [
+        ("upload", cluster.upload(1, "args", "")),
+        ("invoke", cluster.invoke(1, "echo", "", b"hello")),
+        ("delete", cluster.ask(1, "DELETE /v1/functions/alice/echo", b"")),
+    ] {
+        let text = answer.text();
+        assert_eq!((answer.status, answer.code().as_str()), (503, "FAASM_EUNAVAILABLE"), "{what}");
+        assert_eq!(answer.header("retry-after"), "1", "{what}");
+        assert!(text.contains("majority") || text.contains("copies"), "{what}: {text}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(15), "refused after {:?}", asked.elapsed());
+    // What only reads is answered.
+    let functions: FunctionsView = cluster.ask(1, "GET /v1/functions", b"").json();
+    assert_eq!(functions.functions.len(), 2);
+    assert_eq!(cluster.ask(1, "GET /healthz", b"").status, 200);
+    println!("alone after {:?}, refused within {:?}", killed.elapsed(), asked.elapsed());
+
+    cluster.restart();
+    for node in 1..=3 {
+        assert_rejoined(&cluster, node);
+    }
+    cluster.must_upload(1, "args", "");
+
+    // All at once: what was uploaded is on the disks.
+    for node in 1..=3 {
+        cluster.signal(node, Signal::STOP);
+    }
+    for node in 1..=3 {
+        cluster.kill(node);
+    }
+    cluster.restart();
+    for node in 1..=3 {
+        assert_rejoined(&cluster, node);
+        assert_eq!(cluster.invoke(node, "args", "arg=x", b"").status, 200);
+    }
+}
+
+#[test]
+fn a_node_that_was_frozen_rejoins_and_its_late_results_are_not_taken() {
+    let _alone = alone();
+    let cluster = Processes::up(3);
+    for name in ["echo", "sleep"] {
+        cluster.must_upload(1, name, "");
+    }
+    let wasm = std::fs::read(common::guests::guest("sleep")).expect("compiled");
+    let patient = cluster.ask(1, "PUT /v1/functions/alice/patient?retries=3", &wasm);
+    assert_eq!(patient.status, 200, "{}", patient.text());
+    let frozen = others(cluster.leader(1))[0];
+    let [through, other] = others(frozen);
+    // One would end while its node is frozen. The other is run again, on one of two that it may.
+    let late = cluster.submit(through, "sleep", &format!("node={frozen}&arg=4000"), b"");
+    let again = wait_for("a call is placed on the node", PATIENCE, || {
+        let pins = format!("node=n{frozen},n{other}&policy=spread&arg=4000");
+        let call = cluster.submit(through, "patient", &pins, b"");
+        (cluster.running(through, &call) == format!("n{frozen}")).then_some(call)
+    });
+    cluster.running(through, &late);
+    let before = cluster.ready(frozen).expect("it answers").1.incarnation;
+    cluster.signal(frozen, Signal::STOP);
+    let stopped = Instant::now();
+    let record = cluster.record(through, &late, "10s");
+    assert_eq!(record.error.as_ref().map(|e| e.code.as_str()), Some("FAASM_EHOSTLOST"));
+    assert!(stopped.elapsed() < WORKS_AGAIN, "lost after {:?}", stopped.elapsed());
+    // Longer than its session, and than both calls take.
+    while stopped.elapsed() < Duration::from_secs(6) {
+        let answer = cluster.invoke(other, "echo", "", b"meanwhile");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "meanwhile"));
+    }
+    cluster.signal(frozen, Signal::CONT);
+
+    wait_for("the node takes calls again", WORKS_AGAIN, || {
+        cluster.ready(frozen).filter(|(status, _)| *status == 200)
+    });
+    assert_rejoined(&cluster, frozen);
+    println!("it was {before}, and is {}", cluster.ready(frozen).expect("ready").1.incarnation);
+    assert_eq!(cluster.record(through, &late, "0s"), record, "a late result was taken");
+    let again = cluster.record(through, &again, "20s");
+    let node = format!("n{other}");
+    assert_eq!((again.result, again.node, again.attempt), (Some(0), Some(node), 1));
+    // The frozen node itself has nothing left of them.
+    wait_for("no instance is left", PATIENCE, || {
+        (cluster.metric(frozen, "faasm_instances", "")? == 0.0).then_some(())
+    });
+}
+
+#[test]
+fn what_was_uploaded_runs_at_once_when_the_uploading_node_is_killed() {
+    let _alone = alone();
+    let cluster = Processes::up(3);
+    for (uploader, name) in [(cluster.leader(1), "echo"), (1, "args")] {
+        cluster.must_upload(uploader, name, "");
+        cluster.kill(uploader);
+        let killed = Instant::now();
+        for through in others(uploader) {
+            let answer = cluster.invoke(through, name, "arg=x", b"x");
+            assert_eq!(answer.status, 200, "through n{through}: {}", answer.text());
+            assert!(answer.text().contains('x'), "through n{through}: {}", answer.text());
+        }
+        assert!(killed.elapsed() < Duration::from_secs(1), "only after {:?}", killed.elapsed());
+        cluster.restart();
+    }
 }

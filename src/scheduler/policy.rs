@@ -47,7 +47,9 @@ fn fullest(nodes: impl Iterator<Item = Candidate>) -> Option<Candidate> {
 
 fn emptiest(nodes: impl Iterator<Item = Candidate>) -> Option<Candidate> {
     nodes.min_by_key(|c| {
-        (c.room.running, std::cmp::Reverse(c.room.free_slots), !c.has_module, c.node)
+        // Calls that wait or sleep take no slot: by their places they are spread too.
+        let room = (std::cmp::Reverse(c.room.free_slots), std::cmp::Reverse(c.room.free_places));
+        (c.room.running, room, !c.has_module, c.node)
     })
 }
 
@@ -83,6 +85,16 @@ mod tests {
         let others = [node(2, 2, 3, true), node(3, 1, 1, false)];
         assert_eq!(pick(Policy::Spread, node(1, 8, 2, true), &others), Some(3));
         assert_eq!(pick(Policy::Spread, node(1, 8, 0, true), &others), Some(1));
+    }
+
+    #[test]
+    fn spread_goes_on_when_all_that_was_spread_sleeps() {
+        let holds = |id: u64, calls: u32| {
+            let idle = node(id, 8, 0, true);
+            Candidate { room: Room { free_places: 10 - calls, ..idle.room }, ..idle }
+        };
+        let others = [holds(2, 1), Candidate { has_module: false, ..holds(3, 0) }];
+        assert_eq!(pick(Policy::Spread, holds(1, 1), &others), Some(3));
     }
 
     #[test]

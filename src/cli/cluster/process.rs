@@ -50,6 +50,20 @@ impl Process {
         write_whole(path, line.as_bytes())
     }
 
+    /// Waits until nothing of this process is left, at most until `deadline`; whether that is so.
+    /// One that was killed keeps its ports a little longer than it runs: until its last thread has
+    /// ended, and its memory is gone.
+    pub fn wait_gone(&self, deadline: Instant) -> bool {
+        let fd = Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        // Looked at after the pidfd was taken, as below.
+        let same = stat(self.pid).is_some_and(|stat| stat.start == self.start)
+            && boot().as_ref() == Some(&self.boot);
+        match fd {
+            Some(fd) if same => Running { pid: self.pid, fd }.wait_until(deadline),
+            _ => true,
+        }
+    }
+
     /// This very process, if it still runs.
     pub fn running(&self) -> Option<Running> {
         let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
@@ -96,19 +110,30 @@ fn timespec(time: Duration) -> Timespec {
     }
 }
 
+/// What `/proc/PID/stat` tells.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// Whether its first thread has ended, be it that nobody has taken note of that yet.
+    ended: bool,
+    /// In clock ticks since the boot.
+    start: u64,
+}
+
 /// When a process started; none if it has ended, also if nobody has taken note of that yet.
 fn start_time(pid: i32) -> Option<u64> {
+    stat(pid).filter(|stat| !stat.ended).map(|stat| stat.start)
+}
+
+fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Start time from `/proc/PID/stat`. The name in it is in brackets and can contain anything.
-fn parse_stat(stat: &str) -> Option<u64> {
+/// Reads `/proc/PID/stat`. The name in it is in brackets and can contain anything.
+fn parse_stat(stat: &str) -> Option<Stat> {
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        // Field 22, of which 3 were taken.
-        _ => fields.nth(18)?.parse().ok(),
-    }
+    let ended = matches!(fields.next()?, "Z" | "X");
+    // Field 22, of which 3 were taken.
+    Some(Stat { ended, start: fields.nth(18)?.parse().ok()? })
 }
 
 fn boot() -> Option<String> {
@@ -125,8 +150,14 @@ mod tests {
     #[test]
     fn the_start_time_is_found_behind_any_name() {
         let tail = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        assert_eq!(parse_stat(&format!("7 (a b) c) S {tail}")), Some(4711));
-        assert_eq!(parse_stat(&format!("7 (faasm) Z {tail}")), None);
+        assert_eq!(
+            parse_stat(&format!("7 (a b) c) S {tail}")),
+            Some(Stat { ended: false, start: 4711 })
+        );
+        assert_eq!(
+            parse_stat(&format!("7 (faasm) Z {tail}")),
+            Some(Stat { ended: true, start: 4711 })
+        );
         assert_eq!(parse_stat("7 (faasm"), None);
         assert_eq!(parse_stat("7 (faasm) S 1 2"), None);
     }
@@ -144,10 +175,12 @@ mod tests {
         assert!(recycled.running().is_none(), "another start time is another process");
         let rebooted = Process { boot: "other".into(), ..process.clone() };
         assert!(rebooted.running().is_none(), "another boot is another process");
-        assert!(!running.wait_until(Instant::now()));
+        assert!(!running.wait_until(Instant::now()) && !process.wait_gone(Instant::now()));
+        assert!(recycled.wait_gone(Instant::now()), "another process is not waited for");
         running.terminate();
         assert!(running.wait_until(Instant::now() + Duration::from_secs(10)));
         assert!(process.running().is_none(), "a zombie does not run");
+        assert!(process.wait_gone(Instant::now()), "nor does it hold anything");
         child.wait().unwrap();
         assert!(process.running().is_none());
         running.kill();

@@ -26,6 +26,8 @@ const DEFAULT_NODES: usize = 3;
 const READY: Duration = Duration::from_secs(60);
 /// Between two looks at the nodes.
 const LOOK: Duration = Duration::from_millis(50);
+/// Longest time for what is left of a killed node to go: it unmaps all its instances.
+const ENDING: Duration = Duration::from_secs(10);
 /// Time that nodes get to stop when the start failed.
 const GIVE_UP: Duration = Duration::from_secs(5);
 /// Lines of a log that are shown.
@@ -124,8 +126,12 @@ fn start_missing(
 ) -> Result<(), CliError> {
     for node in &config.nodes {
         let id = NodeId(node.id);
-        let process = Process::read(&layout.pid(id));
-        if process.and_then(|process| process.running()).is_none() {
+        let before = Process::read(&layout.pid(id));
+        if before.as_ref().and_then(Process::running).is_none() {
+            if before.is_some_and(|before| !before.wait_gone(Instant::now() + ENDING)) {
+                let text = format!("the process that was {id} ends, but has not ended; try again");
+                return Err(CliError::local(text));
+            }
             // Known before anything else can fail: what was started is stopped then.
             started.push(start(layout, id, log)?);
             started.last().map_or(Ok(()), |node| note(layout, node))?;
