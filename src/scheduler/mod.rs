@@ -201,22 +201,19 @@ impl Scheduler {
         self.inner.places.try_take().then(|| Place(self.inner.clone()))
     }
 
-    /// Takes a slot here, unless others wait for one.
+    /// Takes a slot here, after those that wait for one.
     pub fn try_slot(&self) -> Option<Slot> {
-        let others_wait = self.inner.waiting.load(Ordering::SeqCst) > 0;
-        (!others_wait && self.inner.slots.try_take())
-            .then(|| Slot { inner: self.inner.clone(), pumps: true })
+        // What still waits then cannot start here, and must not keep others from it: it may be
+        // pinned to a node that is gone.
+        Inner::pump(&self.inner);
+        self.inner.slots.try_take().then(|| Slot { inner: self.inner.clone(), pumps: true })
     }
 
     /// The node for a call, by policy, with nodes already `tried` left out; `None`: it must wait.
     pub fn choose(&self, needs: &Needs, tried: &[NodeId]) -> Option<NodeId> {
         let inner = &self.inner;
         let here = Candidate { node: inner.me, room: self.room(), has_module: true };
-        let here = Some(here).filter(|_| {
-            needs.allows(inner.me)
-                && !tried.contains(&inner.me)
-                && inner.waiting.load(Ordering::SeqCst) == 0
-        });
+        let here = Some(here).filter(|_| needs.allows(inner.me) && !tried.contains(&inner.me));
         if needs.policy == Policy::BinPack && here.is_some_and(|h| h.room.free_slots > 0) {
             return Some(inner.me);
         }
