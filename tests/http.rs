@@ -49,7 +49,7 @@ fn functions_are_uploaded_listed_shown_and_removed() {
     assert_eq!((newer.hash.as_str(), newer.policy.as_str()), (&*function.hash, "bin-pack"));
 
     let listed: FunctionsView = get("/v1/functions?user=bob").json();
-    assert_eq!(listed.functions, [newer.clone()]);
+    assert_eq!(listed.functions, std::slice::from_ref(&newer));
     let all: FunctionsView = get("/v1/functions").json();
     assert!(all.functions.len() > 5 && all.functions.contains(&newer));
     assert_eq!(get("/v1/functions/bob/first").json::<FunctionView>(), newer);
