@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
+use metrics::Gauge;
 use parking_lot::Mutex;
 use wasmtime::Engine;
+
+use super::metrics::INSTANCES;
 
 /// Time between two epochs: how long a guest runs before others have their turn.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -16,6 +19,9 @@ const LINGER: u32 = 100;
 /// Counts live instances against the capacity.
 pub struct Count {
     live: AtomicUsize,
+    /// Moved with `live`, never set: two that end at once would each set it to what it was before
+    /// the other.
+    shown: Gauge,
     capacity: usize,
     parked: AtomicBool,
     stop: AtomicBool,
@@ -27,6 +33,7 @@ impl Count {
     pub fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self {
             live: AtomicUsize::new(0),
+            shown: metrics::gauge!(INSTANCES),
             capacity,
             parked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -50,6 +57,7 @@ impl Count {
             self.live.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
+        self.shown.increment(1.0);
         if self.parked.load(Ordering::SeqCst)
             && self.parked.swap(false, Ordering::SeqCst)
             && let Some(ticker) = &*self.ticker.lock()
@@ -62,6 +70,7 @@ impl Count {
     /// Gives a place back.
     pub fn leave(&self) {
         self.live.fetch_sub(1, Ordering::SeqCst);
+        self.shown.decrement(1.0);
     }
 }
 

@@ -29,7 +29,6 @@ const SAMPLE: u32 = 64;
 
 /// The instruments, looked up once.
 pub struct Meters {
-    live: Gauge,
     started: Counter,
     ok: Counter,
     failed: Vec<(Errno, Counter)>,
@@ -50,7 +49,6 @@ impl Meters {
         describe_histogram!(INSTANTIATE, "Time to make an instance, in seconds (sampled)");
         let failed = |code: &Errno| (*code, counter!(ENDED, "result" => code.name()));
         Self {
-            live: gauge!(INSTANCES),
             started: counter!(STARTED),
             ok: counter!(ENDED, "result" => "ok"),
             failed: Errno::ALL.iter().map(failed).collect(),
@@ -61,9 +59,8 @@ impl Meters {
         }
     }
 
-    /// A call began to run, one of `live`; `true` when its instantiation should be timed.
-    pub fn started(&self, live: usize) -> bool {
-        self.live.set(live as f64);
+    /// A call began to run; `true` when its instantiation should be timed.
+    pub fn started(&self) -> bool {
         self.started.increment(1);
         self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE)
     }
@@ -73,9 +70,8 @@ impl Meters {
         self.instantiate.record(took.as_secs_f64());
     }
 
-    /// A call ended; this many instances live.
-    pub fn ended(&self, result: &Result<u8, CallError>, live: usize) {
-        self.live.set(live as f64);
+    /// A call ended.
+    pub fn ended(&self, result: &Result<u8, CallError>) {
         match result {
             Ok(_) => self.ok.increment(1),
             Err(error) => {

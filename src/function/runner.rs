@@ -66,7 +66,7 @@ impl Runner {
             0 => ended_us,
             started => started,
         };
-        self.meters.ended(&result, self.count.live().saturating_sub(1));
+        self.meters.ended(&result);
         let times = Times { accepted_us: 0, started_us, ended_us };
         delivery.deliver(Outcome { result, output, log, times });
     }
@@ -86,7 +86,7 @@ impl Runner {
         let module = self.module(order).await?;
         order.control.set_started_us(now_us());
         order.host.started();
-        let timed = self.meters.started(self.count.live()).then(Instant::now);
+        let timed = self.meters.started().then(Instant::now);
         let state = State::new(order, self.budget.clone(), self.gate.clone());
         let cell = slot.insert(Cell::new(&self.engine, state));
         let instance = cell.instantiate(&module).await?;
