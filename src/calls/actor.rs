@@ -93,6 +93,7 @@ impl Clock {
 
     fn tick(&self, state: &mut State) {
         state.ticks += 1;
+        self.calls.accept_lasting();
         if self.calls.live().len() <= FEW || state.ticks.is_multiple_of(MANY_EVERY) {
             self.end_overdue();
         }

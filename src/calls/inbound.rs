@@ -13,11 +13,11 @@ use super::records::Stored;
 use super::spec::{Spec, Tree};
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
-use crate::id::{FunctionKey, NodeId};
+use crate::id::{Attempt, CallId, FunctionKey, NodeId};
 use crate::net::{BulkStream, Inbound, Peer, Replier, ServiceId};
 use crate::scheduler::Needs;
 use crate::wire::calls::{
-    CallBulk, CallMessage, CallReply, CallRequest, Done, INLINE_MAX, Record, Start,
+    CallBulk, CallMessage, CallReply, CallRequest, Done, INLINE_MAX, Phase, Record, Start,
 };
 use crate::wire::function::Policy;
 use crate::wire::{Malformed, decode};
@@ -127,15 +127,34 @@ impl Calls {
         let Some(place) = self.place_here(&spec.user) else {
             return refuse(CallError::new(Errno::Full, "the node has no place for another call"));
         };
-        let slot = self.scheduler().try_slot();
+        let slot = self.scheduler().try_slot(&spec.user.holding);
         if slot.is_none() && !may_queue {
             return refuse(CallError::new(Errno::Full, "the node has no slot free"));
         }
         let live = LiveCall::new(self.clone(), spec, attempt, Origin::Peer(from), place);
         self.enter(live, slot, false);
+        match may_queue {
+            // The sender waits for the answer.
+            true => self.accept(from, call, attempt),
+            false => self.unaccepted().lock().push((from, call, attempt)),
+        }
+        Ok(())
+    }
+
+    /// Tells the senders of calls that are not over yet that they were taken. Most calls end
+    /// sooner, and their result tells it.
+    pub(super) fn accept_lasting(&self) {
+        let waiting = std::mem::take(&mut *self.unaccepted().lock());
+        for (from, call, attempt) in waiting {
+            if self.live_call(call).is_some_and(|live| live.phase() != Phase::Done) {
+                self.accept(from, call, attempt);
+            }
+        }
+    }
+
+    fn accept(&self, from: Peer, call: CallId, attempt: Attempt) {
         let accepted = CallMessage::Accepted(call, attempt, self.scheduler().room());
         let _ = self.net().send(from.node, ServiceId::Calls, &accepted, Bytes::new());
-        Ok(())
     }
 
     fn spec_from(&self, start: Start, input: Bytes) -> Result<Spec, Malformed> {
@@ -174,7 +193,7 @@ impl Calls {
         }
     }
 
-    fn serve_kept(&self, key: (crate::id::CallId, bool), mut stream: BulkStream) {
+    fn serve_kept(&self, key: (CallId, bool), mut stream: BulkStream) {
         let bytes = self.kept().lock().get(key);
         self.control().spawn(async move {
             let write = async {
@@ -215,7 +234,7 @@ impl Calls {
         Ok(())
     }
 
-    fn cancel_from(&self, call: crate::id::CallId) {
+    fn cancel_from(&self, call: CallId) {
         let live = self.live().get(&call).map(|live| live.clone());
         match live {
             Some(live) => self.end_call(&live, EndReason::Cancelled),

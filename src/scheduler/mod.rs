@@ -90,6 +90,8 @@ pub struct Waiting {
     pub call: CallId,
     /// Whose it is.
     pub user: Name,
+    /// The slots its user holds here.
+    pub holding: Arc<Holding>,
     /// What it needs.
     pub needs: Needs,
     /// Whether it may go to another node: not if another node sent it here.
@@ -146,15 +148,25 @@ struct Inner {
     books: OnceLock<Kept>,
 }
 
+/// The part of all slots that a user who holds one already leaves to the others: a user who starts
+/// many calls at once must not make another's first one wait until those have run a while.
+const RESERVED_PART: usize = 4;
+
+/// How many slots of this node a user's calls hold.
+#[derive(Debug, Default)]
+pub struct Holding(AtomicUsize);
+
 /// A start under way; given back when dropped, which starts what waits.
 pub struct Slot {
     inner: Arc<Inner>,
+    holding: Arc<Holding>,
     /// Whether giving it back starts what waits; not when nothing could start with it just now.
     pumps: bool,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.holding.0.fetch_sub(1, Ordering::SeqCst);
         self.inner.slots.give();
         if self.pumps {
             Inner::pump(&self.inner);
@@ -202,11 +214,14 @@ impl Scheduler {
     }
 
     /// Takes a slot here, after those that wait for one.
-    pub fn try_slot(&self) -> Option<Slot> {
+    pub fn try_slot(&self, holding: &Arc<Holding>) -> Option<Slot> {
         // What still waits then cannot start here, and must not keep others from it: it may be
         // pinned to a node that is gone.
         Inner::pump(&self.inner);
-        self.inner.slots.try_take().then(|| Slot { inner: self.inner.clone(), pumps: true })
+        self.inner.take_slot(holding).map(|mut slot| {
+            slot.pumps = true;
+            slot
+        })
     }
 
     /// The node for a call, by policy, with nodes already `tried` left out; `None`: it must wait.
@@ -305,7 +320,7 @@ impl Scheduler {
     pub fn room(&self) -> Room {
         let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Room {
-            free_slots: clip(self.inner.slots.free()),
+            free_slots: clip(self.inner.slots.free().saturating_sub(self.inner.reserved())),
             free_places: clip(self.inner.places.free()),
             running: clip(self.inner.running.load(Ordering::SeqCst)),
         }
@@ -387,23 +402,57 @@ fn elsewhere(views: &Views, needs: &Needs, now: Instant) -> Option<NodeId> {
 impl Inner {
     /// Starts waiting calls while there are slots. Called by whoever frees something.
     fn pump(self: &Arc<Self>) {
-        while self.waiting.load(Ordering::SeqCst) > 0 && self.slots.try_take() {
-            let mut slot = Slot { inner: self.clone(), pumps: false };
+        while self.waiting.load(Ordering::SeqCst) > 0 && self.slots.free() > 0 {
+            let mut taken = None;
             let popped = {
                 let mut queue = self.queue.lock();
                 let popped = queue.pop(|(limit, waiting)| {
-                    waiting.needs.allows(self.me) && waiting.function.live() < *limit as usize
+                    waiting.needs.allows(self.me)
+                        && waiting.function.live() < *limit as usize
+                        && self.may_take(&waiting.holding)
                 });
-                self.waiting.store(queue.len(), Ordering::SeqCst);
-                popped
+                if let Some((limit, waiting)) = popped {
+                    taken = self.take_slot(&waiting.holding);
+                    match taken {
+                        Some(_) => Some(waiting),
+                        None => {
+                            // Another thread was faster; it waits on.
+                            let (user, call) = (waiting.user.clone(), waiting.call);
+                            queue.push(&user, call, (limit, waiting));
+                            None
+                        }
+                    }
+                } else {
+                    None
+                }
             };
-            match popped {
-                Some((_, waiting)) => {
+            match (popped, taken) {
+                (Some(waiting), Some(mut slot)) => {
+                    self.waiting.store(self.queue.lock().len(), Ordering::SeqCst);
                     slot.pumps = true;
                     (waiting.go)(Go::Here(slot));
                 }
-                None => return,
+                _ => return,
             }
         }
+    }
+
+    /// Slots that only a user who holds none may take.
+    fn reserved(&self) -> usize {
+        self.slots.total() / RESERVED_PART
+    }
+
+    fn may_take(&self, holding: &Holding) -> bool {
+        let free = self.slots.free();
+        free > self.reserved() || (free > 0 && holding.0.load(Ordering::SeqCst) == 0)
+    }
+
+    /// Takes a slot for a user, which does not pump until told to.
+    fn take_slot(self: &Arc<Self>, holding: &Arc<Holding>) -> Option<Slot> {
+        if !self.may_take(holding) || !self.slots.try_take() {
+            return None;
+        }
+        holding.0.fetch_add(1, Ordering::SeqCst);
+        Some(Slot { inner: self.clone(), holding: holding.clone(), pumps: false })
     }
 }
