@@ -12,7 +12,7 @@ use faasm::wire::function::Limits;
 /// Small limits, so that each is met soon.
 fn tight() -> Limits {
     Limits {
-        memory: 32 << 20,
+        memory: 256 << 20,
         run_ms: 1_500,
         output: 1 << 20,
         log: 256 << 10,
@@ -43,7 +43,7 @@ async fn each_misbehaviour_has_its_own_error() {
         ("trap", &[], Errno::Failed, "unreachable"),
         ("output_endless", &[], Errno::Limit, "output"),
         ("log_endless", &[], Errno::Limit, "log"),
-        ("unknown_import", &["call"], Errno::Failed, "make_tea"),
+        ("unknown_import", &["call"], Errno::NoSys, "make_tea"),
     ];
     for (name, args, code, word) in expected {
         upload(&cluster, name, tight()).await;
@@ -56,7 +56,7 @@ async fn each_misbehaviour_has_its_own_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_ends_at_the_limit_and_the_guest_can_cope() {
     let cluster = Cluster::builder().start().await;
-    upload(&cluster, "allocate", tight()).await;
+    upload(&cluster, "allocate", Limits { memory: 32 << 20, ..tight() }).await;
     let done = cluster.invoke(0, "allocate", b"", &[]).await.expect("accepted");
     assert_eq!(done.result, Ok(0));
     let mib: u32 = String::from_utf8_lossy(&done.output).trim().parse().expect("a number");

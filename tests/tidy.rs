@@ -37,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "node",
         &["wire", "net", "consensus", "files", "scheduler", "function", "host", "calls", "gateway"],
     ),
-    ("cli", &["wire", "net", "gateway", "node"]),
+    ("cli", &["wire", "net", "files", "calls", "gateway", "node"]),
     ("main", &["cli", "node"]),
 ];
 

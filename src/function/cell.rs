@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::{Engine, Func, Instance, ModuleExport, Ref, Store, WasmParams, WasmResults};
+use wasmtime::{Engine, Func, Instance, ModuleExport, Ref, Store, Trap, WasmParams, WasmResults};
 
-use super::ending::{Stop, exit, stopped};
+use super::ending::{Stop, c_stack_overflow, exit, stopped};
 use super::memory::Door;
 use super::module::Ready;
 use super::state::State;
@@ -53,8 +53,22 @@ impl Cell {
         };
         match ended {
             Ok(code) => exit(code),
+            Err(error) if self.c_stack_overflowed(&error, instance) => Err(c_stack_overflow()),
             Err(error) => stopped(&error, self.store.data().growth.refused()),
         }
+    }
+
+    /// Whether the stack that C keeps in the instance's memory overflowed. The linker puts it at
+    /// the memory's start, so that its pointer then wraps below 0, past the end of the memory.
+    fn c_stack_overflowed(&mut self, error: &wasmtime::Error, instance: Instance) -> bool {
+        if !matches!(error.downcast_ref::<Trap>(), Some(Trap::MemoryOutOfBounds)) {
+            return false;
+        }
+        let pointer = instance.get_global(&mut self.store, "__stack_pointer");
+        let memory = self.store.data().memory;
+        let (Some(pointer), Some(memory)) = (pointer, memory) else { return false };
+        let at = pointer.get(&mut self.store).i32().unwrap_or(0).cast_unsigned();
+        at as usize > memory.data_size(&self.store)
     }
 
     /// The last output, and the log.

@@ -63,6 +63,13 @@ pub fn unknown_import(module: &str, name: &str) -> CallError {
     CallError::new(Errno::NoSys, detail)
 }
 
+/// The error of a call whose C stack, in its own memory, overflowed.
+pub fn c_stack_overflow() -> CallError {
+    let text = "the function's C stack overflowed; is it a recursion without end? A larger one is \
+                set when linking: -Wl,-z,stack-size=BYTES";
+    CallError::new(Errno::Limit, text)
+}
+
 fn stack_overflow(error: &wasmtime::Error) -> CallError {
     let text = format!(
         "the function's stack of {} bytes overflowed{}; is it a recursion without end?",

@@ -76,8 +76,7 @@ pub fn run(globals: &Globals, layout: &Layout, args: &UpArgs) -> Result<(), CliE
     }
     let interrupt = Interrupt::watch()?;
     let mut started = Vec::new();
-    let ready = start_missing(layout, &config, args.log, &mut started)
-        .and_then(|()| wait_ready(layout, &config, &mut started, &interrupt));
+    let ready = wait_ready(layout, &config, args.log, &mut started, &interrupt);
     match ready {
         Ok(nodes) => {
             status::print(globals, layout, &config, &nodes)?;
@@ -126,6 +125,9 @@ fn start_missing(
 ) -> Result<(), CliError> {
     for node in &config.nodes {
         let id = NodeId(node.id);
+        if started.iter().any(|started| started.id == id) {
+            continue;
+        }
         let before = Process::read(&layout.pid(id));
         if before.as_ref().and_then(Process::running).is_none() {
             if before.is_some_and(|before| !before.wait_gone(Instant::now() + ENDING)) {
@@ -171,15 +173,19 @@ fn note(layout: &Layout, node: &Started) -> Result<(), CliError> {
     }
 }
 
-/// Waits until every node is ready, or one that was started has ended.
+/// Starts what does not run and waits until every node is ready, or one that was started has ended.
+/// One that seemed to run may have been killed just before: then it is started as soon as it is
+/// seen to be gone.
 fn wait_ready(
     layout: &Layout,
     config: &ClusterConfig,
-    started: &mut [Started],
+    log: LogFormat,
+    started: &mut Vec<Started>,
     interrupt: &Interrupt,
 ) -> Result<Vec<status::Status>, CliError> {
     let deadline = Instant::now() + READY;
     loop {
+        start_missing(layout, config, log, started)?;
         for node in started.iter_mut() {
             let ended = node.child.try_wait();
             if !matches!(ended, Ok(None)) {

@@ -41,13 +41,16 @@ pub enum Got {
     Datagram(Bytes),
 }
 
+/// More than any test sends before it looks.
+const MOST_RECEIVED: usize = 1 << 17;
+
 /// Hands all it receives to the test.
-pub struct Recorder(mpsc::UnboundedSender<Got>);
+pub struct Recorder(mpsc::Sender<Got>);
 
 impl Recorder {
     fn got(&self, got: Got) -> Result<(), Malformed> {
         // A test that ended does not look any more.
-        let _ = self.0.send(got);
+        let _ = self.0.try_send(got);
         Ok(())
     }
 }
@@ -81,7 +84,7 @@ impl Inbound for Recorder {
 pub struct TestNode {
     pub id: NodeId,
     pub net: Net,
-    pub got: mpsc::UnboundedReceiver<Got>,
+    pub got: mpsc::Receiver<Got>,
 }
 
 impl TestNode {
@@ -91,7 +94,7 @@ impl TestNode {
     }
 
     pub fn around(id: NodeId, net: Net) -> Self {
-        let (sender, got) = mpsc::unbounded_channel();
+        let (sender, got) = mpsc::channel(MOST_RECEIVED);
         for service in ServiceId::ALL {
             net.register(service, Arc::new(Recorder(sender.clone())));
         }
