@@ -1,4 +1,4 @@
-//! What the actors of this node share: a supervisor that replaces a child that failed.
+//! What the actors of a node share: a supervisor that starts a child again when it failed.
 //!
 //! Actors are local ractor actors. They are thin: they take a message, ask a pure part what to do,
 //! and do it. What must outlive a failure is kept outside of the actor, in the component's handle.
@@ -9,26 +9,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 /// Pause before a failed child is started again: a child that fails at once must not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
-
-/// What happens to a component whose actor failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// It is started again, and goes on with the component's books.
-    Restart,
-    /// The node stops: its promises cannot be kept without it.
-    StopNode,
-}
-
-/// The supervision tree below the node, a row a child: component, on failure.
-pub const SUPERVISION: &[(&str, OnFailure)] = &[
-    ("net", OnFailure::Restart),
-    ("consensus", OnFailure::StopNode),
-    ("scheduler", OnFailure::Restart),
-    ("functions", OnFailure::Restart),
-    ("calls", OnFailure::Restart),
-    ("files", OnFailure::Restart),
-    ("gateway", OnFailure::StopNode),
-];
 
 /// A supervisor of one child, made by a function that can make it again.
 struct Keeper<F> {

@@ -44,6 +44,7 @@ impl Calls {
 
     fn over(&self, live: &Arc<LiveCall>, ended: Ended) {
         let stopped = live.control.ended().is_some();
+        tracing::debug!(call = %live.spec.call, result = ?ended.result, "a call has ended");
         if live.ends() {
             live.spec.function.book.leave();
         }

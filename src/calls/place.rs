@@ -176,6 +176,11 @@ impl Calls {
         }
         live.starts(slot);
         let spec = &live.spec;
+        tracing::debug!(
+            call = %spec.call, root = %spec.tree.root, trace = %format_args!("{:032x}", spec.tree.trace),
+            function = %spec.function.key, attempt = live.attempt.0, depth = spec.tree.depth,
+            "a call starts"
+        );
         let calls = self.clone();
         let done = live.clone();
         let job = Job {
@@ -197,6 +202,7 @@ impl Calls {
         let Way { spec, cell, attempt, place, tried } = way;
         let start = spec.to_wire(attempt, self.tick(), may_queue);
         let call = spec.call;
+        tracing::debug!(%call, root = %spec.tree.root, to = %node, "a call is sent");
         let input = spec.input.clone();
         cell.placed(node, attempt);
         let deadline = spec.tree.deadline;

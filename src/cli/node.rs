@@ -108,8 +108,14 @@ async fn live(config: NodeConfig) -> Result<(), CliError> {
         }
     };
     tracing::info!(http = %node.http(), "the node serves");
-    let name = stop.next().await;
-    tracing::info!("{name}: stopping");
+    let mut ended = Ok(());
+    tokio::select! {
+        name = stop.next() => tracing::info!("{name}: stopping"),
+        why = node.failed() => {
+            tracing::error!(%why, "the node cannot go on: stopping");
+            ended = Err(CliError::local(format!("{id} stopped: {why}")));
+        }
+    }
     let stopping = tokio::time::timeout(STOP_GRACE + STOP_MARGIN, node.stop(STOP_GRACE));
     tokio::select! {
         stopped = stopping => match stopped {
@@ -118,7 +124,7 @@ async fn live(config: NodeConfig) -> Result<(), CliError> {
         },
         name = stop.next() => tracing::warn!("{name} again: ending at once"),
     }
-    Ok(())
+    ended
 }
 
 /// SIGTERM and SIGINT.

@@ -1,12 +1,24 @@
 //! One node: its components, started in order, and stopped in the reverse one.
 //!
 //! Two tokio runtimes: this one, *control*, has the network, Raft, timers and the gateway; the
-//! *guest* runtime, made by [`Functions`], has the instances alone. See [`crate::actor`] for what
-//! happens when a component fails.
+//! *guest* runtime, made by [`Functions`], has the instances alone.
+//!
+//! The node is the root of the supervision tree. Its children, in the order of their start; each
+//! has its own table of what is below it.
+//!
+//! | child | on failure | on shutdown |
+//! |---|---|---|
+//! | [`Net`] | peers are supervised; a failed one is dialed again | 8th: flushes, tells the peers, closes |
+//! | [`Consensus`] | started again from disk, a few times; a disk that fails [ends the node](Node::failed) | 6th: ends its session, syncs its log |
+//! | [`Blobs`] | a failed round of repair is run again | 7th: ends repair |
+//! | [`Functions`] | the call of a failed actor ends with `FAASM_EFAILED`, the actor is replaced | last, with what still runs |
+//! | [`Scheduler`] | started again; its books survive | 5th: ends its reports |
+//! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
+//! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
 mod modules;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +37,9 @@ use crate::wire::load::MAX_MODULES;
 
 /// The folder of a node's certificate, below its data folder.
 pub const TLS_DIR: &str = "certs";
+
+/// How often the root looks whether a child has failed for good.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The handles of a running node, for the gateway. Cheap to clone.
 #[derive(Clone)]
@@ -93,6 +108,18 @@ impl Node {
     /// Where its HTTP API listens.
     pub fn http(&self) -> SocketAddr {
         self.gateway.local_addr()
+    }
+
+    /// Waits until the node cannot keep its promises any more, and says why: its part of consensus
+    /// is over until it is started again. It takes no calls by then.
+    pub async fn failed(&self) -> String {
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            looks.tick().await;
+            if let Some(why) = self.handles.consensus.failure() {
+                return why;
+            }
+        }
     }
 
     /// Stops it: no new calls, running ones get `grace` to end, then everything closes.
@@ -171,12 +198,4 @@ async fn components(
     })
     .await?;
     Ok(Handles { node: me, incarnation, net, consensus, blobs, functions, scheduler, calls })
-}
-
-/// Whether an address is reached from this machine alone.
-pub fn is_loopback(address: &SocketAddr) -> bool {
-    match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback(),
-    }
 }

@@ -15,7 +15,7 @@ use crate::id::NodeId;
 pub const FILTER_VARIABLE: &str = "FAASM_LOG";
 /// What is logged when nothing else was asked for. hyper warns of each idle client, raft speaks
 /// through slog: both are noise here.
-const DEFAULT_FILTER: &str = "info,hyper=error,quinn=error,quinn_proto=error";
+const DEFAULT_FILTER: &str = "info,hyper=error,quinn=error,quinn_proto=error,ractor=warn";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
