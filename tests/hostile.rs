@@ -11,14 +11,7 @@ use faasm::wire::function::Limits;
 
 /// Small limits, so that each is met soon.
 fn tight() -> Limits {
-    Limits {
-        memory: 256 << 20,
-        run_ms: 1_500,
-        output: 1 << 20,
-        log: 256 << 10,
-        instances: 1_000,
-        ..Limits::default()
-    }
+    Limits { memory: 256 << 20, run_ms: 1_500, output: 1 << 20, log: 256 << 10, instances: 1_000 }
 }
 
 async fn upload(cluster: &Cluster, name: &str, limits: Limits) {

@@ -119,3 +119,104 @@ impl Table {
         self.calls.get_mut(&call).filter(|o| o.node == from && o.attempt == attempt)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::calls::spec::{Function, Tree, UserBook};
+    use crate::id::{BlobHash, FunctionKey, Name};
+    use crate::scheduler::Needs;
+    use crate::wire::calls::Entry;
+    use crate::wire::function::{FunctionEntry, Limits, Options, Policy};
+
+    const FIRST: Attempt = Attempt(0);
+
+    fn spec(call: u128, retries: u32) -> Arc<Spec> {
+        let wasm = BlobHash::of(b"module");
+        let entry = FunctionEntry {
+            wasm,
+            size: 6,
+            version: 1,
+            uploaded_ms: 0,
+            limits: Limits::default(),
+            options: Options { retries, ..Options::default() },
+        };
+        let key = FunctionKey::new("alice", "f").unwrap();
+        let tree = Tree {
+            root: CallId(call),
+            home: NodeId(1),
+            deadline: Instant::now(),
+            depth: 0,
+            trace: 1,
+        };
+        Arc::new(Spec {
+            call: CallId(call),
+            function: Arc::new(Function { key, entry: Arc::new(entry), book: Arc::default() }),
+            user: UserBook::new(Name::new("alice").unwrap(), 10),
+            start: Entry::Main,
+            args: Vec::new(),
+            input: Bytes::new(),
+            tree,
+            needs: Needs { policy: Policy::BinPack, pin: Vec::new(), wasm },
+        })
+    }
+
+    fn table(node: u64, specs: &[&Arc<Spec>]) -> Table {
+        let mut table = Table::default();
+        for spec in specs {
+            table.sent(Outgoing {
+                spec: (*spec).clone(),
+                cell: CallCell::new(None),
+                attempt: FIRST,
+                node: NodeId(node),
+                accepted: false,
+                place: None,
+                tried: vec![NodeId(9)],
+            });
+        }
+        table
+    }
+
+    #[test]
+    fn only_the_current_node_and_attempt_are_heard() {
+        let mut table = table(2, &[&spec(1, 0)]);
+        assert!(table.accepted(NodeId(3), CallId(1), FIRST).is_none());
+        assert!(table.take(NodeId(2), CallId(1), Attempt(1)).is_none());
+        assert!(table.accepted(NodeId(2), CallId(1), FIRST).is_some());
+        assert!(table.take(NodeId(2), CallId(1), FIRST).is_some_and(|o| o.accepted));
+        assert!(table.take(NodeId(2), CallId(1), FIRST).is_none(), "it ends once");
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_lost_nodes_calls_end_or_get_a_new_attempt() {
+        let mut table = table(2, &[&spec(1, 0), &spec(2, 1)]);
+        assert!(table.lost(NodeId(3)).is_empty());
+        let mut lost = table.lost(NodeId(2));
+        lost.sort_by_key(|lost| matches!(lost, Lost::Again(_)));
+        let [Lost::End(ended), Lost::Again(again)] = &lost[..] else { panic!("one of each") };
+        assert_eq!((ended.spec.call, again.spec.call), (CallId(1), CallId(2)));
+        assert_eq!((again.attempt, again.accepted, again.tried.len()), (Attempt(1), false, 0));
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_result_of_an_older_attempt_is_not_taken_and_retries_run_out() {
+        let mut table = table(2, &[&spec(1, 1)]);
+        let Some(Lost::Again(again)) = table.lost(NodeId(2)).pop() else { panic!("a retry") };
+        table.sent(Outgoing { node: NodeId(2), ..again });
+        assert!(table.take(NodeId(2), CallId(1), FIRST).is_none(), "a late result");
+        assert!(matches!(table.lost(NodeId(2)).pop(), Some(Lost::End(_))));
+    }
+
+    #[test]
+    fn a_silent_node_is_given_grace_and_no_more() {
+        let spec = spec(1, 0);
+        let mut table = table(2, &[&spec]);
+        assert!(table.overdue(spec.tree.deadline).is_empty());
+        assert_eq!(table.overdue(spec.tree.deadline + GRACE).len(), 1);
+        assert!(table.is_empty());
+    }
+}

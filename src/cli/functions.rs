@@ -37,9 +37,6 @@ pub struct UploadArgs {
     /// Longest run of one call, as in 10s.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     run_time: Option<Duration>,
-    /// Stack of an instance.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    stack: Option<u64>,
     /// Largest output.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     output: Option<u64>,
@@ -140,7 +137,6 @@ fn path(args: &UploadArgs) -> String {
     let mut query = Vec::new();
     let sizes = [
         ("memory", args.memory),
-        ("stack", args.stack),
         ("output", args.output),
         ("log", args.log),
         ("instances", args.instances.map(u64::from)),
@@ -205,8 +201,6 @@ mod tests {
             "64MiB",
             "--run-time",
             "10s",
-            "--stack",
-            "64KiB",
             "--output",
             "2MiB",
             "--log",
@@ -224,14 +218,8 @@ mod tests {
         let (target, query) = path.split_once('?').unwrap();
         assert_eq!(target, "/v1/functions/alice/count");
         let (limits, options) = upload::parse(Some(query)).unwrap();
-        let expected = Limits {
-            memory: 64 << 20,
-            run_ms: 10_000,
-            stack: 64 << 10,
-            output: 2 << 20,
-            log: 0,
-            instances: 5,
-        };
+        let expected =
+            Limits { memory: 64 << 20, run_ms: 10_000, output: 2 << 20, log: 0, instances: 5 };
         assert_eq!(limits, expected);
         assert_eq!((options.policy, options.retries), (Policy::Spread, 2));
         assert_eq!(options.pin, [NodeId(1), NodeId(3)]);

@@ -136,6 +136,10 @@ impl<D: Disk> RaftNode<D> {
             timeouts: super::timeouts::Timeouts::new(settings.seed ^ settings.me.0, range),
         };
         node.timeouts.enforce(&mut node.raw);
+        if settings.voters == [settings.me] {
+            // There is nobody to wait for.
+            node.raw.campaign().map_err(|error| Fatal::Raft(error.to_string()))?;
+        }
         Ok(node)
     }
 

@@ -13,8 +13,6 @@ use crate::wire::function::{Limits, Options, Policy};
 const MEMORY: RangeInclusive<u64> = (64 << 10)..=Limits::MAX_MEMORY;
 /// Run time: longer jobs are better cut into calls that can be placed anew.
 const RUN_MS: RangeInclusive<u64> = 1..=(24 * 3_600_000);
-/// Stack: below this, not even a libc starts.
-const STACK: RangeInclusive<u64> = (16 << 10)..=Limits::MAX_STACK;
 /// Output: kept in memory until it is fetched.
 const OUTPUT: RangeInclusive<u64> = 0..=(1 << 30);
 /// Log: kept in memory beside the record.
@@ -26,7 +24,7 @@ const RETRIES: RangeInclusive<u64> = 0..=100;
 /// Most nodes a function can be pinned to.
 const MAX_PINS: usize = 64;
 
-const ALLOWED: &str = "memory, run_time, stack, output, log, instances, policy, retries, pin";
+const ALLOWED: &str = "memory, run_time, output, log, instances, policy, retries, pin";
 
 /// Reads the limits and the placement of an upload. What is not named has its default.
 pub fn parse(query: Option<&str>) -> Result<(Limits, Options), ApiError> {
@@ -34,7 +32,6 @@ pub fn parse(query: Option<&str>) -> Result<(Limits, Options), ApiError> {
     for (name, value) in query::parse(query)? {
         match name.as_str() {
             "memory" => limits.memory = size(&name, &value, &MEMORY)?,
-            "stack" => limits.stack = size(&name, &value, &STACK)?,
             "output" => limits.output = size(&name, &value, &OUTPUT)?,
             "log" => limits.log = size(&name, &value, &LOG)?,
             "run_time" => limits.run_ms = run_time(&value)?,
@@ -132,17 +129,11 @@ mod tests {
 
     #[test]
     fn every_parameter_is_taken() {
-        let query = "memory=64MiB&run_time=10s&stack=64KiB&output=1MiB&log=0&instances=5\
+        let query = "memory=64MiB&run_time=10s&output=1MiB&log=0&instances=5\
                      &policy=spread&retries=2&pin=n2,1,2";
         let (limits, options) = parse(Some(query)).unwrap();
-        let expected = Limits {
-            memory: 64 << 20,
-            run_ms: 10_000,
-            stack: 64 << 10,
-            output: 1 << 20,
-            log: 0,
-            instances: 5,
-        };
+        let expected =
+            Limits { memory: 64 << 20, run_ms: 10_000, output: 1 << 20, log: 0, instances: 5 };
         assert_eq!(limits, expected);
         let pin = vec![NodeId(1), NodeId(2)];
         assert_eq!(options, Options { policy: Policy::Spread, retries: 2, pin });
@@ -152,7 +143,7 @@ mod tests {
     #[test]
     fn defaults_are_within_their_own_ranges() {
         let limits = Limits::default();
-        assert!(MEMORY.contains(&limits.memory) && STACK.contains(&limits.stack));
+        assert!(MEMORY.contains(&limits.memory));
         assert!(OUTPUT.contains(&limits.output) && LOG.contains(&limits.log));
         assert!(RUN_MS.contains(&limits.run_ms));
         assert!(INSTANCES.contains(&u64::from(limits.instances)));
@@ -188,7 +179,6 @@ mod tests {
             ("memory=5GiB", "64KiB to 4GiB"),
             ("memory=1", "64KiB to 4GiB"),
             ("memory=big", "KiB, MiB or GiB"),
-            ("stack=1MiB", "16KiB to 512KiB"),
             ("run_time=0ms", "1ms to 24h"),
             ("run_time=5", "ms, s, m or h"),
             ("output=2GiB", "0B to 1GiB"),

@@ -22,8 +22,6 @@ pub struct Limits {
     pub memory: u64,
     /// Longest run of one call, in milliseconds, waiting included.
     pub run_ms: u64,
-    /// Native stack of an instance, in bytes; at most [`Limits::MAX_STACK`].
-    pub stack: u64,
     /// Largest output, in bytes.
     pub output: u64,
     /// Largest log (stdout and stderr together), in bytes.
@@ -33,7 +31,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The stack that every instance is given, in bytes; a function may ask for less.
+    /// The native stack of every instance, in bytes. One for all: the engine has no other.
     pub const MAX_STACK: u64 = 512 << 10;
     /// Largest output that a function may be allowed, in bytes.
     pub const MAX_OUTPUT: u64 = 1 << 30;
@@ -43,14 +41,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory: 1 << 30,
-            run_ms: 300_000,
-            stack: Self::MAX_STACK,
-            output: 64 << 20,
-            log: 1 << 20,
-            instances: 10_000,
-        }
+        Self { memory: 1 << 30, run_ms: 300_000, output: 64 << 20, log: 1 << 20, instances: 10_000 }
     }
 }
 
