@@ -209,6 +209,9 @@ pub struct CallOptions {
     pub record_age: Duration,
     /// Most records kept on a node.
     pub records: usize,
+    /// Bytes of inputs and outputs that calls may hold on a node outside of any instance; one user
+    /// half of them.
+    pub held_bytes: usize,
     /// Bytes of outputs and logs kept beside the records.
     pub record_bytes: usize,
 }
@@ -221,6 +224,7 @@ impl Default for CallOptions {
             live_per_user: 0,
             record_age: Duration::from_secs(600),
             records: 100_000,
+            held_bytes: 4 << 30,
             record_bytes: 1 << 30,
         }
     }

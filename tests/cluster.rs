@@ -223,3 +223,21 @@ async fn without_a_majority_calls_are_refused_and_all_works_when_it_returns() {
     let done = cluster.invoke(0, "echo", b"x", &[]).await.expect("accepted");
     assert_eq!(&done.output[..], b"x");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_calls_hold_is_bounded_and_given_back() {
+    let cluster = Cluster::builder().options(|o| o.calls.held_bytes = 2_000).start().await;
+    upload(&cluster, &["echo", "fan"]).await;
+    for _ in 0..100 {
+        let done = cluster.invoke(0, "echo", &[7; 90], &[]).await.expect("accepted");
+        assert_eq!(done.output.len(), 90, "what the calls before held was given back");
+    }
+    let refused = cluster.invoke(0, "echo", &[7; 1_001], &[]).await.expect_err("too much");
+    assert_eq!(refused.code, Errno::NoMem);
+    // Each child holds 100 bytes of input and 100 of output until the parent ends: not all fit.
+    let input = "x".repeat(100);
+    let done = cluster.invoke(0, "fan", b"", &["echo", "50", &input]).await.expect("accepted");
+    let well: u32 = String::from_utf8_lossy(&done.output).parse().expect("a number");
+    assert!((1..50).contains(&well), "{well} of 50 children ended well");
+    assert_nothing_left(&cluster, 1).await;
+}

@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::budget::Share;
 use super::live::LiveCall;
 use crate::errno::CallError;
 use crate::id::{Attempt, NodeId};
@@ -96,6 +97,8 @@ pub struct CallCell {
 #[derive(Default)]
 struct Inner {
     ended: Option<Arc<Ended>>,
+    /// What the output and log take of the node's budget.
+    share: Option<Share>,
     wakers: Vec<Waker>,
     node: Option<NodeId>,
     attempt: Attempt,
@@ -113,13 +116,14 @@ impl CallCell {
     }
 
     /// Sets the end; only the first counts. Whether this was the first.
-    pub fn complete(&self, ended: Arc<Ended>) -> bool {
+    pub fn complete(&self, ended: Arc<Ended>, share: Option<Share>) -> bool {
         let wakers = {
             let mut inner = self.inner.lock();
             if inner.ended.is_some() {
                 return false;
             }
             inner.ended = Some(ended);
+            inner.share = share;
             std::mem::take(&mut inner.wakers)
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -181,8 +185,8 @@ mod tests {
             let cell = cell.clone();
             async move { cell.wait().await }
         });
-        assert!(cell.complete(ended("first")));
-        assert!(!cell.complete(ended("second")));
+        assert!(cell.complete(ended("first"), None));
+        assert!(!cell.complete(ended("second"), None));
         assert_eq!(waiting.await.unwrap().result, ended("first").result);
         assert_eq!(cell.wait().await.result, ended("first").result);
     }

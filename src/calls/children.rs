@@ -154,6 +154,7 @@ impl LiveCall {
         let options = &function.entry.options;
         let needs =
             Needs { policy: options.policy, pin: options.pin.clone(), wasm: function.entry.wasm };
+        let share = self.calls.budget().take(&self.spec.user, input.len())?;
         Ok(Spec {
             call: CallId::random(),
             function,
@@ -161,6 +162,7 @@ impl LiveCall {
             start,
             args: Vec::new(),
             input,
+            share,
             tree,
             needs,
         })

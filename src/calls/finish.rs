@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::budget::Share;
 use super::cell::{CallCell, Ended, Payload};
 use super::live::{LiveCall, Origin};
 use super::spec::{Spec, now_us};
@@ -99,8 +100,9 @@ impl Calls {
 
     /// The end of a call that this node made is known.
     pub(super) fn complete(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>, ended: Ended) {
+        let (ended, share) = self.hold(spec, ended);
         let ended = Arc::new(ended);
-        if !cell.complete(ended.clone()) {
+        if !cell.complete(ended.clone(), share) {
             return;
         }
         if spec.tree.depth == 0 {
@@ -112,6 +114,26 @@ impl Calls {
             && parent.child_ended(&ended)
         {
             self.live().remove(&parent.spec.call);
+        }
+    }
+
+    /// Counts what a chained call produced to what its user holds here until the parent ends. When
+    /// that is too much, the call has failed for its parent. A root's output has its record's bounds.
+    fn hold(&self, spec: &Spec, ended: Ended) -> (Ended, Option<Share>) {
+        if spec.tree.depth == 0 {
+            return (ended, None);
+        }
+        let here = |payload: &Payload| match payload {
+            Payload::Here(bytes) => bytes.len(),
+            Payload::At(_) => 0,
+        };
+        match self.budget().take(&spec.user, here(&ended.output) + here(&ended.log)) {
+            Ok(share) => (ended, Some(share)),
+            Err(error) => {
+                let nothing = Payload::Here(Bytes::new());
+                let log = nothing.clone();
+                (Ended { result: Err(error), output: nothing, log, ..ended }, None)
+            }
         }
     }
 

@@ -109,11 +109,14 @@ impl Calls {
     fn taken_in(&self, from: Peer, start: Start, input: Bytes) -> Result<(), Malformed> {
         let (call, attempt, may_queue) = (start.call, start.attempt, start.may_queue);
         self.hear(start.tree.clock);
-        let spec = Arc::new(self.spec_from(start, input)?);
         let refuse = |error| {
             let message = CallMessage::Refused(call, attempt, error, self.scheduler().room());
             let _ = self.net().send(from.node, ServiceId::Calls, &message, Bytes::new());
             Ok(())
+        };
+        let spec = match self.spec_from(start, input)? {
+            Ok(spec) => Arc::new(spec),
+            Err(error) => return refuse(error),
         };
         if self.was_cancelled(call) {
             return refuse(EndReason::Cancelled.error());
@@ -157,7 +160,7 @@ impl Calls {
         let _ = self.net().send(from.node, ServiceId::Calls, &accepted, Bytes::new());
     }
 
-    fn spec_from(&self, start: Start, input: Bytes) -> Result<Spec, Malformed> {
+    fn spec_from(&self, start: Start, input: Bytes) -> Result<Result<Spec, CallError>, Malformed> {
         let key = FunctionKey::new(&start.user, &start.name).map_err(|e| wrong(e.to_string()))?;
         let left = Duration::from_millis(start.tree.left_ms).min(super::MAX_DEADLINE);
         let tree = Tree {
@@ -171,7 +174,12 @@ impl Calls {
         let function = self.version(key, &start);
         let needs = Needs { policy: Policy::BinPack, pin: Vec::new(), wasm: start.wasm };
         let (call, start_at, args) = (start.call, start.entry, start.args);
-        Ok(Spec { call, function, user, start: start_at, args, input, tree, needs })
+        let share = match self.budget().take(&user, input.len()) {
+            Ok(share) => share,
+            Err(error) => return Ok(Err(error)),
+        };
+        let start = start_at;
+        Ok(Ok(Spec { call, function, user, start, args, input, share, tree, needs }))
     }
 
     async fn read_start(&self, from: Peer, start: Start, mut stream: BulkStream) {

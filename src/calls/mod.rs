@@ -9,6 +9,7 @@
 //! | `calls` actor | restarted; the tables live in [`Calls`] and survive | ends what still lives |
 
 mod actor;
+pub mod budget;
 pub mod cell;
 mod children;
 mod describe;
@@ -44,6 +45,7 @@ use crate::scheduler::Scheduler;
 use crate::wire::calls::Start;
 use crate::wire::function::{FunctionEntry, Options, Policy};
 
+use budget::Budget;
 use kept::{Kept, Recent};
 use live::LiveCall;
 use records::{Bounds, Records};
@@ -135,6 +137,7 @@ struct Inner {
     functions: DashMap<FunctionKey, Arc<Function>>,
     users: DashMap<Name, Arc<UserBook>>,
     bulk: Semaphore,
+    budget: Arc<Budget>,
     clock: AtomicU64,
     latency: ::metrics::Histogram,
     ticker: OnceLock<crate::actor::Kept>,
@@ -150,6 +153,7 @@ impl Calls {
             bytes: options.record_bytes / 2,
         };
         let kept = Kept::new(options.record_age, options.record_bytes / 2);
+        let budget = Budget::new(options.held_bytes);
         let net = setup.net.clone();
         let inner = Inner {
             setup,
@@ -166,6 +170,7 @@ impl Calls {
             functions: DashMap::new(),
             users: DashMap::new(),
             bulk: Semaphore::new(BULK_UNITS),
+            budget,
             clock: AtomicU64::new(0),
             latency: ::metrics::histogram!(metrics::SECONDS),
             ticker: OnceLock::new(),
@@ -340,6 +345,9 @@ impl Calls {
     }
     fn unaccepted(&self) -> &Mutex<Vec<(Peer, CallId, Attempt)>> {
         &self.inner.unaccepted
+    }
+    fn budget(&self) -> &Arc<Budget> {
+        &self.inner.budget
     }
     fn records(&self) -> &Mutex<Records> {
         &self.inner.records

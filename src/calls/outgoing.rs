@@ -125,6 +125,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::calls::budget::Budget;
     use crate::calls::spec::{Function, Tree, UserBook};
     use crate::id::{BlobHash, FunctionKey, Name};
     use crate::scheduler::Needs;
@@ -144,6 +145,7 @@ mod tests {
             options: Options { retries, ..Options::default() },
         };
         let key = FunctionKey::new("alice", "f").unwrap();
+        let user = UserBook::new(Name::new("alice").unwrap(), 10);
         let tree = Tree {
             root: CallId(call),
             home: NodeId(1),
@@ -154,7 +156,8 @@ mod tests {
         Arc::new(Spec {
             call: CallId(call),
             function: Arc::new(Function { key, entry: Arc::new(entry), book: Arc::default() }),
-            user: UserBook::new(Name::new("alice").unwrap(), 10),
+            share: Budget::new(10).take(&user, 0).unwrap(),
+            user,
             start: Entry::Main,
             args: Vec::new(),
             input: Bytes::new(),

@@ -109,8 +109,9 @@ impl Calls {
         let policy = request.policy.unwrap_or(options.policy);
         let needs = Needs { policy, pin, wasm: function.entry.wasm };
         let user = self.user(&request.key.user);
-        let (args, input) = (request.args, request.input);
-        Ok(Arc::new(Spec { call, function, user, start: Entry::Main, args, input, tree, needs }))
+        let (args, input, start) = (request.args, request.input, Entry::Main);
+        let share = self.budget().take(&user, input.len())?;
+        Ok(Arc::new(Spec { call, function, user, start, args, input, share, tree, needs }))
     }
 
     fn check_pin(&self, pin: &[NodeId]) -> Result<(), CallError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::budget::Share;
 use crate::function::job::left;
 use crate::id::{Attempt, CallId, FunctionKey, Name, NodeId};
 use crate::scheduler::{FunctionBook, Holding, Needs};
@@ -45,6 +46,8 @@ pub struct UserBook {
     pub user: Name,
     /// The slots that its calls hold.
     pub holding: Arc<Holding>,
+    /// Bytes that its calls hold.
+    pub held: AtomicUsize,
     live: AtomicUsize,
     limit: usize,
 }
@@ -52,7 +55,13 @@ pub struct UserBook {
 impl UserBook {
     /// A book with nothing in it.
     pub fn new(user: Name, limit: usize) -> Arc<Self> {
-        Arc::new(Self { user, holding: Arc::default(), live: AtomicUsize::new(0), limit })
+        Arc::new(Self {
+            user,
+            holding: Arc::default(),
+            held: AtomicUsize::new(0),
+            live: AtomicUsize::new(0),
+            limit,
+        })
     }
 
     /// Counts one more, within the limit.
@@ -82,6 +91,8 @@ pub struct Spec {
     pub args: Vec<String>,
     /// Its input.
     pub input: Bytes,
+    /// What the input takes of the node's budget.
+    pub share: Share,
     /// Its tree.
     pub tree: Tree,
     /// What it needs of a node.
