@@ -176,11 +176,15 @@ impl Calls {
         }
         live.starts(slot);
         let spec = &live.spec;
-        tracing::debug!(
-            call = %spec.call, root = %spec.tree.root, trace = %format_args!("{:032x}", spec.tree.trace),
-            function = %spec.function.key, attempt = live.attempt.0, depth = spec.tree.depth,
-            "a call starts"
+        let span = tracing::debug_span!(
+            "call",
+            call = %spec.call,
+            root = %spec.tree.root,
+            trace = %format_args!("{:032x}", spec.tree.trace),
+            function = %spec.function.key,
+            attempt = live.attempt.0,
         );
+        span.in_scope(|| tracing::debug!("a call starts"));
         let calls = self.clone();
         let done = live.clone();
         let job = Job {
@@ -192,6 +196,7 @@ impl Calls {
             input: spec.input.clone(),
             control: live.control.clone(),
             host: live.clone(),
+            span,
             done: Box::new(move |outcome| calls.finish(&done, outcome)),
         };
         self.functions().run(job);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crossbeam_queue::ArrayQueue;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::delivery::Task;
 use super::runner::Runner;
@@ -101,7 +102,8 @@ impl Actor for InstanceActor {
         task: Self::Msg,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        self.crew.runner.run(*task).await;
+        let span = task.span.clone();
+        self.crew.runner.run(*task).instrument(span).await;
         if self.crew.idle.push(myself.clone()).is_err() {
             myself.stop(None);
         }

@@ -38,14 +38,17 @@ pub struct Task {
     pub order: Order,
     /// Where the outcome goes.
     pub delivery: Delivery,
+    /// The call's span.
+    pub span: tracing::Span,
 }
 
 impl Task {
     /// Takes a job whose place in `count` was taken.
     pub fn new(job: Job, count: Arc<Count>) -> Self {
-        let Job { call, key, entry, start, args, input, control, host, done } = job;
+        let Job { call, key, entry, start, args, input, control, host, span, done } = job;
         let delivery = Delivery { done: Some(done), count: Some(count) };
-        Self { order: Order { call, key, entry, start, args, input, control, host }, delivery }
+        let order = Order { call, key, entry, start, args, input, control, host };
+        Self { order, delivery, span }
     }
 }
 

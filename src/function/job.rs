@@ -32,6 +32,8 @@ pub struct Job {
     pub control: Arc<Control>,
     /// Chaining and slot accounting.
     pub host: Arc<dyn CallHost>,
+    /// Entered whenever the call is polled; carries the call's id into what is logged meanwhile.
+    pub span: tracing::Span,
     /// Takes the outcome; called exactly once, on any thread, and must not wait.
     pub done: Box<dyn FnOnce(Outcome) + Send>,
 }

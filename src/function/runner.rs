@@ -49,7 +49,7 @@ impl Runner {
     /// Runs a task to its outcome. When the future is dropped, or panics, the outcome is
     /// `FAASM_EFAILED`.
     pub async fn run(&self, task: Task) {
-        let Task { mut order, delivery } = task;
+        let Task { mut order, delivery, .. } = task;
         let control = order.control.clone();
         let mut cell = None;
         // Boxed, since every future around it would have room for it, some twice; and a waiting

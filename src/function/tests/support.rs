@@ -201,6 +201,7 @@ pub fn start_call(functions: &Functions, call: Call) -> Started {
         input: call.input,
         control: control.clone(),
         host: call.host,
+        span: tracing::Span::none(),
         done: Box::new(move |outcome| {
             drop(token);
             drop(send.send(outcome));
@@ -285,6 +286,7 @@ impl FakeHost {
             input,
             control: control.clone(),
             host: Arc::new(FakeHost::default()),
+            span: tracing::Span::none(),
             done: Box::new(move |outcome| drop(send.send(outcome))),
         });
         let mut children = self.children.lock();
