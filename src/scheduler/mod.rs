@@ -331,11 +331,6 @@ impl Scheduler {
         self.inner.waiting.load(Ordering::SeqCst)
     }
 
-    /// What is believed of the other nodes.
-    pub fn views(&self) -> Vec<(NodeId, Load)> {
-        self.inner.views.lock().iter().map(|(node, view)| (node, view.load.clone())).collect()
-    }
-
     /// This node's own load, as it tells it.
     pub fn load(&self) -> Load {
         let inner = &self.inner;

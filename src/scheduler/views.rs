@@ -85,11 +85,6 @@ impl Views {
             Candidate { node: *node, room, has_module: view.load.modules.contains(&module) }
         })
     }
-
-    /// All that is known, for people.
-    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &View)> {
-        self.nodes.iter().map(|(node, view)| (*node, view))
-    }
 }
 
 impl View {
