@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Calls;
 use super::cell::{Ended, Payload};
 use super::live::{LiveCall, Origin};
+use super::outgoing::Lost;
 use super::place::no_session;
 use super::records::Stored;
 use super::spec::{Spec, Tree};
@@ -229,6 +230,16 @@ impl Calls {
         if !outgoing.accepted {
             self.scheduler().unanswered(from.node);
         }
+        // A node that stops, or lost its session, gives its calls up: as if it had died.
+        let given_up = matches!(&done.result, Err(error) if error.code == Errno::HostLost);
+        let lost = if given_up { outgoing.lost() } else { Lost::End(outgoing) };
+        let outgoing = match lost {
+            Lost::Again(again) => {
+                self.go_again(again);
+                return Ok(());
+            }
+            Lost::End(outgoing) => outgoing,
+        };
         let ended = Ended {
             result: done.result,
             output,

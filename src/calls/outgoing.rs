@@ -31,6 +31,19 @@ pub struct Outgoing {
     pub tried: Vec<NodeId>,
 }
 
+impl Outgoing {
+    /// Its node was lost, or gave it up because it stops.
+    pub fn lost(mut self) -> Lost {
+        if self.attempt.0 >= self.spec.function.entry.options.retries {
+            return Lost::End(self);
+        }
+        self.attempt.0 += 1;
+        self.accepted = false;
+        self.tried.clear();
+        Lost::Again(self)
+    }
+}
+
 /// What is to be done with a call whose node was lost.
 pub enum Lost {
     /// Place it again, as this attempt.
@@ -75,18 +88,7 @@ impl Table {
         let there: Vec<_> =
             self.calls.iter().filter(|(_, o)| o.node == node).map(|(call, _)| *call).collect();
         let taken = there.into_iter().filter_map(|call| self.calls.remove(&call));
-        taken
-            .map(|mut outgoing| {
-                if outgoing.attempt.0 < outgoing.spec.function.entry.options.retries {
-                    outgoing.attempt.0 += 1;
-                    outgoing.accepted = false;
-                    outgoing.tried.clear();
-                    Lost::Again(outgoing)
-                } else {
-                    Lost::End(outgoing)
-                }
-            })
-            .collect()
+        taken.map(Outgoing::lost).collect()
     }
 
     /// Takes out what should have ended long ago.

@@ -277,11 +277,7 @@ impl Calls {
         let lost = self.outgoing().lock().lost(node);
         for lost in lost {
             match lost {
-                Lost::Again(o) => {
-                    let place = o.place.or_else(|| self.place_here(&o.spec.user));
-                    let Outgoing { spec, cell, attempt, tried, .. } = o;
-                    self.go(Way { spec, cell, attempt, place, tried });
-                }
+                Lost::Again(again) => self.go_again(again),
                 Lost::End(o) => {
                     if let Some(told) = self.answers().lock().remove(&o.spec.call) {
                         let _ = told.send(false);
@@ -296,6 +292,13 @@ impl Calls {
                 }
             }
         }
+    }
+
+    /// Places a call again that was lost with its node.
+    pub(super) fn go_again(&self, lost: Outgoing) {
+        let place = lost.place.or_else(|| self.place_here(&lost.spec.user));
+        let Outgoing { spec, cell, attempt, tried, .. } = lost;
+        self.go(Way { spec, cell, attempt, place, tried });
     }
 
     /// Ends a call of this node that did not start.
