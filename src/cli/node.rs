@@ -68,8 +68,7 @@ pub fn run(globals: &Globals, args: &NodeArgs) -> Result<(), CliError> {
 }
 
 /// Threads of the control runtime: half the cores, and one on small machines. There a second one
-/// only adds hand-overs between threads to every message (measured: 2.3 wake-ups more of 11 for a
-/// remote call, 25 µs for an HTTP invocation).
+/// mostly adds hand-overs between threads (ARCHITECTURE.md has the measurement).
 fn control_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
