@@ -48,6 +48,9 @@ pub struct ClusterConfig {
     /// Nodes with another id are refused; drawn when the cluster is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// BLAKE3 of the first admin's token, in hexadecimal; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token_hash: Option<String>,
     /// All its nodes. The first three vote (one, if there are fewer than three).
     pub nodes: Vec<NodeAddress>,
 }

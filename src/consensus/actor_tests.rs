@@ -49,6 +49,8 @@ fn parts(dir: &std::path::Path) -> DriverParts {
             incarnation: Incarnation(1),
             session: Duration::from_millis(800),
             http: String::new(),
+            key: None,
+            founding: None,
             numbers: Arc::default(),
             restarts: 0,
         },

@@ -54,6 +54,8 @@ fn settings(me: u64, voters: u64) -> CoreSettings {
         incarnation: Incarnation(1),
         session: Duration::from_secs(3),
         http: "here".into(),
+        key: None,
+        founding: None,
         numbers: Arc::default(),
         restarts: 0,
     }

@@ -6,9 +6,12 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::dedup::Answers;
 use super::machine::{Machine, NodeRecord, Session, weight};
+use super::members::Members;
+use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::consensus::{Proposal, Response, SessionId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::users::User;
 use crate::wire::{Malformed, decode, encode};
 
 /// Version of a log entry's bytes, their first byte.
@@ -25,6 +28,8 @@ struct Image {
     functions: Vec<(String, String, FunctionEntry)>,
     artifacts: Vec<(BlobHash, u64, u64, BlobHash)>,
     nodes: Vec<NodeImage>,
+    members: Members,
+    users: Vec<(String, User)>,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -67,6 +72,8 @@ impl Machine {
                 .map(|(key, (index, hash))| (key.0, key.1, *index, *hash))
                 .collect(),
             nodes: nodes.collect(),
+            members: Members::clone(&self.members),
+            users: self.users.image(),
         };
         versioned(SNAPSHOT_VERSION, &encode(&image))
     }
@@ -75,7 +82,13 @@ impl Machine {
     pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
         let what = "snapshot of the state";
         let image: Image = decode(what, body(what, SNAPSHOT_VERSION, bytes)?)?;
-        let mut machine = Machine { applied: image.applied, ..Machine::default() };
+        let users = Users::restore(image.users).map_err(|why| Malformed { what, why })?;
+        let mut machine = Machine {
+            applied: image.applied,
+            members: Arc::new(image.members),
+            users: Arc::new(users),
+            ..Machine::default()
+        };
         for (user, name, entry) in image.functions {
             let key = FunctionKey::new(&user, &name)
                 .map_err(|error| Malformed { what, why: error.to_string() })?;

@@ -22,6 +22,7 @@ mod inbox;
 mod keeper;
 mod log;
 mod machine;
+pub mod members;
 pub mod metrics;
 mod proposals;
 mod raft_node;
@@ -35,6 +36,7 @@ mod snapshot_file;
 mod storage;
 mod timeouts;
 mod transport;
+pub mod users;
 
 #[cfg(test)]
 mod sim;
@@ -49,6 +51,7 @@ pub use setup::ConsensusSetup;
 
 use crate::id::{Incarnation, NodeId};
 use crate::wire::consensus::Response;
+use crate::wire::members::KeyHash;
 
 /// A command that was applied, at this log index, with this answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +69,14 @@ pub struct MemberView {
     pub node: NodeId,
     /// Whether it votes.
     pub voter: bool,
-    /// QUIC address, from configuration.
+    /// QUIC address.
     pub quic: String,
     /// HTTP address, as it announced it.
     pub http: String,
+    /// The public keys that it may show; empty while the cluster knows none.
+    pub keys: Vec<KeyHash>,
+    /// Whether it takes no new calls, by an admin's word.
+    pub draining: bool,
     /// Incarnation of its live session, if it has one.
     pub session: Option<Incarnation>,
 }

@@ -21,6 +21,7 @@ use super::transport::{NetTransport, Transport};
 use crate::config::{ClusterConfig, ConsensusOptions};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Net, ServiceId};
+use crate::wire::members::{KeyHash, MemberCommand};
 
 /// Shortest tick: below it a machine under load holds elections all the time.
 const MIN_TICK: Duration = Duration::from_millis(5);
@@ -39,6 +40,10 @@ pub struct ConsensusSetup {
     pub dir: PathBuf,
     /// The HTTP address to announce, at most 256 bytes.
     pub http: String,
+    /// The public key that this node shows.
+    pub key: Option<KeyHash>,
+    /// What founds the cluster, if this node is one of its founders.
+    pub founding: Option<MemberCommand>,
     /// Timings and sizes.
     pub options: ConsensusOptions,
     /// The connections; consensus registers its service with it.
@@ -58,8 +63,9 @@ impl ConsensusSetup {
         self,
         transport: Arc<dyn Transport>,
     ) -> Result<(Consensus, Door), StartError> {
-        let Self { me, incarnation, cluster, dir, http, options, net: _ } = self;
-        Local { me, incarnation, cluster, dir, http, options }.start(transport).await
+        let Self { me, incarnation, cluster, dir, http, key, founding, options, net: _ } = self;
+        let local = Local { me, incarnation, cluster, dir, http, key, founding, options };
+        local.start(transport).await
     }
 }
 
@@ -75,6 +81,10 @@ pub(super) struct Local {
     pub dir: PathBuf,
     /// The HTTP address to announce.
     pub http: String,
+    /// The public key that this node shows.
+    pub key: Option<KeyHash>,
+    /// What founds the cluster.
+    pub founding: Option<MemberCommand>,
     /// Timings and sizes.
     pub options: ConsensusOptions,
 }
@@ -112,6 +122,8 @@ impl Local {
             incarnation: self.incarnation,
             session: self.options.session,
             http: self.http.clone(),
+            key: self.key,
+            founding: self.founding.clone(),
             numbers: Arc::new(AtomicU64::new(0)),
             restarts: 0,
         }

@@ -152,6 +152,8 @@ mod tests {
     #[test]
     fn pins_name_nodes_that_there_are() {
         let member = |id| MemberView {
+            keys: Vec::new(),
+            draining: false,
             node: NodeId(id),
             voter: true,
             quic: String::new(),

@@ -16,6 +16,7 @@
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
+mod founding;
 mod modules;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use crate::id::{Incarnation, NodeId};
 use crate::net::{Identity, Net, NetSetup};
 use crate::scheduler::{Scheduler, SchedulerSetup};
 use crate::wire::load::MAX_MODULES;
+use crate::wire::members::KeyHash;
 
 /// The folder of a node's certificate, below its data folder.
 pub const TLS_DIR: &str = "certs";
@@ -83,6 +85,8 @@ impl Node {
         let dir = &config.data_dir;
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let incarnation = crate::consensus::identity::load_and_bump(dir, me, cluster)?;
+        let identity = Identity::load(&dir.join(TLS_DIR))?;
+        let key = identity.key()?;
         let others = config.cluster.nodes.iter().filter(|n| n.id != me.0);
         let net = Net::start(NetSetup {
             me,
@@ -90,10 +94,10 @@ impl Node {
             cluster,
             listen: quic,
             peers: others.map(|n| (NodeId(n.id), n.quic)).collect(),
-            identity: Identity::load(&dir.join(TLS_DIR))?,
+            identity,
             options: config.options.net.clone(),
         })?;
-        let handles = components(&config, net, incarnation, http).await?;
+        let handles = components(&config, net, incarnation, http, key).await?;
         let gateway = gateway::serve(http, handles.clone(), config.options.gateway.clone()).await?;
         handles.net.open();
         tracing::info!(node = %me, %incarnation, %quic, %http, "the node runs");
@@ -149,6 +153,7 @@ async fn components(
     net: Net,
     incarnation: Incarnation,
     http: SocketAddr,
+    key: KeyHash,
 ) -> anyhow::Result<Handles> {
     let (me, dir, options) = (config.node, &config.data_dir, &config.options);
     let consensus = Consensus::start(ConsensusSetup {
@@ -157,6 +162,8 @@ async fn components(
         cluster: config.cluster.clone(),
         dir: dir.join("raft"),
         http: http.to_string(),
+        key: Some(key),
+        founding: Some(founding::of(&config.cluster, &config.certs_dir())),
         options: options.consensus.clone(),
         net: net.clone(),
     })

@@ -147,6 +147,7 @@ impl Builder {
         let config = ClusterConfig {
             name: "test".to_owned(),
             id: Some(id.to_string()),
+            admin_token_hash: None,
             nodes: nodes.collect(),
         };
         let ca = CertificateAuthority::create(id).expect("an authority");

@@ -96,6 +96,8 @@ impl World {
                 incarnation: Incarnation(0),
                 session: SESSION,
                 http: String::new(),
+                key: None,
+                founding: None,
                 numbers: Arc::default(),
                 restarts: 0,
             };
