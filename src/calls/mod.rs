@@ -197,6 +197,11 @@ impl Calls {
         }
     }
 
+    /// Calls that wait or run on this node.
+    pub fn living_here(&self) -> usize {
+        self.inner.live.len()
+    }
+
     /// Ends the component's clock; to be called after [`Calls::drain`].
     pub fn stop(&self) {
         self.inner.ticker.get().inspect(|clock| clock.stop());

@@ -97,6 +97,7 @@ impl TestCluster {
             name: "test".into(),
             id: None,
             admin_token_hash: None,
+            founders: Vec::new(),
             nodes: (1..=count).map(node).collect(),
         };
         let options = ConsensusOptions {

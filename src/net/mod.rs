@@ -9,6 +9,7 @@
 //! tree is in `supervisor.rs`.
 
 mod actor;
+mod admission;
 mod backoff;
 mod error;
 mod frame;
@@ -43,6 +44,7 @@ use tokio::sync::watch;
 use crate::id::NodeId;
 use crate::wire::{Encode, Malformed};
 
+pub use admission::{Admission, NewKey, authority_hash};
 pub use error::{NetError, RequestError, SendError};
 pub use identity::{CertName, CertificateAuthority, Identity, IdentityError};
 pub use peers::{Peer, PeerStatus, PeerTable};
