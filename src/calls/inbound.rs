@@ -21,7 +21,7 @@ use crate::scheduler::Needs;
 use crate::wire::calls::{
     CallBulk, CallMessage, CallReply, CallRequest, Done, INLINE_MAX, Phase, Record, Start,
 };
-use crate::wire::function::Policy;
+use crate::wire::function::{Limits, Policy};
 use crate::wire::{Malformed, decode};
 
 /// Largest input that another node may send, in bytes.
@@ -51,6 +51,13 @@ impl Inbound for Calls {
             }
             CallBulk::Output(call) => self.serve_kept((call, false), stream),
             CallBulk::Log(call) => self.serve_kept((call, true), stream),
+            CallBulk::Hand(call, is_log, len) => {
+                if len > Limits::MAX_OUTPUT {
+                    return Err(wrong("an output larger than a function may have"));
+                }
+                let calls = self.clone();
+                self.spawn(async move { calls.take_over((call, is_log), len, stream).await });
+            }
         }
         Ok(())
     }
@@ -219,6 +226,18 @@ impl Calls {
         };
         if let Err(error) = self.taken_in(from, start, input.into()) {
             tracing::warn!(%error, peer = %from.node, "a call sent in bulk was dropped");
+        }
+    }
+
+    /// Keeps what a node that stops has kept.
+    async fn take_over(&self, key: (CallId, bool), len: u64, mut stream: BulkStream) {
+        let read = async {
+            let _budget = self.bulk_budget(len).await?;
+            stream.recv.read_to_end(len as usize).await.ok()
+        };
+        let Ok(Some(bytes)) = tokio::time::timeout(BULK_TIME, read).await else { return };
+        if bytes.len() as u64 == len {
+            self.kept().lock().keep(key, bytes.into(), clock::now());
         }
     }
 

@@ -122,22 +122,39 @@ impl Calls {
             Payload::Here(bytes) => return Ok(bytes.clone()),
             Payload::At(at) => *at,
         };
-        let gone = |why: &str| {
-            let detail = format!("the {len} bytes kept by {node} cannot be had: {why}");
-            CallError::new(Errno::HostLost, detail)
-        };
-        if node == self.me() {
-            let here = self.kept().lock().get((call, is_log));
-            return here.ok_or_else(|| gone("they were kept for the time configured, no longer"));
-        }
         if len > Limits::MAX_OUTPUT {
             return Err(CallError::new(Errno::TooBig, "the output is larger than allowed"));
         }
+        let mut why = String::from("they were kept for the time configured, no longer");
+        // A node that stopped has handed them over to one that keeps the record.
+        for holder in [node].into_iter().chain(self.record_nodes(call)) {
+            let here = self.kept().lock().get((call, is_log));
+            let bytes = match holder == self.me() {
+                true => here.ok_or_else(|| why.clone()),
+                false => self.fetch_kept(holder, (call, is_log), len, deadline).await,
+            };
+            match bytes {
+                Ok(bytes) if bytes.len() as u64 == len => return Ok(bytes),
+                Ok(_) => {}
+                Err(error) if holder == node => why = error,
+                Err(_) => {}
+            }
+        }
+        let detail = format!("the {len} bytes kept by {node} cannot be had: {why}");
+        Err(CallError::new(Errno::HostLost, detail))
+    }
+
+    async fn fetch_kept(
+        &self,
+        node: NodeId,
+        (call, is_log): (CallId, bool),
+        len: u64,
+        deadline: Instant,
+    ) -> Result<Bytes, String> {
         let head = if is_log { CallBulk::Log(call) } else { CallBulk::Output(call) };
         let fetch = self.net().fetch(node, head, len, deadline);
-        let late = || CallError::new(Errno::TimedOut, format!("{node} did not send in time"));
-        let bytes = tokio::time::timeout_at(deadline.into(), fetch).await.map_err(|_| late())?;
-        bytes.map_err(|why| gone(&why))
+        let late = || "it did not send them in time".to_owned();
+        tokio::time::timeout_at(deadline.into(), fetch).await.map_err(|_| late())?
     }
 
     /// The record of a call with its bytes: from here, from the nodes that keep it, or, for a

@@ -14,6 +14,7 @@ pub mod cell;
 mod children;
 mod describe;
 mod finish;
+mod handover;
 mod inbound;
 pub mod kept;
 pub mod live;
@@ -37,8 +38,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-use crate::config::CallOptions;
 use crate::clock;
+use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
 use crate::function::{EndReason, Functions};
@@ -99,6 +100,8 @@ pub struct Finished {
 const BULK_UNITS: usize = 2048;
 /// One mebibyte.
 const BULK_UNIT: u64 = 1 << 20;
+/// How long a node that stops may take to hand over its records and outputs.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// Cancelled calls remembered, so that a start that comes after its cancel is refused.
 const CANCELLED: usize = 10_000;
 
@@ -215,6 +218,7 @@ impl Calls {
         while !self.inner.live.is_empty() && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        self.hand_over(clock::now() + HAND_OVER).await;
     }
 
     /// Calls that wait or run on this node.

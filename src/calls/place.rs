@@ -227,7 +227,9 @@ impl Calls {
         }
         let calls = self.clone();
         self.spawn(async move {
-            if let Err(error) = calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await {
+            if let Err(error) =
+                calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await
+            {
                 let error = CallError::new(Errno::HostLost, error);
                 calls.refused(node, call, attempt, error);
             }

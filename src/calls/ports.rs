@@ -130,7 +130,9 @@ impl Connections for Net {
             let mut stream = bulk.map_err(|error| error.to_string())?.send;
             let write = async {
                 stream.write_chunk(input).await.map_err(|error| error.to_string())?;
-                stream.finish().map_err(|error| error.to_string())
+                stream.finish().map_err(|error| error.to_string())?;
+                // It has arrived then: this node may close the connection.
+                stream.stopped().await.map(drop).map_err(|error| error.to_string())
             };
             let late = || "the input could not be sent before the call's deadline".to_owned();
             tokio::time::timeout_at(deadline.into(), write).await.map_err(|_| late())?

@@ -16,7 +16,7 @@ use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::{CallId, NodeId};
 use crate::scheduler::Needs;
-use crate::wire::calls::{CallMessage, CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
+use crate::wire::calls::{CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
 
 /// A synchronous call that runs longer than this gets a record while it runs, so that other nodes
 /// can answer for it; shorter ones get theirs at the end.
@@ -157,10 +157,7 @@ impl Calls {
             if node == self.me() {
                 continue;
             }
-            let message = CallMessage::Keep(Box::new(stored.record.clone()));
-            let body = [stored.output.clone(), stored.log.clone()].concat();
-            let sent = self.net().send(node, &message, body.into());
-            if let Err(error) = sent {
+            if let Err(error) = self.send_record(node, &stored) {
                 tracing::debug!(%error, "a record could not be sent to a node that keeps it");
             }
         }
@@ -169,12 +166,7 @@ impl Calls {
     /// The nodes that keep a call's record: those with a live session that rendezvous hashing
     /// puts first.
     pub(super) fn record_nodes(&self, call: CallId) -> Vec<NodeId> {
-        let mut live: Vec<_> = self.registry().sessions().into_keys().collect();
-        let rank =
-            |node: &NodeId| std::cmp::Reverse(xxh3_64_with_seed(&call.0.to_le_bytes(), node.0));
-        live.sort_by_key(|node| (rank(node), *node));
-        live.truncate(RECORD_COPIES);
-        live
+        rank_nodes(call, self.registry().sessions().into_keys())
     }
 
     /// Files a record with the nodes that keep it. An older one under the same id is the answer.
@@ -258,6 +250,15 @@ impl Root {
         };
         Stored { record, output: output_bytes, log: log_bytes }
     }
+}
+
+/// Those of `nodes` that keep a call's record.
+pub(super) fn rank_nodes(call: CallId, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut nodes: Vec<_> = nodes.into_iter().collect();
+    let rank = |node: &NodeId| std::cmp::Reverse(xxh3_64_with_seed(&call.0.to_le_bytes(), node.0));
+    nodes.sort_by_key(|node| (rank(node), *node));
+    nodes.truncate(RECORD_COPIES);
+    nodes
 }
 
 /// The id of a call that a client named by a key: the same for the same user and key, so that

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::handover::Moves;
 use super::live::Origin;
 use super::{Calls, metrics as names};
 use crate::clock;
@@ -23,13 +24,14 @@ pub(super) struct Watch {
     links: BTreeMap<NodeId, u64>,
     had_session: bool,
     ticks: u64,
+    moves: Moves,
 }
 
 impl Watch {
     /// Begins to watch.
     pub fn new(calls: Calls) -> Self {
         let links = links(&calls);
-        Self { calls, links, had_session: false, ticks: 0 }
+        Self { calls, links, had_session: false, ticks: 0, moves: Moves::default() }
     }
 
     /// A connection that is gone, or is another one now: what was sent on the old one is lost.
@@ -60,6 +62,20 @@ impl Watch {
         self.had_session = has_session;
         if self.ticks.is_multiple_of(HOUSEKEEPING_EVERY) {
             self.housekeeping();
+            self.follow_sessions();
+        }
+        self.calls.move_records(&mut self.moves);
+    }
+
+    /// Records move when sessions began or ended; not while this node has none, for then it may
+    /// have heard of the others' late.
+    fn follow_sessions(&mut self) {
+        if !self.had_session {
+            return;
+        }
+        let nodes = self.calls.registry().sessions().into_keys().collect();
+        if self.moves.sessions_are(nodes) {
+            self.moves.look_at(self.calls.recorded());
         }
     }
 
