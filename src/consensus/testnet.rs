@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::Consensus;
 use super::members::configured;
 use super::service::Door;
-use super::setup::Local;
+use super::setup::{Local, Start};
 use super::transport::Transport;
 use crate::config::{ClusterConfig, ConsensusOptions, NodeAddress};
 use crate::id::{FunctionKey, Incarnation, NodeId};
@@ -138,7 +138,7 @@ impl TestCluster {
         let local = Local {
             me: id,
             incarnation: Incarnation(life),
-            cluster: self.config.clone(),
+            start: Start::Founder(self.config.clone()),
             dir: self.node_dir(id),
             http: format!("http-of-{id}"),
             key: None,

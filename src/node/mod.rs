@@ -27,7 +27,7 @@ use anyhow::Context;
 
 use crate::calls::{Calls, CallsSetup};
 use crate::config::NodeConfig;
-use crate::consensus::{Consensus, ConsensusSetup};
+use crate::consensus::{Consensus, ConsensusSetup, Start};
 use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer};
@@ -163,7 +163,7 @@ async fn components(
     let consensus = Consensus::start(ConsensusSetup {
         me,
         incarnation,
-        cluster: config.cluster.clone(),
+        start: Start::Founder(config.cluster.clone()),
         dir: dir.join("raft"),
         http: http.to_string(),
         key: Some(key),
