@@ -32,7 +32,7 @@ use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer};
 use crate::id::{Incarnation, NodeId};
-use crate::net::{Identity, Net, NetSetup};
+use crate::net::{Identity, Net, NetSetup, PeerSpec};
 use crate::scheduler::{Scheduler, SchedulerSetup};
 pub use founding::now_ms;
 
@@ -97,7 +97,7 @@ impl Node {
             incarnation,
             cluster,
             listen: quic,
-            peers: others.map(|n| (NodeId(n.id), n.quic)).collect(),
+            peers: others.map(|n| PeerSpec::new(NodeId(n.id), n.quic)).collect(),
             identity,
             options: config.options.net.clone(),
         })?;
