@@ -16,7 +16,7 @@ use super::Globals;
 use super::exit::{CliError, Exit};
 use crate::config::{ClusterConfig, NodeConfig, Options};
 use crate::id::NodeId;
-use crate::node::Node;
+use crate::node::{Ending, Node};
 use crate::telemetry::{self, LogFormat};
 
 /// Time that calls under way get to end when the node is told to stop.
@@ -171,10 +171,13 @@ async fn live(config: NodeConfig) -> Result<(), CliError> {
     let mut ended = Ok(());
     tokio::select! {
         name = stop.next() => tracing::info!("{name}: stopping"),
-        why = node.failed() => {
-            tracing::error!(%why, "the node cannot go on: stopping");
-            ended = Err(CliError::local(format!("{id} stopped: {why}")));
-        }
+        ending = node.ends() => match ending {
+            Ending::Removed => tracing::info!("{id} was removed from the cluster: stopping"),
+            Ending::Failed(why) => {
+                tracing::error!(%why, "the node cannot go on: stopping");
+                ended = Err(CliError::local(format!("{id} stopped: {why}")));
+            }
+        },
     }
     let stopping = tokio::time::timeout(STOP_GRACE + STOP_MARGIN, node.stop(STOP_GRACE));
     tokio::select! {
