@@ -80,6 +80,9 @@ impl Inbound for Calls {
             CallRequest::List(most) => {
                 (CallReply::Calls(self.list_here(most as usize)), Bytes::new())
             }
+            CallRequest::ListOf(most, user) => {
+                (CallReply::Calls(self.list_of_here(&user, most as usize)), Bytes::new())
+            }
         };
         reply.send(&answer, bytes);
         Ok(())

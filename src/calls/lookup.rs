@@ -172,10 +172,6 @@ impl Calls {
                 }
             }
         }
-        let unknown = || {
-            let detail = "no node knows this call: wrong id, or its record was kept long enough";
-            CallError::new(Errno::NoEnt, detail)
-        };
         best.map(|stored| self.settle(stored)).ok_or_else(unknown)
     }
 
@@ -235,7 +231,7 @@ impl Calls {
         alive.take(most).map(|live| live.summary()).collect()
     }
 
-    async fn ask_all(
+    pub(super) async fn ask_all(
         &self,
         request: &CallRequest,
     ) -> Vec<(NodeId, Result<(CallReply, Bytes), RequestError>)> {
@@ -253,6 +249,12 @@ impl Calls {
         });
         futures_util::future::join_all(asks).await
     }
+}
+
+/// The error for a call that is not known, or not to this user.
+pub(super) fn unknown() -> CallError {
+    let detail = "no node knows this call: wrong id, or its record was kept long enough";
+    CallError::new(Errno::NoEnt, detail)
 }
 
 fn further(a: &Stored, b: &Stored) -> bool {

@@ -20,6 +20,7 @@ pub mod live;
 mod lookup;
 pub mod metrics;
 pub mod outgoing;
+mod owner;
 pub mod place;
 pub mod records;
 pub mod root;
@@ -261,7 +262,8 @@ impl Calls {
             0 => capacity - capacity / 8,
             limit => limit,
         };
-        let book = || UserBook::new(user.clone(), limit);
+        let quota = self.consensus().users().get(user.as_str()).map_or(0, |u| u.quotas.running);
+        let book = || UserBook::new(user.clone(), limit, quota as usize);
         self.inner.users.entry(user.clone()).or_insert_with(book).clone()
     }
 
