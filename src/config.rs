@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 mod load;
 pub mod units;
 
-pub use load::{ConfigError, MAX_NODES, Problem, not_loopback};
+pub use load::{ConfigError, MAX_NODES, Problem};
 
 use crate::id::{ClusterId, NodeId};
 
@@ -273,11 +273,53 @@ pub struct GatewayOptions {
     pub requests: usize,
     /// Connections open at once; more get 503 and are closed.
     pub connections: usize,
+    /// Requests of one user under way at once; more get 429 with Retry-After. 0 means a fifth of
+    /// `requests`, so that it takes five users to fill a node.
+    pub requests_per_user: usize,
+    /// Connections that one user uses; on further ones it gets 429, and they are closed. 0 means
+    /// half of `connections`, so that others always find room.
+    pub connections_per_user: usize,
+    /// Connections from one IP address, which is all that is known before a request came; 0 means
+    /// three quarters of `connections`.
+    pub connections_per_address: usize,
+    /// Speak TLS on loopback too; elsewhere it always is spoken.
+    pub tls: bool,
+}
+
+impl GatewayOptions {
+    /// Requests of one user under way at once.
+    pub fn user_requests(&self) -> usize {
+        or(self.requests_per_user, self.requests / 5)
+    }
+
+    /// Connections of one user.
+    pub fn user_connections(&self) -> usize {
+        or(self.connections_per_user, self.connections / 2)
+    }
+
+    /// Connections from one address.
+    pub fn address_connections(&self) -> usize {
+        or(self.connections_per_address, self.connections - self.connections / 4)
+    }
+}
+
+/// A limit, or for 0 its default; at least 1.
+fn or(limit: usize, default: usize) -> usize {
+    if limit == 0 { default.max(1) } else { limit }
 }
 
 impl Default for GatewayOptions {
     fn default() -> Self {
-        Self { body_bytes: 256 << 20, bodies_bytes: 1 << 30, requests: 10_000, connections: 10_000 }
+        Self {
+            body_bytes: 256 << 20,
+            bodies_bytes: 1 << 30,
+            requests: 10_000,
+            connections: 10_000,
+            requests_per_user: 0,
+            connections_per_user: 0,
+            connections_per_address: 0,
+            tls: false,
+        }
     }
 }
 

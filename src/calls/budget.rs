@@ -76,7 +76,7 @@ mod tests {
     use crate::id::Name;
 
     fn user(name: &str) -> Arc<UserBook> {
-        UserBook::new(Name::new(name).unwrap(), 1)
+        UserBook::new(Name::new(name).unwrap(), 1, 0)
     }
 
     #[test]

@@ -130,6 +130,9 @@ impl Calls {
             CallRequest::List(most) => {
                 (CallReply::Calls(self.list_here(most as usize)), Bytes::new())
             }
+            CallRequest::ListOf(most, user) => {
+                (CallReply::Calls(self.list_of_here(&user, most as usize)), Bytes::new())
+            }
         })
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::cell::{CallCell, Ended, Payload};
 use super::spec::Spec;
-use crate::id::{Attempt, CallId, FunctionKey};
+use crate::id::{Attempt, CallId, FunctionKey, Name};
 
 /// Byte strings by key, oldest forgotten first.
 #[derive(Debug)]
@@ -132,6 +132,16 @@ impl Recent {
                 self.logs -= log_len(&old.ended);
             }
         }
+    }
+
+    /// Forgets the calls of a user.
+    pub fn forget_user(&mut self, user: &Name) {
+        let logs = &mut self.logs;
+        self.by_call.retain(|_, end| {
+            let stays = end.key.user != *user;
+            *logs -= if stays { 0 } else { log_len(&end.ended) };
+            stays
+        });
     }
 
     /// How a call ended, if it is remembered and not older than `age`.

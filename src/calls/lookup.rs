@@ -176,10 +176,6 @@ impl Calls {
                 }
             }
         }
-        let unknown = || {
-            let detail = "no node knows this call: wrong id, or its record was kept long enough";
-            CallError::new(Errno::NoEnt, detail)
-        };
         best.map(|stored| self.settle(stored)).ok_or_else(unknown)
     }
 
@@ -237,7 +233,7 @@ impl Calls {
         alive.iter().take(most).map(|live| live.summary()).collect()
     }
 
-    async fn ask_all(
+    pub(super) async fn ask_all(
         &self,
         request: &CallRequest,
     ) -> Vec<(NodeId, Result<(CallReply, Bytes), RequestError>)> {
@@ -249,6 +245,12 @@ impl Calls {
         });
         futures_util::future::join_all(asks).await
     }
+}
+
+/// The error for a call that is not known, or not to this user.
+pub(super) fn unknown() -> CallError {
+    let detail = "no node knows this call: wrong id, or its record was kept long enough";
+    CallError::new(Errno::NoEnt, detail)
 }
 
 fn further(a: &Stored, b: &Stored) -> bool {

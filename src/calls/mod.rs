@@ -21,6 +21,7 @@ pub mod live;
 mod lookup;
 pub mod metrics;
 pub mod outgoing;
+mod owner;
 pub mod place;
 mod ports;
 pub mod records;
@@ -290,7 +291,8 @@ impl Calls {
             0 => capacity - capacity / 8,
             limit => limit,
         };
-        let book = || UserBook::new(user.clone(), limit);
+        let quota = self.registry().running_quota(user);
+        let book = || UserBook::new(user.clone(), limit, quota as usize);
         self.inner.users.entry(user.clone()).or_insert_with(book).clone()
     }
 

@@ -145,7 +145,7 @@ mod tests {
             options: Options { retries, ..Options::default() },
         };
         let key = FunctionKey::new("alice", "f").unwrap();
-        let user = UserBook::new(Name::new("alice").unwrap(), 10);
+        let user = UserBook::new(Name::new("alice").unwrap(), 10, 0);
         let tree = Tree {
             root: CallId(call),
             home: NodeId(1),

@@ -84,6 +84,11 @@ impl Calls {
                 Err(_) => return Err(CallError::new(Errno::TimedOut, "no node answered in time")),
             }
         }
+        if let Some(most) = spec.user.spent() {
+            let user = &spec.user.user;
+            let detail = format!("quota: {user} may have {most} calls alive at once on each node");
+            return Err(CallError::new(Errno::Quota, detail));
+        }
         let detail = "no node has room for another call; wait for some to end, or add nodes";
         Err(CallError::new(Errno::Full, detail))
     }

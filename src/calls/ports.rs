@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::consensus::Consensus;
 use crate::function::{Functions, Job};
-use crate::id::{FunctionKey, Incarnation, NodeId};
+use crate::id::{FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, PeerTable, RequestError, SendError, ServiceId};
 use crate::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
 use crate::wire::decode;
@@ -56,6 +56,10 @@ pub trait Registry: Send + Sync {
     fn session_is_live(&self) -> bool;
     /// The nodes with a live session, as far as this node has heard.
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation>;
+    /// Calls of a user that may live on a node at once; 0 means no limit of its own.
+    fn running_quota(&self, _user: &Name) -> u32 {
+        0
+    }
 }
 
 /// Where calls run.
@@ -174,6 +178,10 @@ impl Registry for Consensus {
 
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
         self.members().into_iter().filter_map(|m| Some((m.node, m.session?))).collect()
+    }
+
+    fn running_quota(&self, user: &Name) -> u32 {
+        self.users().get(user.as_str()).map_or(0, |user| user.quotas.running)
     }
 }
 

@@ -90,6 +90,17 @@ impl Records {
         calls.into_iter().map(|(_, call)| call).collect()
     }
 
+    /// Forgets the records of a user.
+    pub fn forget_user(&mut self, user: &str) {
+        let mut gone = 0;
+        self.kept.retain(|_, (_, stored)| {
+            let stays = stored.record.user != user;
+            gone += if stays { 0 } else { stored.bytes() };
+            stays
+        });
+        self.bytes -= gone;
+    }
+
     /// Forgets what is too old or too much, oldest first.
     pub fn trim(&mut self, now: Instant) {
         while let Some((at, call)) = self.order.front().copied() {

@@ -14,7 +14,7 @@ use super::{Calls, DEFAULT_DEADLINE, Finished, Invoke, MAX_DEADLINE};
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
-use crate::id::{CallId, NodeId};
+use crate::id::{CallId, Name, NodeId};
 use crate::scheduler::Needs;
 use crate::wire::calls::{CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
 
@@ -213,6 +213,11 @@ impl Calls {
 }
 
 impl Root {
+    /// Whose it is.
+    pub(super) fn user(&self) -> &Name {
+        &self.spec.user.user
+    }
+
     /// The record of the call as it is now.
     pub(super) fn stored(&self, calls: &Calls) -> Stored {
         let spec = &self.spec;

@@ -48,17 +48,20 @@ pub struct UserBook {
     pub holding: Arc<Holding>,
     /// Bytes that its calls hold.
     pub held: AtomicUsize,
+    /// The user's own limit of living calls, beside the node's; 0 means none.
+    pub quota: AtomicUsize,
     live: AtomicUsize,
     limit: usize,
 }
 
 impl UserBook {
     /// A book with nothing in it.
-    pub fn new(user: Name, limit: usize) -> Arc<Self> {
+    pub fn new(user: Name, limit: usize, quota: usize) -> Arc<Self> {
         Arc::new(Self {
             user,
             holding: Arc::default(),
             held: AtomicUsize::new(0),
+            quota: AtomicUsize::new(quota),
             live: AtomicUsize::new(0),
             limit,
         })
@@ -66,8 +69,18 @@ impl UserBook {
 
     /// Counts one more, within the limit.
     pub fn try_enter(&self) -> bool {
-        let update = |n| (n < self.limit).then_some(n + 1);
+        let limit = match self.quota.load(Ordering::Acquire) {
+            0 => self.limit,
+            quota => self.limit.min(quota),
+        };
+        let update = |n| (n < limit).then_some(n + 1);
         self.live.try_update(Ordering::AcqRel, Ordering::Acquire, update).is_ok()
+    }
+
+    /// The user's own limit, if its calls alive here have reached it.
+    pub fn spent(&self) -> Option<usize> {
+        let quota = self.quota.load(Ordering::Acquire);
+        (quota > 0 && self.live.load(Ordering::Acquire) >= quota).then_some(quota)
     }
 
     /// One ended.

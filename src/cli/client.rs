@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 
 use super::Globals;
 use super::cluster::layout::{self, Layout};
+use super::credentials::Credentials;
 use super::exit::{CliError, Exit};
 use super::tls::{self, Trust};
 use crate::config::ClusterConfig;
@@ -86,6 +88,7 @@ pub struct Client {
     agent: Agent,
     bases: Vec<String>,
     hint: String,
+    token: Option<String>,
 }
 
 impl Client {
@@ -98,26 +101,31 @@ impl Client {
             None => given.or_else(|| std::env::var("FAASM_CLUSTER").ok().filter(|v| !v.is_empty())),
         };
         match elsewhere {
-            Some(url) => Self::of_url(&url),
-            None => Self::of_data_dir(&data_dir(globals)?),
+            Some(url) => Self::of_url(&url, Credentials::given(globals)),
+            None => Self::of_data_dir(&data_dir(globals)?, Credentials::given(globals)),
         }
     }
 
     /// A client of one node.
-    pub fn of_url(url: &str) -> Result<Self, CliError> {
+    pub fn of_url(url: &str, credentials: Credentials) -> Result<Self, CliError> {
         let base = check_url(url)?;
         let hint = "is it the HTTP address of a node that runs?".to_owned();
-        Ok(Self { agent: agent(), bases: vec![base], hint })
+        Self::new(vec![base], hint, credentials)
     }
 
-    /// A client of one node over TLS.
+    /// A client of one node over TLS that shows no token.
     pub fn over_tls(base: &str, trust: Trust<'_>) -> Result<Self, CliError> {
         let hint = "is it the HTTP address of a node that runs?".to_owned();
-        let agent = agent_with(tls::config(trust)?);
-        Ok(Self { agent, bases: vec![base.to_owned()], hint })
+        let agent = agent_with(tls::config(trust).map_err(CliError::local)?);
+        Ok(Self { agent, bases: vec![base.to_owned()], hint, token: None })
     }
 
-    fn of_data_dir(dir: &Path) -> Result<Self, CliError> {
+    fn new(bases: Vec<String>, hint: String, credentials: Credentials) -> Result<Self, CliError> {
+        bases.iter().try_for_each(|base| credentials.check(base))?;
+        Ok(Self { agent: agent(&credentials)?, bases, hint, token: credentials.token })
+    }
+
+    fn of_data_dir(dir: &Path, credentials: Credentials) -> Result<Self, CliError> {
         let layout = Layout::new(dir);
         let file = layout.config();
         if !file.exists() {
@@ -131,13 +139,13 @@ impl Client {
         }
         let config =
             ClusterConfig::load(&file).map_err(|error| CliError::local(error.to_string()))?;
-        let bases = config.nodes.iter().map(|node| format!("http://{}", node.http)).collect();
+        let bases = config.nodes.iter().map(|node| layout.base(node)).collect();
         let hint = format!(
             "see `faasm cluster status --data-dir {0}`; `faasm cluster up --data-dir {0}` starts \
              the nodes that are down",
             dir.display()
         );
-        Ok(Self { agent: agent(), bases, hint })
+        Self::new(bases, hint, credentials.or_local(&layout)?)
     }
 
     /// Asks, and reads the answer as JSON.
@@ -205,11 +213,13 @@ impl Client {
 
     /// Sends a request to one node; gives the status and the whole answer.
     pub fn send(&self, base: &str, ask: Ask<'_>) -> Result<(u16, Reply), ureq::Error> {
-        let request = http::Request::builder()
-            .method(ask.method)
-            .uri(format!("{base}{}", ask.path))
-            .body(ask.body)
-            .map_err(ureq::Error::Http)?;
+        let request =
+            http::Request::builder().method(ask.method).uri(format!("{base}{}", ask.path));
+        let request = match &self.token {
+            None => request,
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+        };
+        let request = request.body(ask.body).map_err(ureq::Error::Http)?;
         let request = self
             .agent
             .configure_request(request)
@@ -231,14 +241,14 @@ pub fn data_dir(globals: &Globals) -> Result<PathBuf, CliError> {
 }
 
 /// The agent: no proxy, since a cluster on loopback is never behind one.
-pub fn agent() -> Agent {
-    agent_with(ureq::tls::TlsConfig::default())
+pub fn agent(credentials: &Credentials) -> Result<Agent, CliError> {
+    Ok(agent_with(credentials.tls()?))
 }
 
-fn agent_with(tls: ureq::tls::TlsConfig) -> Agent {
+fn agent_with(tls: TlsConfig) -> Agent {
     Agent::config_builder()
-        .tls_config(tls)
         .http_status_as_error(false)
+        .tls_config(tls)
         .proxy(None)
         .max_redirects(0)
         .timeout_connect(Some(CONNECT))
@@ -265,7 +275,9 @@ fn check_url(url: &str) -> Result<String, CliError> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let rest = rest.unwrap_or_default();
     if rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace) {
-        let message = format!("`{url}` is no cluster: write http://HOST:PORT of one of its nodes");
+        let message = format!(
+            "`{url}` is no cluster: write http://HOST:PORT of one of its nodes, or https://"
+        );
         return Err(CliError::new(Exit::Usage, message));
     }
     Ok(url.trim_end_matches('/').to_owned())

@@ -29,7 +29,7 @@ fn nobody() -> String {
 }
 
 fn client(bases: Vec<String>) -> Client {
-    Client { agent: agent(), bases, hint: "start it".to_owned() }
+    Client::new(bases, "start it".to_owned(), Credentials::default()).unwrap()
 }
 
 /// An answer of a node.
@@ -80,7 +80,7 @@ fn when_none_answers_the_error_says_what_to_do() {
     assert_eq!(error.exit, Exit::Unreachable);
     assert!(error.message.ends_with("; start it"), "{error}");
     let dir = tempfile::tempdir().unwrap();
-    let error = Client::of_data_dir(dir.path()).err().unwrap();
+    let error = Client::of_data_dir(dir.path(), Credentials::default()).err().unwrap();
     assert!(error.message.contains("faasm cluster up --data-dir"), "{error}");
 }
 

@@ -7,6 +7,7 @@ mod calls;
 mod cert;
 mod client;
 mod cluster;
+mod credentials;
 mod exit;
 mod functions;
 mod invoke;
@@ -16,6 +17,7 @@ mod out;
 mod secret;
 mod table;
 mod tls;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +47,13 @@ pub struct Globals {
     /// Any other cluster: the HTTP address of one of its nodes [env: FAASM_CLUSTER].
     #[arg(long, global = true, value_name = "URL", help_heading = "Cluster")]
     pub cluster: Option<String>,
+    /// The token that says who you are [env: FAASM_TOKEN; default: the local cluster's].
+    #[arg(long, global = true, value_name = "TOKEN", help_heading = "Cluster")]
+    pub token: Option<String>,
+    /// The certificate of the cluster's authority, for https [env: FAASM_CA; default: the local
+    /// cluster's].
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Cluster")]
+    pub ca: Option<PathBuf>,
     /// Print JSON instead of tables.
     #[arg(long, global = true, help_heading = "Cluster")]
     pub json: bool,
@@ -74,6 +83,8 @@ enum Command {
     Functions(functions::FunctionsArgs),
     /// Remove a function.
     Delete(functions::DeleteArgs),
+    /// Add and remove users, their limits and tokens.
+    User(user::UserArgs),
     /// Make certificates for a cluster that is not on one machine.
     Cert(cert::CertArgs),
     /// Run one node, until SIGTERM or SIGINT.
@@ -120,6 +131,7 @@ fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Cancel(args) => calls::cancel(globals, &args),
         Command::Ps(args) => calls::ps(globals, &args),
         Command::Nodes(args) => nodes::run(globals, &args),
+        Command::User(args) => user::run(globals, args),
         Command::Cert(args) => cert::run(globals, &args),
     }
     .map(|()| 0)

@@ -1,4 +1,4 @@
-//! Tokens: how they are drawn, and how they are kept on disk.
+//! Secrets on disk.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -6,16 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::exit::CliError;
-
-/// What a user's token begins with; 64 hexadecimal digits follow.
-const PREFIX: &str = "faasm_";
-
-/// Draws a token: 256 random bits.
-pub fn new_token() -> String {
-    let secret: [u8; 32] = rand::random();
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{PREFIX}{hex}")
-}
 
 /// Writes a secret for its owner only; a crash leaves the old file or the new one.
 pub fn write(path: &Path, secret: &str) -> Result<(), CliError> {

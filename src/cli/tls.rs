@@ -2,40 +2,41 @@
 
 use std::sync::Arc;
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-
-use super::exit::CliError;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// What a connection over TLS is checked against.
 #[derive(Debug, Clone, Copy)]
 pub enum Trust<'a> {
     /// These certificates, in PEM.
     Authority(&'a str),
-    /// Nothing: only to learn which authority there is, which is then checked otherwise.
+    /// No certificate will do: a cluster's authority is known to nobody else.
+    Nobody,
+    /// Any will do: only to learn which authority there is, which is then checked otherwise.
     Anybody,
 }
 
-/// The TLS part of an agent's configuration.
-pub fn config(trust: Trust<'_>) -> Result<TlsConfig, CliError> {
+/// The TLS part of an agent's configuration. An error says what is wrong with the certificates.
+pub fn config(trust: Trust<'_>) -> Result<TlsConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(provider);
-    Ok(match trust {
-        Trust::Anybody => builder.disable_verification(true).build(),
-        Trust::Authority(pem) => builder.root_certs(roots(pem)?).build(),
-    })
+    let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+    let roots = match trust {
+        Trust::Anybody => return Ok(config.disable_verification(true).build()),
+        Trust::Nobody => Vec::new(),
+        Trust::Authority(pem) => certificates(pem)?,
+    };
+    Ok(config.root_certs(RootCerts::new_with_certs(&roots)).build())
 }
 
-fn roots(pem: &str) -> Result<RootCerts, CliError> {
-    let bad = |why: String| CliError::local(format!("the authority's certificate: {why}"));
-    let ders = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let ders = ders.map_err(|error| bad(error.to_string()))?;
-    if ders.is_empty() {
-        return Err(bad("there is none in the text".to_owned()));
+fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        match item.map_err(|error| error.to_string())? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            _ => return Err("this is no authority's certificate, but a key".to_owned()),
+        }
     }
-    let certs = ders.iter().map(|der| Certificate::from_der(der).to_owned());
-    Ok(RootCerts::Specific(Arc::new(certs.collect())))
+    if certificates.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    Ok(certificates)
 }

@@ -74,7 +74,7 @@ impl ClusterConfig {
         Ok(config)
     }
 
-    /// Checks what the types cannot: unique ids and addresses, loopback for HTTP.
+    /// Checks what the types cannot: unique ids and addresses, a hash that is one.
     pub fn validate(&self) -> Result<(), Problem> {
         let name_fits = (1..=MAX_CLUSTER_NAME).contains(&self.name.chars().count());
         if !name_fits || self.name.chars().any(char::is_control) {
@@ -86,6 +86,12 @@ impl ClusterConfig {
                 "32 hexadecimal digits are allowed; leave it out in a \
                 file that describes a cluster yet to be made",
             ));
+        }
+        let is_hash =
+            |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if self.admin_token_hash.as_ref().is_some_and(|text| !is_hash(text)) {
+            let why = "64 hexadecimal digits are allowed: the BLAKE3 hash of the admin's token";
+            return Err(Problem::new("admin_token_hash", why));
         }
         if !(1..=MAX_NODES).contains(&self.nodes.len()) {
             return Err(Problem::new("nodes", format!("1 to {MAX_NODES} nodes are allowed")));
@@ -102,9 +108,6 @@ impl ClusterConfig {
             }
             if !ids.insert(node.id) {
                 return Err(Problem::new(field("id"), format!("{} is given twice", node.id)));
-            }
-            if !node.http.ip().is_loopback() {
-                return Err(Problem::new(field("http"), not_loopback(node.http)));
             }
             let ports = [("quic", node.quic, &mut quic), ("http", node.http, &mut http)];
             for (name, address, seen) in ports {
@@ -182,14 +185,6 @@ impl Options {
     }
 }
 
-/// Why an HTTP address is refused, and what to do: one text for files and for the server.
-pub fn not_loopback(address: std::net::SocketAddr) -> String {
-    format!(
-        "{address} is not on loopback; the HTTP API has no users and tokens, so whoever reaches \
-         it may do everything: use 127.0.0.1 or [::1]"
-    )
-}
-
 /// Reads a file of bounded size as TOML.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let failed = |why| ConfigError::Read { path: path.to_owned(), why };
@@ -240,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn http_stays_on_loopback_and_quic_has_a_port() {
+    fn a_token_is_named_by_its_hash_and_quic_has_a_port() {
         let mut config = three();
-        config.nodes[0].http = "10.0.0.1:80".parse().unwrap();
-        let problem = config.validate().unwrap_err();
-        assert_eq!(problem.field, "nodes[0].http");
-        assert!(problem.why.contains("127.0.0.1"));
+        config.admin_token_hash = Some("faasm_1234".into());
+        assert_eq!(field(&config), "admin_token_hash");
+        config.admin_token_hash = Some("0f".repeat(32));
+        assert_eq!(config.validate(), Ok(()));
         let mut config = three();
         config.nodes[0].quic.set_port(0);
         assert_eq!(field(&config), "nodes[0].quic");

@@ -256,8 +256,13 @@ impl Consensus {
         self.inner.shared.members()
     }
 
-    /// Who may use the cluster, as this node knows. One atomic load.
+    /// Who may use the cluster, as this node knows.
     pub fn users(&self) -> Arc<Users> {
+        self.inner.shared.users().borrow().clone()
+    }
+
+    /// Who may use the cluster, as it changes.
+    pub fn watch_users(&self) -> watch::Receiver<Arc<Users>> {
         self.inner.shared.users()
     }
 

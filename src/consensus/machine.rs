@@ -304,7 +304,7 @@ impl Machine {
             return Response::Refused(format!("a function is pinned to at most {MAX_PIN} nodes"));
         }
         if let Err(why) = self.within_quota(&key, entry.size) {
-            return Response::Refused(why);
+            return Response::OverQuota(why);
         }
         let old = self.functions.get(&key).map_or(0, |old| weight(&key, old));
         let after = self.weight - old + weight(&key, &entry);

@@ -23,7 +23,7 @@ pub struct Shared {
     artifacts: DashMap<(BlobHash, u64), BlobHash>,
     sessions: ArcSwap<BTreeMap<NodeId, Session>>,
     members: watch::Sender<Arc<Members>>,
-    users: ArcSwap<Users>,
+    users: watch::Sender<Arc<Users>>,
     status: ArcSwap<RaftStatus>,
     applied: watch::Sender<u64>,
     began: Instant,
@@ -41,7 +41,7 @@ impl Shared {
             artifacts: DashMap::new(),
             sessions: ArcSwap::default(),
             members: watch::Sender::new(Arc::default()),
-            users: ArcSwap::default(),
+            users: watch::Sender::new(Arc::default()),
             status: ArcSwap::default(),
             applied: watch::Sender::new(0),
             began: Instant::now(),
@@ -80,9 +80,9 @@ impl Shared {
         self.members.subscribe()
     }
 
-    /// Who may use the cluster.
-    pub fn users(&self) -> Arc<Users> {
-        self.users.load_full()
+    /// Who may use the cluster, as it changes.
+    pub fn users(&self) -> watch::Receiver<Arc<Users>> {
+        self.users.subscribe()
     }
 
     /// How Raft stands.
@@ -140,7 +140,7 @@ impl Shared {
                     }
                 }),
                 Change::Members(members) => drop(self.members.send_replace(members)),
-                Change::Users(users) => self.users.store(users),
+                Change::Users(users) => drop(self.users.send_replace(users)),
             }
         }
     }
@@ -167,7 +167,7 @@ impl Shared {
         let sessions = machine.sessions().map(|session| (session.id.node, session.clone()));
         self.sessions.store(Arc::new(sessions.collect()));
         self.members.send_replace(machine.members().clone());
-        self.users.store(machine.users().clone());
+        self.users.send_replace(machine.users().clone());
     }
 
     /// The node stops; also ends the session, as far as this node is concerned.

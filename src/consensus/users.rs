@@ -51,7 +51,7 @@ impl Users {
     }
 
     /// Makes the first admin.
-    pub(super) fn found(&mut self, token: Option<TokenHash>, now_ms: u64) {
+    pub(crate) fn found(&mut self, token: Option<TokenHash>, now_ms: u64) {
         let Ok(name) = Name::new(FIRST_ADMIN) else { return };
         let token = token.map(|hash| Token {
             hash,
@@ -69,8 +69,14 @@ impl Users {
         self.users.insert(name, user);
     }
 
+    /// Whether an admin other than `but` has a token: somebody can still let others in.
+    fn admin_can_enter(&self, but: Option<&Name>) -> bool {
+        let others = self.users.iter().filter(|(name, _)| Some(*name) != but);
+        others.into_iter().any(|(_, user)| user.role == Role::Admin && !user.tokens.is_empty())
+    }
+
     /// Makes a change; nothing changes unless the answer is [`Response::Done`].
-    pub(super) fn change(&mut self, command: UserCommand) -> Response {
+    pub(crate) fn change(&mut self, command: UserCommand) -> Response {
         let (UserCommand::Put { name, .. }
         | UserCommand::Remove { name }
         | UserCommand::PutToken { name, .. }
@@ -90,10 +96,16 @@ impl Users {
     }
 
     fn put(&mut self, name: Name, role: Role, quotas: Quotas, now_ms: u64, new: bool) -> Response {
-        if role != Role::Admin && self.is_last_admin(&name) {
-            return last_admin(&name);
+        if role != Role::Admin && self.users.get(&name).is_some_and(|u| u.role == Role::Admin) {
+            if self.is_last_admin(&name) {
+                return last_admin(&name);
+            }
+            if !self.admin_can_enter(Some(&name)) {
+                return last_token(&name);
+            }
         }
         let full = self.users.len() >= MAX_USERS;
+        let locked_out = !self.admin_can_enter(None);
         match self.users.get_mut(&name) {
             Some(_) if new => Response::Refused(format!("there is a user {name} already")),
             Some(user) => {
@@ -101,6 +113,11 @@ impl Users {
                 Response::Done
             }
             None if full => Response::Refused(format!("a cluster has at most {MAX_USERS} users")),
+            None if locked_out => Response::Refused(
+                "no admin has a token, and with another user every request needs one: make one \
+                 first with `faasm user token admin`"
+                    .to_owned(),
+            ),
             None => {
                 let user = User { role, quotas, created_ms: now_ms, tokens: Vec::new() };
                 self.users.insert(name, user);
@@ -112,6 +129,9 @@ impl Users {
     fn remove(&mut self, name: &Name) -> Response {
         if self.is_last_admin(name) {
             return last_admin(name);
+        }
+        if !self.admin_can_enter(Some(name)) {
+            return last_token(name);
         }
         let Some(user) = self.users.remove(name) else { return Response::NotFound };
         user.tokens.iter().for_each(|token| drop(self.tokens.remove(&token.hash)));
@@ -141,10 +161,14 @@ impl Users {
     }
 
     fn remove_token(&mut self, name: &Name, token: &str) -> Response {
+        let others_enter = self.admin_can_enter(Some(name)) || !self.tokens_needed();
         let Some(user) = self.users.get_mut(name) else { return Response::NotFound };
         let gone = |known: &Token| token.is_empty() || known.hash.name() == token;
         if !user.tokens.iter().any(gone) {
             return Response::NotFound;
+        }
+        if user.role == Role::Admin && !others_enter && user.tokens.iter().all(gone) {
+            return last_token(name);
         }
         for token in user.tokens.extract_if(.., |known| gone(known)) {
             self.tokens.remove(&token.hash);
@@ -171,6 +195,11 @@ impl Users {
 
 fn last_admin(name: &Name) -> Response {
     Response::Refused(format!("{name} is the only admin: make another one first"))
+}
+
+fn last_token(name: &Name) -> Response {
+    let why = format!("without the tokens of {name} no admin could enter: make another one first");
+    Response::Refused(why)
 }
 
 #[cfg(test)]

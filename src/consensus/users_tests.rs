@@ -77,8 +77,29 @@ fn the_last_admin_stays_an_admin() {
     let remove = UserCommand::Remove { name: FIRST_ADMIN.into() };
     assert!(matches!(users.change(remove.clone()), Response::Refused(_)));
     users.change(put("root", Role::Admin));
+    assert!(matches!(users.change(remove.clone()), Response::Refused(_)), "root has no token");
+    assert!(matches!(change(&mut users, Role::User), Response::Refused(_)));
+    users.change(give("root", token("root", 0)));
     assert_eq!(users.change(remove), Response::Done);
     assert_eq!(users.owner(TokenHash::of("first"), 1), None);
+}
+
+#[test]
+fn an_admin_can_always_enter() {
+    let mut users = Users::default();
+    users.found(None, 1);
+    assert!(matches!(users.change(put("alice", Role::User)), Response::Refused(_)));
+    users.change(give(FIRST_ADMIN, token("one", 0)));
+    let revoke = |token: String| UserCommand::RemoveToken { name: FIRST_ADMIN.into(), token };
+    assert_eq!(users.change(revoke(String::new())), Response::Done, "nobody needs one yet");
+    users.change(give(FIRST_ADMIN, token("one", 0)));
+    assert_eq!(users.change(put("alice", Role::User)), Response::Done);
+    users.change(give(FIRST_ADMIN, token("two", 0)));
+    assert!(matches!(users.change(revoke(String::new())), Response::Refused(_)));
+    let first = TokenHash::of("one").name();
+    assert_eq!(users.change(revoke(first)), Response::Done);
+    assert!(matches!(users.change(revoke(TokenHash::of("two").name())), Response::Refused(_)));
+    assert!(users.owner(TokenHash::of("two"), 1).is_some());
 }
 
 #[test]

@@ -5,15 +5,25 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use http::StatusCode;
 
+use super::access::Principal;
 use super::extract::Call;
-use super::request;
+use super::request::{self, Listed};
 use super::state::{self, Answer, Gateway};
 use super::view::{CallView, CallsView, CancelledView, SummaryView};
 
-/// `GET /v1/calls`: the living calls of all nodes.
-pub async fn list(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery) -> Answer {
-    let most = request::limit(query.as_deref())?;
-    let calls = gateway.handles.calls.list(most).await;
+/// `GET /v1/calls`: the living calls of all nodes: the caller's own, or all for an admin.
+pub async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    principal: Principal,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let Listed { most, user } = request::listed(query.as_deref())?;
+    user.as_ref().map_or(Ok(()), |user| principal.check(user))?;
+    let calls = &gateway.handles.calls;
+    let calls = match user.as_ref().or(principal.only()) {
+        None => calls.list(most).await,
+        Some(user) => calls.list_of(user, most).await,
+    };
     let calls = calls.iter().map(SummaryView::from).collect();
     state::json(StatusCode::OK, &CallsView { calls })
 }

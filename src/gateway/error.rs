@@ -15,11 +15,15 @@
 //! | `FAASM_EQUOTA` | 429, Retry-After | | | |
 //!
 //! What HTTP itself has a status for keeps it: 405 (`FAASM_ENOSYS`, with `Allow`), 408 for a body
-//! that comes too slowly (`FAASM_ETIMEDOUT`), 414 and 431 for long heads (`FAASM_ETOOBIG`).
+//! that comes too slowly (`FAASM_ETIMEDOUT`), 414 and 431 for long heads (`FAASM_ETOOBIG`), 401 for a
+//! request without a valid token (`FAASM_EPERM`). `FAASM_EQUOTA` is 403 where waiting does not help:
+//! for the functions that a user may register.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::status::StatusCode;
 
 use super::view::{CALL_HEADER, ErrorBody, ErrorView};
@@ -38,7 +42,9 @@ pub struct ApiError {
     status: StatusCode,
     error: CallError,
     call: Option<CallId>,
-    allow: Option<&'static str>,
+    allow: Option<String>,
+    retry_after: Option<u64>,
+    closes: bool,
 }
 
 impl ApiError {
@@ -65,11 +71,24 @@ impl ApiError {
     }
 
     /// A method that the path does not have: 405.
-    pub fn method(allow: &'static str) -> Self {
+    pub fn method(allow: &str) -> Self {
         let detail = format!("this path has no such method: use {allow}");
         let mut error = Self::new(Errno::NoSys, detail).with_status(StatusCode::METHOD_NOT_ALLOWED);
-        error.allow = Some(allow);
+        error.allow = Some(allow.to_owned());
         error
+    }
+
+    /// The same request may succeed after this time.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let more = u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some((wait.as_secs() + more).max(1));
+        self
+    }
+
+    /// The connection ends with it.
+    pub fn closing(mut self) -> Self {
+        self.closes = true;
+        self
     }
 
     /// Its status.
@@ -121,7 +140,14 @@ fn worth_retrying(code: Errno) -> bool {
 
 impl From<CallError> for ApiError {
     fn from(error: CallError) -> Self {
-        Self { status: status_of(error.code), error, call: None, allow: None }
+        Self {
+            status: status_of(error.code),
+            error,
+            call: None,
+            allow: None,
+            retry_after: None,
+            closes: false,
+        }
     }
 }
 
@@ -170,11 +196,20 @@ impl IntoResponse for ApiError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if worth_retrying(self.error.code) {
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        } else if worth_retrying(self.error.code) && self.status != StatusCode::FORBIDDEN {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+            headers.insert(ALLOW, allow);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"faasm\""));
+        }
+        // Who is not known, or has too many, holds no connection.
+        if self.closes || self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(Ok(call)) = self.call.map(|call| HeaderValue::try_from(call.to_string())) {
             headers.insert(CALL_HEADER, call);

@@ -1,28 +1,44 @@
-//! Ids in paths, as typed values. What is none is answered as JSON, like every error.
+//! Ids in paths, as typed values that the caller may use: another user's function is refused, and
+//! another user's call is one that does not exist. What is no id is answered as JSON, like every
+//! error.
+
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
+use super::access::Principal;
 use super::error::ApiError;
-use crate::id::{CallId, FunctionKey, NodeId};
+use super::state::Gateway;
+use crate::id::{CallId, FunctionKey, Name, NodeId};
 
 /// Longest path segment quoted in an error.
 const MAX_QUOTED: usize = 80;
 
-/// The function that a path names, as `{user}/{name}`.
+/// The function that a path names, as `{user}/{name}`: the caller's own, or any for an admin.
 #[derive(Debug)]
 pub struct Key(pub FunctionKey);
 
-/// The call that a path names, as `{id}`.
+/// The call that a path names, as `{id}`: the caller's own, or any for an admin.
 #[derive(Debug)]
 pub struct Call(pub CallId);
+
+/// The user that a path for admins names, as `{user}`.
+#[derive(Debug)]
+pub struct Named(pub Name);
+
+/// The token that a path for admins names, as `{token}`.
+#[derive(Debug)]
+pub struct TokenName(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let params = params(parts, state).await?;
-        Ok(Self(FunctionKey::new(&param(&params, "user"), &param(&params, "name"))?))
+        let key = FunctionKey::new(&param(&params, "user"), &param(&params, "name"))?;
+        Principal::from_request_parts(parts, state).await?.check(&key.user)?;
+        Ok(Self(key))
     }
 }
 
@@ -39,13 +55,40 @@ impl<S: Send + Sync> FromRequestParts<S> for Node {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Call {
+impl FromRequestParts<Arc<Gateway>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, ApiError> {
+        let call = call_id(parts, gateway).await?;
+        let principal = Principal::from_request_parts(parts, gateway).await?;
+        if let Some(user) = principal.only() {
+            gateway.handles.calls.owned_by(call, user).await?;
+        }
+        Ok(Self(call))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = params(parts, state).await?;
-        Ok(Self(param(&params, "id").parse()?))
+        Ok(Self(Name::new(&param(&params(parts, state).await?, "user"))?))
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Self(param(&params(parts, state).await?, "token")))
+    }
+}
+
+async fn call_id<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<CallId, ApiError> {
+    Ok(param(&params(parts, state).await?, "id").parse()?)
 }
 
 async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, ApiError> {
@@ -71,17 +114,37 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::gateway::access::Caller;
     use crate::gateway::view::ErrorBody;
+    use crate::wire::users::{Quotas, Role};
 
-    async fn ask(path: &str) -> (u16, String) {
+    /// The id alone: whose it is needs a node.
+    struct AnyCall(CallId);
+
+    impl<S: Send + Sync> FromRequestParts<S> for AnyCall {
+        type Rejection = ApiError;
+
+        async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+            call_id(parts, state).await.map(Self)
+        }
+    }
+
+    async fn ask_as(role: Role, path: &str) -> (u16, String) {
         let router: Router = Router::new()
             .route("/f/{user}/{name}", get(|Key(key): Key| async move { key.to_string() }))
-            .route("/c/{id}", get(|Call(call): Call| async move { call.to_string() }));
-        let request = Request::get(path).body(Body::empty()).unwrap();
+            .route("/c/{id}", get(|AnyCall(call): AnyCall| async move { call.to_string() }));
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        let (name, quotas) = (Name::new("alice").unwrap(), Quotas::default());
+        let caller = Principal { name, role, quotas, token: None };
+        request.extensions_mut().insert(Caller(Ok(caller)));
         let response = router.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    async fn ask(path: &str) -> (u16, String) {
+        ask_as(Role::User, path).await
     }
 
     #[tokio::test]
@@ -100,5 +163,14 @@ mod tests {
             assert_eq!((status, body.error.code.as_str()), (400, "FAASM_EINVAL"), "{path}");
             assert!(body.error.detail.len() < 300, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn functions_of_others_are_for_admins_only() {
+        let (status, text) = ask("/f/bob/a").await;
+        assert_eq!(status, 403, "{text}");
+        assert_eq!(ask("/f/Alice/a").await.0, 403, "names tell upper case from lower case");
+        assert_eq!(ask("/f/nobody/a").await, (403, text), "the same for a user that is none");
+        assert_eq!(ask_as(Role::Admin, "/f/bob/a").await, (200, "bob/a".to_owned()));
     }
 }

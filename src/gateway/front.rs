@@ -1,7 +1,9 @@
-//! What every request passes before its route: size of its head, admission, and counting.
+//! What every request passes before its route: size of its head, whose it is, admission for the
+//! node and for its user, and counting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -9,8 +11,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Request, StatusCode};
 use tower::Service;
 
+use super::access::{Caller, Door};
 use super::error::ApiError;
+use super::lanes::{Connection, LanePlace, Lanes, Refusal};
 use super::metrics::{HttpMetrics, Route};
+use crate::config::GatewayOptions;
 use crate::errno::Errno;
 
 /// Longest path and query, in bytes: room for the arguments of a function.
@@ -23,6 +28,9 @@ pub const MAX_HEAD: usize = 64 << 10;
 /// The routes behind admission.
 pub struct Front {
     router: Router,
+    door: Arc<Door>,
+    /// What each user has.
+    pub lanes: Lanes,
     requests: usize,
     under_way: AtomicUsize,
     /// The gateway's metrics.
@@ -30,23 +38,35 @@ pub struct Front {
 }
 
 impl Front {
-    /// Takes the routes and the most requests under way at once.
-    pub fn new(router: Router, requests: usize) -> Arc<Self> {
+    /// Takes the routes, who knows the users, and the limits.
+    pub fn new(router: Router, door: Arc<Door>, options: &GatewayOptions) -> Arc<Self> {
         Arc::new(Self {
             router,
-            requests,
+            door,
+            lanes: Lanes::new(options),
+            requests: options.requests,
             under_way: AtomicUsize::new(0),
             metrics: HttpMetrics::new(),
         })
     }
 
-    /// Answers a request. Dropping the future drops whatever the request waits for.
-    pub async fn handle(self: Arc<Self>, request: Request<Body>) -> Response {
+    /// Answers a request that came on a connection. Dropping the future drops whatever the request
+    /// waits for.
+    pub async fn handle(
+        self: Arc<Self>,
+        connection: &Connection,
+        mut request: Request<Body>,
+    ) -> Response {
         let route = Route::of(request.uri().path());
         let timed = self.metrics.begin(route);
-        let response = match self.admit(route, &request) {
-            Err(refused) => refused.into_response(),
-            Ok(_place) => match self.router.clone().call(request).await {
+        let response = match self.admit(route, connection, &mut request) {
+            Err(refused) => {
+                if !refused.after.is_zero() {
+                    tokio::time::sleep(refused.after).await;
+                }
+                refused.error.into_response()
+            }
+            Ok(_places) => match self.router.clone().call(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
@@ -55,19 +75,39 @@ impl Front {
         response
     }
 
-    fn admit(&self, route: Route, request: &Request<Body>) -> Result<Place<'_>, ApiError> {
-        check_head(request)?;
+    /// Finds out whose the request is, for its route, and gives it its places.
+    fn admit(
+        &self,
+        route: Route,
+        connection: &Connection,
+        request: &mut Request<Body>,
+    ) -> Result<(Place<'_>, Option<LanePlace>), Refusal> {
+        let now = |error| Refusal { error, after: Duration::ZERO };
+        check_head(request).map_err(now)?;
         let place = Place { under_way: &self.under_way };
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        if before >= self.requests && route != Route::Watch {
-            let detail = format!(
-                "{} requests are under way here, the most that this node takes; try again or ask \
-                 another node",
-                self.requests
-            );
-            return Err(ApiError::new(Errno::Full, detail));
+        let caller = self.door.caller(request.headers());
+        let mut lane = None;
+        if route != Route::Watch {
+            if before >= self.requests {
+                return Err(now(self.full()));
+            }
+            if let Ok(principal) = &caller {
+                connection.used_by(&self.lanes, &principal.name).map_err(now)?;
+                lane = Some(self.lanes.enter(principal, Instant::now())?);
+            }
         }
-        Ok(place)
+        request.extensions_mut().insert(Caller(caller));
+        Ok((place, lane))
+    }
+
+    fn full(&self) -> ApiError {
+        let detail = format!(
+            "{} requests are under way here, the most that this node takes; try again or ask \
+             another node",
+            self.requests
+        );
+        ApiError::new(Errno::Full, detail)
     }
 }
 
@@ -119,6 +159,15 @@ mod tests {
         Request::get(uri).body(Body::empty()).unwrap()
     }
 
+    fn front(router: Router, requests: usize) -> Arc<Front> {
+        let options = GatewayOptions { requests, requests_per_user: 100, ..Default::default() };
+        Front::new(router, Arc::new(Door::unguarded()), &options)
+    }
+
+    async fn ask(front: &Arc<Front>, request: Request<Body>) -> Response {
+        front.clone().handle(&Connection::default(), request).await
+    }
+
     async fn code(response: Response) -> (u16, String) {
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -136,13 +185,14 @@ mod tests {
         };
         let router =
             Router::new().route("/v1/nodes", get(hold)).route("/healthz", get(|| async {}));
-        let front = Front::new(router, 1);
-        let first = tokio::spawn(front.clone().handle(request("/v1/nodes")));
+        let front = front(router, 1);
+        let held = front.clone();
+        let first = tokio::spawn(async move { ask(&held, request("/v1/nodes")).await });
         entered.notified().await;
-        let refused = front.clone().handle(request("/v1/nodes")).await;
+        let refused = ask(&front, request("/v1/nodes")).await;
         assert_eq!(refused.headers()["retry-after"], "1");
         assert_eq!(code(refused).await, (503, "FAASM_EFULL".to_owned()));
-        assert_eq!(front.clone().handle(request("/healthz")).await.status(), 200);
+        assert_eq!(ask(&front, request("/healthz")).await.status(), 200);
         release.notify_one();
         assert_eq!(first.await.unwrap().status(), 200);
         assert_eq!(front.under_way.load(Ordering::Relaxed), 0);
@@ -151,8 +201,8 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_request_gives_its_place_back() {
         let router = Router::new().route("/v1/nodes", get(std::future::pending::<()>));
-        let front = Front::new(router, 1);
-        let handling = front.clone().handle(request("/v1/nodes"));
+        let front = front(router, 1);
+        let handling = ask(&front, request("/v1/nodes"));
         let gone = tokio::time::timeout(std::time::Duration::ZERO, handling).await;
         assert!(gone.is_err());
         assert_eq!(front.under_way.load(Ordering::Relaxed), 0);
@@ -160,12 +210,12 @@ mod tests {
 
     #[tokio::test]
     async fn long_heads_are_refused() {
-        let front = Front::new(Router::new(), 1);
+        let front = front(Router::new(), 1);
         let long = request(&format!("/{}", "x".repeat(MAX_URI)));
-        let response = front.clone().handle(long).await;
+        let response = ask(&front, long).await;
         assert_eq!(code(response).await, (414, "FAASM_ETOOBIG".to_owned()));
         let mut wide = request("/");
         wide.headers_mut().insert("x", "y".repeat(MAX_HEADERS).parse().unwrap());
-        assert_eq!(code(front.handle(wide).await).await, (431, "FAASM_ETOOBIG".to_owned()));
+        assert_eq!(code(ask(&front, wide).await).await, (431, "FAASM_ETOOBIG".to_owned()));
     }
 }

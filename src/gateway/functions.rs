@@ -1,12 +1,13 @@
 //! The registry: `/v1/functions`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::extract::{RawQuery, Request, State};
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::access::{Principal, now_ms};
 use super::error::ApiError;
 use super::extract::Key;
 use super::state::{self, Answer, Gateway};
@@ -27,9 +28,15 @@ const PROPOSE: Duration = Duration::from_secs(5);
 /// silent node does not count any more.
 const SPREAD: Duration = Duration::from_secs(15);
 
-/// `GET /v1/functions`
-pub async fn list(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery) -> Answer {
+/// `GET /v1/functions`: the caller's own, or all for an admin.
+pub async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    principal: Principal,
+    RawQuery(query): RawQuery,
+) -> Answer {
     let user = request::user(query.as_deref())?;
+    user.as_ref().map_or(Ok(()), |user| principal.check(user))?;
+    let user = user.or(principal.only().cloned());
     let functions = gateway.handles.consensus.functions(user.as_ref().map(|user| user.as_str()));
     let functions = functions.iter().map(|(key, entry)| FunctionView::new(key, entry)).collect();
     state::json(StatusCode::OK, &FunctionsView { functions })
@@ -91,6 +98,9 @@ async fn change(gateway: &Gateway, key: &FunctionKey, command: Command) -> Resul
         Response::Done | Response::Joined(_) => {}
         Response::NotFound => return Err(missing(key)),
         Response::Refused(why) => return Err(ApiError::invalid(why)),
+        Response::OverQuota(why) => {
+            return Err(ApiError::new(Errno::Quota, why).with_status(StatusCode::FORBIDDEN));
+        }
     }
     let everywhere = consensus.wait_applied_everywhere(applied.index, Instant::now() + SPREAD);
     everywhere.await.map_err(|error| {
@@ -114,9 +124,4 @@ fn missing(key: &FunctionKey) -> ApiError {
 fn slow_compile() -> ApiError {
     let detail = format!("the module did not compile within {} s", COMPILE.as_secs());
     ApiError::new(Errno::TimedOut, detail)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

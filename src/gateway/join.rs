@@ -216,7 +216,7 @@ async fn change(gateway: &Gateway, command: MemberCommand) -> Result<Response, A
         Response::NotFound => {
             return Err(ApiError::new(Errno::NoEnt, "there is no such node or token"));
         }
-        Response::Refused(why) => return Err(ApiError::invalid(why)),
+        Response::Refused(why) | Response::OverQuota(why) => return Err(ApiError::invalid(why)),
         Response::Done | Response::Joined(_) => {}
     }
     let everywhere = consensus.wait_applied_everywhere(applied.index, Instant::now() + SPREAD);

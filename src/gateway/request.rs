@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::{query, upload};
 use crate::calls::{Invoke, MAX_DEADLINE};
 use crate::config::units::parse_duration;
-use crate::id::FunctionKey;
+use crate::id::{FunctionKey, Name};
 use crate::telemetry::parse_traceparent;
 
 /// Longest `Idempotency-Key`, in bytes.
@@ -80,19 +80,29 @@ pub fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
     Ok(wait)
 }
 
-/// How many calls `GET /v1/calls` lists.
-pub fn limit(query: Option<&str>) -> Result<usize, ApiError> {
-    let mut limit = DEFAULT_LIST;
+/// What `GET /v1/calls` lists.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// How many calls at most.
+    pub most: usize,
+    /// Whose; all that the caller may see when it does not say.
+    pub user: Option<Name>,
+}
+
+/// Which calls `GET /v1/calls` lists.
+pub fn listed(query: Option<&str>) -> Result<Listed, ApiError> {
+    let mut listed = Listed { most: DEFAULT_LIST, user: None };
     for (name, value) in query::parse(query)? {
         match name.as_str() {
-            "limit" => limit = value.parse().unwrap_or(0),
-            _ => return Err(query::unknown(&name, "limit")),
+            "limit" => listed.most = value.parse().unwrap_or(0),
+            "user" => listed.user = Some(Name::new(&value)?),
+            _ => return Err(query::unknown(&name, "limit, user")),
         }
     }
-    if !(1..=MAX_LIST).contains(&limit) {
+    if !(1..=MAX_LIST).contains(&listed.most) {
         return Err(query::bad("limit", format!("1 to {MAX_LIST} are allowed")));
     }
-    Ok(limit)
+    Ok(listed)
 }
 
 /// Whether the only parameter that is allowed, a switch, is on.
@@ -108,11 +118,11 @@ pub fn flag(query: Option<&str>, flag: &str) -> Result<bool, ApiError> {
 }
 
 /// Whose functions `GET /v1/functions` lists; all when it does not say.
-pub fn user(query: Option<&str>) -> Result<Option<crate::id::Name>, ApiError> {
+pub fn user(query: Option<&str>) -> Result<Option<Name>, ApiError> {
     let mut user = None;
     for (name, value) in query::parse(query)? {
         match name.as_str() {
-            "user" => user = Some(crate::id::Name::new(&value)?),
+            "user" => user = Some(Name::new(&value)?),
             _ => return Err(query::unknown(&name, "user")),
         }
     }
@@ -218,9 +228,10 @@ mod tests {
         assert_eq!(wait(Some("wait=10s")), Ok(Duration::from_secs(10)));
         assert_eq!(wait(None), Ok(Duration::ZERO));
         assert!(wait(Some("wait=1h")).is_err() && wait(Some("wiat=1s")).is_err());
-        assert_eq!(limit(None), Ok(DEFAULT_LIST));
-        assert_eq!(limit(Some("limit=5")), Ok(5));
-        assert!(limit(Some("limit=0")).is_err() && limit(Some("limit=99999")).is_err());
+        assert_eq!(listed(None), Ok(Listed { most: DEFAULT_LIST, user: None }));
+        let bobs = Listed { most: 5, user: Some(Name::new("bob").unwrap()) };
+        assert_eq!(listed(Some("limit=5&user=bob")), Ok(bobs));
+        assert!(listed(Some("limit=0")).is_err() && listed(Some("limit=99999")).is_err());
         assert!(user(Some("user=a/b")).is_err());
         assert!(nothing(Some("x=1")).is_err() && nothing(None).is_ok());
     }

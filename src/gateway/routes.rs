@@ -1,51 +1,112 @@
-//! Paths and methods.
+//! Paths, methods, and who may use them.
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodFilter, MethodRouter, any, on};
 use http::Uri;
 
+use super::access::{Access, Door, guard};
 use super::error::ApiError;
 use super::state::Gateway;
-use super::{calls, functions, invoke, join, nodes};
+use super::{calls, functions, invoke, join, nodes, users};
 use crate::errno::Errno;
 
-/// All routes over a node.
-pub fn router(gateway: Arc<Gateway>) -> Router {
-    let function = get(functions::show).put(functions::put).delete(functions::delete);
-    let call = get(calls::show).delete(calls::cancel);
-    let tokens = get(join::tokens).post(join::make_token);
-    let drain = put(join::drain).delete(join::undrain);
-    Router::new()
-        .route("/v1/functions/{user}/{name}/invoke", only("POST", post(invoke::invoke)))
-        .route("/v1/functions/{user}/{name}", only("GET, PUT, DELETE", function))
-        .route("/v1/functions", only("GET", get(functions::list)))
-        .route("/v1/calls", only("GET", get(calls::list)))
-        .route("/v1/calls/{id}", only("GET, DELETE", call))
-        .route("/v1/calls/{id}/output", only("GET", get(calls::output)))
-        .route("/v1/calls/{id}/logs", only("GET", get(calls::logs)))
-        .route("/v1/nodes", only("GET", get(nodes::list)))
-        .route("/v1/nodes/join", only("POST", post(join::join)))
-        .route("/v1/nodes/self", only("GET", get(join::this)))
-        .route("/v1/nodes/tokens", only("GET, POST", tokens))
-        .route("/v1/nodes/tokens/{name}", only("DELETE", delete(join::revoke_token)))
-        .route("/v1/nodes/{id}", only("DELETE", delete(join::remove)))
-        .route("/v1/nodes/{id}/drain", only("PUT, DELETE", drain))
-        .route("/healthz", only("GET", get(nodes::health)))
-        .route("/readyz", only("GET", get(nodes::ready)))
-        .route("/metrics", only("GET", get(nodes::metrics)))
-        .fallback(not_found)
-        .with_state(gateway)
+/// A method of a path.
+pub struct Row<S> {
+    path: &'static str,
+    method: &'static str,
+    access: Access,
+    handler: MethodRouter<S>,
 }
 
-/// Other methods get a 405 that says which there are.
-fn only<S>(allow: &'static str, methods: MethodRouter<S>) -> MethodRouter<S>
+/// All that a node answers. A route cannot be made without saying who may use it.
+fn table() -> Vec<Row<Arc<Gateway>>> {
+    use Access::{Admin, Open, User};
+    vec![
+        row("POST", "/v1/functions/{user}/{name}/invoke", User, invoke::invoke),
+        row("GET", "/v1/functions/{user}/{name}", User, functions::show),
+        row("PUT", "/v1/functions/{user}/{name}", User, functions::put),
+        row("DELETE", "/v1/functions/{user}/{name}", User, functions::delete),
+        row("GET", "/v1/functions", User, functions::list),
+        row("GET", "/v1/calls", User, calls::list),
+        row("GET", "/v1/calls/{id}", User, calls::show),
+        row("DELETE", "/v1/calls/{id}", User, calls::cancel),
+        row("GET", "/v1/calls/{id}/output", User, calls::output),
+        row("GET", "/v1/calls/{id}/logs", User, calls::logs),
+        row("GET", "/v1/whoami", User, users::whoami),
+        row("GET", "/v1/users", Admin, users::list),
+        row("PUT", "/v1/users/{user}", Admin, users::add),
+        row("PATCH", "/v1/users/{user}", Admin, users::set),
+        row("DELETE", "/v1/users/{user}", Admin, users::remove),
+        row("POST", "/v1/users/{user}/tokens", Admin, users::give_token),
+        row("DELETE", "/v1/users/{user}/tokens", Admin, users::revoke_all),
+        row("DELETE", "/v1/users/{user}/tokens/{token}", Admin, users::revoke),
+        row("GET", "/v1/nodes", User, nodes::list),
+        row("POST", "/v1/nodes/join", Open, join::join),
+        row("GET", "/v1/nodes/self", Admin, join::this),
+        row("GET", "/v1/nodes/tokens", Admin, join::tokens),
+        row("POST", "/v1/nodes/tokens", Admin, join::make_token),
+        row("DELETE", "/v1/nodes/tokens/{name}", Admin, join::revoke_token),
+        row("DELETE", "/v1/nodes/{id}", Admin, join::remove),
+        row("PUT", "/v1/nodes/{id}/drain", Admin, join::drain),
+        row("DELETE", "/v1/nodes/{id}/drain", Admin, join::undrain),
+        row("GET", "/metrics", Admin, nodes::metrics),
+        row("GET", "/healthz", Open, nodes::health),
+        row("GET", "/readyz", Open, nodes::ready),
+    ]
+}
+
+fn row<S, T: 'static>(
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+    handler: impl Handler<T, S>,
+) -> Row<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    methods.fallback(move || async move { ApiError::method(allow) })
+    let filter = match method {
+        "POST" => MethodFilter::POST,
+        "PUT" => MethodFilter::PUT,
+        "PATCH" => MethodFilter::PATCH,
+        "DELETE" => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    };
+    Row { path, method, access, handler: on(filter, handler) }
+}
+
+/// All routes over a node.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let door = gateway.door.clone();
+    build(table(), door).with_state(gateway)
+}
+
+/// Routes, each behind the guard for its access. What is not in the table is for users only, too:
+/// nobody else learns what there is.
+fn build<S: Clone + Send + Sync + 'static>(rows: Vec<Row<S>>, door: Arc<Door>) -> Router<S> {
+    let mut paths: Vec<(&'static str, String, MethodRouter<S>)> = Vec::new();
+    for Row { path, method, access, handler } in rows {
+        let handler = handler.route_layer(from_fn_with_state((door.clone(), access), guard));
+        match paths.iter_mut().find(|(known, ..)| *known == path) {
+            Some((_, allow, methods)) => {
+                *allow = format!("{allow}, {method}");
+                *methods = std::mem::take(methods).merge(handler);
+            }
+            None => paths.push((path, method.to_owned(), handler)),
+        }
+    }
+    let mut router = Router::new();
+    for (path, allow, methods) in paths {
+        let other = move || async move { ApiError::method(&allow) };
+        router = router.route(path, methods.fallback(other));
+    }
+    let users = from_fn_with_state((door, Access::User), guard);
+    let lost: MethodRouter = any(not_found);
+    router.fallback_service(lost.layer(users))
 }
 
 async fn not_found(uri: Uri) -> Response {
@@ -57,34 +118,125 @@ async fn not_found(uri: Uri) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use http::Request;
+    use http::{Request, StatusCode};
     use http_body_util::BodyExt;
+    use tokio::sync::watch;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::gateway::access::{Caller, Principal, unauthorized};
     use crate::gateway::view::ErrorBody;
+    use crate::id::Name;
+    use crate::wire::users::{Quotas, Role};
 
-    /// The same fallbacks over a route that needs no node.
-    fn small() -> Router {
-        Router::new().route("/v1/nodes", only("GET", get(|| async {}))).fallback(not_found)
+    /// The same routes over handlers that need no node: each answers 299.
+    fn routes() -> Vec<Row<()>> {
+        let reached = async || StatusCode::from_u16(299).unwrap();
+        table().into_iter().map(|r| row(r.method, r.path, r.access, reached)).collect()
     }
 
-    async fn ask(method: &str, path: &str) -> (u16, Option<String>, ErrorBody) {
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = small().oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let allow = response.headers().get("allow").map(|v| v.to_str().unwrap().to_owned());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, allow, serde_json::from_slice(&bytes).unwrap())
+    fn routed() -> Router {
+        build(routes(), Arc::new(Door::unguarded()))
+    }
+
+    async fn ask(role: Option<Role>, method: &str, path: &str) -> Response {
+        let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let known = role.map(|role| {
+            let (name, quotas) = (Name::new("alice").unwrap(), Quotas::default());
+            Principal { name, role, quotas, token: None }
+        });
+        let caller = known.ok_or_else(|| unauthorized("no token came"));
+        request.extensions_mut().insert(Caller(caller));
+        routed().oneshot(request).await.unwrap()
+    }
+
+    async fn status(role: Option<Role>, method: &str, path: &str) -> u16 {
+        ask(role, method, path).await.status().as_u16()
     }
 
     #[tokio::test]
-    async fn unknown_paths_and_methods_are_answered_as_json() {
-        let (status, _, body) = ask("GET", "/v2/nodes").await;
-        assert_eq!((status, body.error.code.as_str()), (404, "FAASM_ENOENT"));
-        assert!(body.error.detail.contains("/v2/nodes"));
-        let (status, allow, body) = ask("POST", "/v1/nodes").await;
-        assert_eq!((status, body.error.code.as_str()), (405, "FAASM_ENOSYS"));
-        assert_eq!(allow.as_deref(), Some("GET"));
+    async fn every_route_is_behind_the_access_it_declares() {
+        for route in table() {
+            let (method, path) = (route.method, route.path.replace(['{', '}'], ""));
+            let reached = (
+                status(None, method, &path).await,
+                status(Some(Role::User), method, &path).await,
+                status(Some(Role::Admin), method, &path).await,
+            );
+            let expected = match route.access {
+                Access::Open => (299, 299, 299),
+                Access::User => (401, 299, 299),
+                Access::Admin => (401, 403, 299),
+            };
+            assert_eq!(reached, expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_or_for_admins_is_written_down_here_too() {
+        let of = |access: Access| -> Vec<String> {
+            let rows = table().into_iter().filter(|row| row.access == access);
+            rows.map(|row| format!("{} {}", row.method, row.path)).collect()
+        };
+        assert_eq!(of(Access::Open), ["GET /healthz", "GET /readyz"]);
+        let users = of(Access::User);
+        for path in ["/v1/users", "/metrics"] {
+            assert!(!users.iter().any(|route| route.contains(path)), "{path} is for admins");
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_paths_and_methods_are_answered_as_json_to_users() {
+        let body = async |response: Response| -> ErrorBody {
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        let lost = ask(Some(Role::User), "GET", "/v2/nodes").await;
+        assert_eq!(lost.status(), 404);
+        let lost = body(lost).await;
+        assert!(lost.error.code == "FAASM_ENOENT" && lost.error.detail.contains("/v2/nodes"));
+        assert_eq!(status(None, "GET", "/v2/nodes").await, 401);
+        let wrong = ask(Some(Role::User), "POST", "/v1/users/x").await;
+        assert_eq!(wrong.status(), 405);
+        assert_eq!(wrong.headers()["allow"], "PUT, PATCH, DELETE");
+        assert_eq!(body(wrong).await.error.code, "FAASM_ENOSYS");
+    }
+
+    #[tokio::test]
+    async fn tricks_with_the_path_reach_no_other_route() {
+        for path in [
+            "//v1/users",
+            "/v1//users",
+            "/v1/users/",
+            "/V1/users",
+            "/v1/%75sers",
+            "/v1/./users",
+            "/v1/nodes/../users",
+            "/v1/functions/%2e%2e/users",
+            "/metrics/",
+            "//metrics",
+            "/healthz/../metrics",
+            "/v1/users%2f",
+            "/healthz/%2e%2e/metrics",
+        ] {
+            let reached = status(Some(Role::User), "GET", path).await;
+            assert!(matches!(reached, 403 | 404 | 405), "{path}: {reached}");
+            assert_eq!(status(None, "GET", path).await, 401, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_is_cut_off_when_its_token_is_revoked() {
+        let (users, known) = watch::channel(Arc::default());
+        let hold = row("GET", "/wait", Access::User, std::future::pending::<()>);
+        let router: Router = build(vec![hold], Arc::new(Door::new(known, true)));
+        let mut request = Request::get("/wait").body(Body::empty()).unwrap();
+        let (name, quotas) = (Name::new("alice").unwrap(), Quotas::default());
+        let token = Some(crate::wire::members::TokenHash::of("x"));
+        let caller = Principal { name, role: Role::User, quotas, token };
+        request.extensions_mut().insert(Caller(Ok(caller)));
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 401);
+        drop(users);
     }
 }

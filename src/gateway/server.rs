@@ -1,8 +1,9 @@
 //! Connections: accepting them, bounded; serving each; and stopping.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -22,6 +24,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::error::ApiError;
 use super::front::{Front, MAX_HEAD};
 use super::io::WriteDeadline;
+use super::lanes::Connection;
+use super::tls::{Began, Stream, Tls};
 use crate::errno::Errno;
 
 /// How long connections may wait.
@@ -60,16 +64,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to accept on `listener`, at most `connections` at once.
+    /// Begins to accept on `listener`, within `bounds`; with TLS if there is one.
     pub fn start(
         listener: TcpListener,
         front: Arc<Front>,
-        connections: usize,
+        bounds: Bounds,
+        tls: Option<Tls>,
         patience: Patience,
     ) -> io::Result<Self> {
         let local = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let acceptor = Acceptor { front, connections, patience, stopped };
+        let acceptor =
+            Acceptor { front, bounds, tls, patience, stopped, addresses: Addresses::default() };
         let task = tokio::spawn(acceptor.run(listener));
         Ok(Self { local, stop, task })
     }
@@ -91,11 +97,56 @@ impl Server {
     }
 }
 
+/// How many connections are open at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// All.
+    pub all: usize,
+    /// Of one address.
+    pub address: usize,
+}
+
 struct Acceptor {
     front: Arc<Front>,
-    connections: usize,
+    bounds: Bounds,
+    tls: Option<Tls>,
     patience: Patience,
     stopped: watch::Receiver<bool>,
+    addresses: Addresses,
+}
+
+/// Open connections by the address they come from.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Addresses {
+    /// One more from an address, which may have so many.
+    fn enter(&self, address: IpAddr, most: usize) -> Option<From> {
+        let mut open = self.0.lock();
+        let count = open.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(From { addresses: self.clone(), address })
+    }
+}
+
+/// One connection of an address; dropping it counts one less.
+struct From {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Drop for From {
+    fn drop(&mut self) {
+        let mut open = self.addresses.0.lock();
+        let left = open.get(&self.address).map_or(0, |count| count - 1);
+        match left {
+            0 => drop(open.remove(&self.address)),
+            left => drop(open.insert(self.address, left)),
+        }
+    }
 }
 
 impl Acceptor {
@@ -108,16 +159,21 @@ impl Acceptor {
                 Some(_) = serving.join_next() => self.front.metrics.connections.decrement(1.0),
                 Some(_) = refusing.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if serving.len() < self.connections => {
-                        self.front.metrics.connections.increment(1.0);
-                        serving.spawn(self.connection(stream));
-                    }
-                    Ok((stream, _)) => {
-                        self.front.metrics.refused.increment(1);
-                        if refusing.len() < MAX_REFUSING {
-                            refusing.spawn(refuse(stream, self.connections, self.patience.linger));
+                    Ok((stream, peer)) => match self.place(peer.ip(), serving.len()) {
+                        Ok(from) => {
+                            self.front.metrics.connections.increment(1.0);
+                            serving.spawn(self.connection(stream, from));
                         }
-                    }
+                        Err(full) => {
+                            self.front.metrics.refused.increment(1);
+                            // Said in the clear; who speaks TLS sees a connection that is closed.
+                            if refusing.len() < MAX_REFUSING && self.tls.is_none() {
+                                let stream = Stream::Plain(stream);
+                                let linger = self.patience.linger;
+                                refusing.spawn(answer_and_close(stream, full, linger));
+                            }
+                        }
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "an HTTP connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -131,27 +187,55 @@ impl Acceptor {
         }
     }
 
-    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + use<> {
-        serve(stream, self.front.clone(), self.patience, self.stopped.clone())
+    /// Room for a connection of this address, of which `open` are open.
+    fn place(&self, address: IpAddr, open: usize) -> Result<From, ApiError> {
+        let most = self.bounds.all;
+        if open >= most {
+            return Err(too_many(&format!("{most} connections")));
+        }
+        let most = self.bounds.address;
+        let from = self.addresses.enter(address, most);
+        from.ok_or_else(|| too_many(&format!("{most} connections of {address}")))
+    }
+
+    fn connection(&self, stream: TcpStream, from: From) -> impl Future<Output = ()> + Send + use<> {
+        let (front, patience, stopped) = (self.front.clone(), self.patience, self.stopped.clone());
+        let tls = self.tls.clone();
+        async move {
+            let _from = from;
+            // Without it, a small response would wait for the acknowledgement of the last.
+            if stream.set_nodelay(true).is_err() {
+                return;
+            }
+            match tls {
+                None => serve(Stream::Plain(stream), front, patience, stopped).await,
+                Some(tls) => match tls.begin(stream).await {
+                    Began::Tls(stream) => {
+                        serve(Stream::Tls(stream), front, patience, stopped).await;
+                    }
+                    Began::Plain(stream) => {
+                        answer_and_close(Stream::Plain(stream), not_tls(), patience.linger).await;
+                    }
+                    Began::Lost => {}
+                },
+            }
+        }
     }
 }
 
 /// Serves one connection to its end.
 async fn serve(
-    stream: TcpStream,
+    stream: Stream,
     front: Arc<Front>,
     patience: Patience,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Without it, a small response would wait for the acknowledgement of the last.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    let known = Arc::new(Connection::default());
     let service = service_fn(move |request: Request<Incoming>| {
-        let front = front.clone();
-        Box::pin(
-            async move { Ok::<Response, Infallible>(front.handle(request.map(Body::new)).await) },
-        )
+        let (front, known) = (front.clone(), known.clone());
+        Box::pin(async move {
+            Ok::<Response, Infallible>(front.handle(&known, request.map(Body::new)).await)
+        })
     });
     let io = TokioIo::new(WriteDeadline::new(stream, patience.write));
     let mut connection = http1::Builder::new()
@@ -174,7 +258,7 @@ async fn serve(
     match ended {
         // It began a request and did not finish its head.
         Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
-            answer_and_close(stream, &slow_head(patience.head), patience.linger).await;
+            answer_and_close(stream, slow_head(patience.head), patience.linger).await;
         }
         _ => close(stream, patience.linger).await,
     }
@@ -185,13 +269,14 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _told = stopped.wait_for(|stop| *stop).await.is_ok();
 }
 
-/// Tells a client that there are too many connections.
-async fn refuse(stream: TcpStream, connections: usize, linger: Duration) {
-    let detail = format!(
-        "{connections} connections are open here, the most that this node takes; try again or ask \
-         another node"
-    );
-    answer_and_close(stream, &ApiError::new(Errno::Full, detail), linger).await;
+fn too_many(open: &str) -> ApiError {
+    let detail =
+        format!("{open} are open here, the most that this node takes; try again or ask another");
+    ApiError::new(Errno::Full, detail)
+}
+
+fn not_tls() -> ApiError {
+    ApiError::invalid("this address speaks HTTPS: write https:// instead of http://")
 }
 
 fn slow_head(limit: Duration) -> ApiError {
@@ -200,7 +285,7 @@ fn slow_head(limit: Duration) -> ApiError {
 }
 
 /// Writes an error outside of hyper, and closes.
-async fn answer_and_close(mut stream: TcpStream, error: &ApiError, linger: Duration) {
+async fn answer_and_close(mut stream: Stream, error: ApiError, linger: Duration) {
     let body = error.body();
     let retry = if error.error().code == Errno::Full { "retry-after: 1\r\n" } else { "" };
     let response = format!(
@@ -217,7 +302,7 @@ async fn answer_and_close(mut stream: TcpStream, error: &ApiError, linger: Durat
 
 /// Closes so that the client can still read the last response: bytes of it that nobody reads
 /// (the body of a refused upload) would make the kernel reset the connection.
-async fn close(mut stream: TcpStream, linger: Duration) {
+async fn close(mut stream: Stream, linger: Duration) {
     let drain = async {
         stream.shutdown().await?;
         let mut buffer = vec![0; 16 << 10];

@@ -5,6 +5,8 @@ use axum::routing::{get, post};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::config::GatewayOptions;
+use crate::gateway::access::Door;
 use crate::gateway::body;
 use crate::gateway::body::Budget;
 
@@ -13,7 +15,10 @@ const SHORT: Duration = Duration::from_millis(300);
 
 async fn start(router: Router, connections: usize, patience: Patience) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Server::start(listener, Front::new(router, 100), connections, patience).unwrap()
+    let options = GatewayOptions { requests: 100, ..Default::default() };
+    let front = Front::new(router, Arc::new(Door::unguarded()), &options);
+    let bounds = Bounds { all: connections, address: connections };
+    Server::start(listener, front, bounds, None, patience).unwrap()
 }
 
 async fn connect(server: &Server) -> TcpStream {

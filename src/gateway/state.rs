@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 
+use super::access::Door;
 use super::body::Budget;
 use super::error::ApiError;
 use crate::config::GatewayOptions;
@@ -24,13 +25,20 @@ pub struct Gateway {
     pub recorder: PrometheusHandle,
     /// Memory for request bodies.
     pub budget: Budget,
+    /// Who knows the users.
+    pub door: Arc<Door>,
 }
 
 impl Gateway {
     /// Puts them together.
-    pub fn new(handles: Handles, options: GatewayOptions, recorder: PrometheusHandle) -> Arc<Self> {
+    pub fn new(
+        handles: Handles,
+        options: GatewayOptions,
+        recorder: PrometheusHandle,
+        door: Arc<Door>,
+    ) -> Arc<Self> {
         let budget = Budget::new(options.bodies_bytes);
-        Arc::new(Self { handles, options, recorder, budget })
+        Arc::new(Self { handles, options, recorder, budget, door })
     }
 }
 

@@ -32,7 +32,7 @@ use crate::config::NodeConfig;
 use crate::consensus::{Consensus, ConsensusSetup, Start};
 use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
-use crate::gateway::{self, GatewayServer};
+use crate::gateway::{self, GatewayServer, GatewaySetup};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Identity, Net, NetSetup, PeerStatus};
 use crate::scheduler::{Scheduler, SchedulerSetup};
@@ -102,7 +102,7 @@ impl Node {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let incarnation = crate::consensus::identity::load_and_bump(dir, me, cluster)?;
         let identity = Identity::load(&dir.join(TLS_DIR))?;
-        let key = identity.key()?;
+        let (key, shown) = (identity.key()?, identity.clone());
         let peers = peers::at_start(me, dir, &config.cluster);
         let net = Net::start(NetSetup {
             me,
@@ -114,7 +114,16 @@ impl Node {
             options: config.options.net.clone(),
         })?;
         let handles = components(&config, net, incarnation, http, key).await?;
-        let gateway = gateway::serve(http, handles.clone(), config.options.gateway.clone()).await?;
+        let lacks_admin =
+            config.cluster.admin_token_hash.is_none() && !handles.consensus.membership().founded();
+        let gateway = gateway::serve(GatewaySetup {
+            address: http,
+            handles: handles.clone(),
+            options: config.options.gateway.clone(),
+            identity: shown,
+            lacks_admin,
+        })
+        .await?;
         handles.net.open();
         let (net, consensus) = (handles.net.clone(), handles.consensus.clone());
         let following =

@@ -246,6 +246,8 @@ pub enum CallRequest {
     Cancel(CallId),
     /// The calls that live on you, at most this many.
     List(u32),
+    /// The calls of this user that live on you, at most this many.
+    ListOf(u32, String),
 }
 
 /// The first message on a bulk stream.

@@ -72,6 +72,8 @@ pub enum Response {
     Refused(String),
     /// A node was let in, with this id.
     Joined(NodeId),
+    /// The user has what its quota allows; which one.
+    OverQuota(String),
 }
 
 /// Names a session: a life of a node may have several, one after the other.

@@ -12,6 +12,7 @@ pub mod function;
 pub mod hello;
 pub mod load;
 pub mod members;
+pub mod token;
 pub mod users;
 
 use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator};

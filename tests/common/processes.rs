@@ -56,7 +56,7 @@ impl Processes {
             serde_json::from_slice(&cluster.faasm(&["cluster", "status", "--json"]).stdout)
                 .expect("the status is JSON");
         let nodes = status["nodes"].as_array().expect("a list of nodes");
-        let base = |node: &serde_json::Value| format!("http://{}", node["http"].as_str().unwrap());
+        let base = |node: &serde_json::Value| node["url"].as_str().unwrap().to_owned();
         cluster.bases = nodes.iter().map(base).collect();
         cluster
     }
@@ -64,7 +64,10 @@ impl Processes {
     /// `faasm` with this cluster's directory, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_faasm"));
-        command.env("FAASM_DATA_DIR", self.dir.path()).env_remove("FAASM_CLUSTER").args(args);
+        command.env("FAASM_DATA_DIR", self.dir.path()).args(args);
+        for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA"] {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! D/cluster.toml      what the cluster is, with its id and addresses
 //! D/options.toml      settings of the components, if `up --options` gave some
+//! D/admin.token       the first admin's token, for the owner of the directory
 //! D/ca/               the authority
 //! D/n1/               n1's data directory
 //! D/n1/certs/         its certificate and key
@@ -18,11 +19,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::cli::exit::CliError;
-use crate::config::{ClusterConfig, certs_dir};
+use crate::config::{ClusterConfig, NodeAddress, Options, certs_dir};
 use crate::id::NodeId;
 
 /// What may be there before the cluster's file is.
-const UNFINISHED: [&str; 5] = ["ca", "lock", "options.toml", "options.part", "cluster.part"];
+const UNFINISHED: [&str; 7] =
+    ["ca", "lock", "options.toml", "options.part", "cluster.part", "admin.token", "admin.new"];
 
 /// The directory of a local cluster.
 #[derive(Debug, Clone)]
@@ -65,6 +67,18 @@ impl Layout {
     /// The authority.
     pub fn ca(&self) -> PathBuf {
         self.root.join("ca")
+    }
+
+    /// The token of the first admin, for the owner of this directory.
+    pub fn admin_token(&self) -> PathBuf {
+        self.root.join("admin.token")
+    }
+
+    /// The URL of a node's HTTP API.
+    pub fn base(&self, node: &NodeAddress) -> String {
+        let forced = || Options::load(&self.options()).is_ok_and(|options| options.gateway.tls);
+        let tls = !node.http.ip().is_loopback() || forced();
+        format!("{}://{}", if tls { "https" } else { "http" }, node.http)
     }
 
     /// A node's data directory.

@@ -1,14 +1,20 @@
 //! Making a new local cluster: addresses, id, authority, cluster file.
 
+use std::fs::File;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::layout::Layout;
 use crate::cli::cert;
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::secret;
 use crate::config::{ClusterConfig, NodeAddress, Options};
 use crate::id::{ClusterId, NodeId};
+use crate::wire::members::TokenHash;
+use crate::wire::token;
 
 /// Where ports are picked: below those that the system gives to outgoing connections, so that a
 /// node finds its ports free when it is started again.
@@ -40,6 +46,11 @@ pub fn make(layout: &Layout, wanted: &Wanted<'_>) -> Result<ClusterConfig, CliEr
     };
     let id = config.cluster_id().unwrap_or_else(ClusterId::random);
     config.id = Some(id.to_string());
+    if config.admin_token_hash.is_none() {
+        let token = token::draw();
+        secret::write(&layout.admin_token(), &token)?;
+        config.admin_token_hash = Some(TokenHash::of(&token).to_string());
+    }
     let ca = layout.ca();
     if ca.exists() {
         std::fs::remove_dir_all(&ca).map_err(|error| CliError::file(&ca, &error))?;
@@ -61,7 +72,23 @@ pub fn issue_certificates(layout: &Layout, config: &ClusterConfig) -> Result<(),
             cert::issue(&layout.ca(), NodeId(node.id), &ips, &certs)?;
         }
     }
-    Ok(())
+    // Whichever of them leads first makes the authority known to the cluster.
+    config
+        .voters()
+        .into_iter()
+        .try_for_each(|founder| share_authority(layout, &layout.certs(founder)))
+}
+
+/// Puts the authority's key beside a founder's certificate, if that is of this very authority.
+fn share_authority(layout: &Layout, certs: &Path) -> Result<(), CliError> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| CliError::file(path, &error));
+    let (ours, theirs) = (layout.ca().join("ca.pem"), certs.join("ca.pem"));
+    let key = certs.join("ca-key.pem");
+    if key.exists() || !ours.exists() || read(&ours)? != read(&theirs)? {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&read(&layout.ca().join("ca-key.pem"))?).into_owned();
+    secret::write(&key, text.trim_end())
 }
 
 /// Keeps a copy of the options, checked, for this start and later ones.
@@ -146,6 +173,8 @@ fn usage(message: String) -> CliError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const THREE: Wanted<'_> = Wanted { name: "test", nodes: 3, config: None };
@@ -164,6 +193,13 @@ mod tests {
         for node in 1..=3 {
             let identity = crate::net::Identity::load(&layout.certs(NodeId(node)));
             assert!(identity.is_ok(), "{identity:?}");
+        }
+        let token = std::fs::read_to_string(layout.admin_token()).unwrap();
+        let hash = TokenHash::of(token.trim()).to_string();
+        assert_eq!(made.admin_token_hash, Some(hash));
+        for secret in [layout.admin_token(), layout.certs(NodeId(3)).join("ca-key.pem")] {
+            let mode = std::fs::metadata(&secret).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", secret.display());
         }
         // Again is fine, and changes nothing.
         let before = std::fs::read(layout.certs(NodeId(1)).join("node.pem")).unwrap();

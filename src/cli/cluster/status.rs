@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::layout::Layout;
 use super::process::Process;
 use crate::cli::client::{Ask, Client};
+use crate::cli::credentials::Credentials;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::table::{Table, or_dash, yes_no};
 use crate::cli::{Globals, out};
@@ -28,6 +29,8 @@ pub struct Status {
     pub ready: bool,
     leader: bool,
     http: String,
+    /// Of its HTTP API.
+    url: String,
     quic: String,
 }
 
@@ -80,7 +83,7 @@ pub fn print(
 fn look(layout: &Layout, node: &NodeAddress) -> Status {
     let id = NodeId(node.id);
     let running = Process::read(&layout.pid(id)).and_then(|process| process.running());
-    let said = running.as_ref().and_then(|_| probe(&node.http.to_string()));
+    let said = running.as_ref().and_then(|_| probe(layout, node));
     Status {
         node: id.to_string(),
         pid: running.as_ref().map(|running| running.pid),
@@ -88,14 +91,17 @@ fn look(layout: &Layout, node: &NodeAddress) -> Status {
         ready: said.as_ref().is_some_and(|said| said.ready && said.node == id.to_string()),
         leader: said.is_some_and(|said| said.leader == Some(id.to_string())),
         http: node.http.to_string(),
+        url: layout.base(node),
         quic: node.quic.to_string(),
     }
 }
 
 /// What the node at an address says of itself; none when it does not answer.
-fn probe(http: &str) -> Option<ReadyView> {
-    let base = format!("http://{http}");
-    let client = Client::of_url(&base).ok()?;
+fn probe(layout: &Layout, node: &NodeAddress) -> Option<ReadyView> {
+    let base = layout.base(node);
+    // Readiness needs no token.
+    let known = Credentials::default().or_local(layout).ok()?;
+    let client = Client::of_url(&base, Credentials { token: None, ..known }).ok()?;
     // 200 and 503 have the same body.
     let (_, reply) = client.send(&base, Ask { within: PROBE, ..Ask::get("/readyz") }).ok()?;
     reply.json().ok()
@@ -110,7 +116,7 @@ fn table(nodes: &[Status]) -> Table {
             or_dash(node.pid),
             yes_no(node.ready),
             yes_no(node.leader),
-            format!("http://{}", node.http),
+            node.url.clone(),
             node.quic.clone(),
         ]);
     }

@@ -8,6 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use super::home::Home;
 use super::listen::Listen;
 use crate::cli::client::{self, Ask, Client};
+use crate::cli::credentials::Credentials;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::secret;
 use crate::cli::tls::Trust;
@@ -37,7 +38,7 @@ pub fn join(home: &Home, joining: &Joining<'_>) -> Result<(ClusterConfig, NodeId
     let client = if base.starts_with("https://") {
         Client::over_tls(&base, Trust::Authority(&authority(&base, &token)?))?
     } else {
-        Client::of_url(&base)?
+        Client::of_url(&base, Credentials::default())?
     };
     let request = JoinRequest {
         token,

@@ -55,12 +55,9 @@ pub struct NodeArgs {
     #[arg(long, value_name = "NAME", requires = "bootstrap", default_value = "faasm")]
     name: String,
     /// Join a cluster through this member's HTTP address, unless the data directory is of a node
-    /// already.
-    #[arg(long, value_name = "ADDR", requires = "token")]
+    /// already; --token is the join token then, or a file that holds it [env: FAASM_JOIN_TOKEN].
+    #[arg(long, value_name = "ADDR")]
     join: Option<String>,
-    /// The join token, or a file that holds it.
-    #[arg(long, value_name = "TOKEN", requires = "join")]
-    token: Option<String>,
     /// Take the place of this node, whose disk was lost: it is removed, and this one gets a new
     /// id.
     #[arg(long, value_name = "N", requires = "join")]
@@ -112,7 +109,7 @@ fn config(globals: &Globals, args: &NodeArgs) -> Result<NodeConfig, CliError> {
     })?;
     let (cluster, node) = match (&args.config, args.id) {
         (Some(file), Some(id)) => (configured(file, id)?, id),
-        _ => at_home(args, &home::Home::new(&data_dir))?,
+        _ => at_home(globals, args, &home::Home::new(&data_dir))?,
     };
     let options = match &args.options {
         None => Options::default(),
@@ -134,14 +131,25 @@ fn configured(file: &Path, id: NodeId) -> Result<ClusterConfig, CliError> {
 }
 
 /// What the data directory says, or what is made now: a new cluster, or a place in one.
-fn at_home(args: &NodeArgs, home: &home::Home) -> Result<(ClusterConfig, NodeId), CliError> {
+fn at_home(
+    globals: &Globals,
+    args: &NodeArgs,
+    home: &home::Home,
+) -> Result<(ClusterConfig, NodeId), CliError> {
     if let Some(kept) = home.load()? {
         return Ok(kept);
     }
     if args.bootstrap {
         return bootstrap::make(home, &args.name, &args.listen);
     }
-    if let (Some(member), Some(token)) = (&args.join, &args.token) {
+    if let Some(member) = &args.join {
+        let from = std::env::var("FAASM_JOIN_TOKEN").ok().filter(|token| !token.is_empty());
+        let token = globals.token.clone().or(from).ok_or_else(|| {
+            let message = "a node joins with a token: `faasm nodes token` on the cluster prints \
+                           one for --token";
+            CliError::new(Exit::Usage, message)
+        })?;
+        let token = token.as_str();
         let (replaces, listen) = (args.replace, &args.listen);
         return join::join(home, &join::Joining { member, token, replaces, listen });
     }
@@ -233,7 +241,6 @@ mod tests {
             bootstrap: false,
             name: "faasm".to_owned(),
             join: None,
-            token: None,
             replace: None,
             listen: listen::Listen::default(),
             log: LogFormat::Human,
