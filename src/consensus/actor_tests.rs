@@ -7,6 +7,7 @@ use raft::eraftpb::{Message as RaftMessage, MessageType};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::consensus::conf::Conf;
 use crate::consensus::core::CoreSettings;
 use crate::consensus::inbox::{Inbox, Input};
 use crate::consensus::raft_node::RaftSettings;
@@ -41,8 +42,12 @@ impl Transport for Alone {
 
 fn parts(dir: &std::path::Path) -> DriverParts {
     let me = NodeId(1);
-    let raft =
-        RaftSettings { me, voters: vec![me], learners: vec![], snapshot_after: 100, seed: 1 };
+    let raft = RaftSettings {
+        me,
+        founds: Some(Conf::new(vec![me], vec![])),
+        snapshot_after: 100,
+        seed: 1,
+    };
     DriverParts {
         settings: CoreSettings {
             raft,

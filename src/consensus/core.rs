@@ -156,6 +156,10 @@ impl<D: Disk> Core<D> {
             commit: self.raft.commit(),
             applied: self.machine().applied(),
             first: self.raft.log().base().index + 1,
+            voters: self.machine().conf().voters().to_vec(),
+            learners: self.machine().conf().learners().to_vec(),
+            changing: self.machine().conf().joint(),
+            caught_up: self.raft.leads().then(|| self.raft.caught_up()),
         }
     }
 

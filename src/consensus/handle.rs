@@ -12,13 +12,12 @@ use tokio::time::timeout_at;
 
 use super::actor::Event;
 use super::inbox::{Inbox, Input};
-use super::members::{Members, configured};
+use super::members::Members;
 use super::proposals::Full;
 use super::shared::Shared;
 use super::transport::Transport;
 use super::users::Users;
 use super::{Applied, ConsensusSetup, MemberView, ProposeError, RaftStatus, StartError, image};
-use crate::config::ClusterConfig;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::consensus::{Answer, Command, Request, Response, SessionId};
 use crate::wire::function::FunctionEntry;
@@ -40,8 +39,8 @@ pub struct Consensus {
 pub(super) struct Inner {
     /// This node.
     pub me: NodeId,
-    /// The cluster.
-    pub cluster: ClusterConfig,
+    /// The members until the cluster is founded.
+    pub configured: Vec<Member>,
     /// The local copy of the state.
     pub shared: Arc<Shared>,
     /// Where the driver is told things.
@@ -132,7 +131,7 @@ impl Consensus {
             None => format!("{node} is reachable"),
             Some(why) => format!("{node} is not reachable ({why})"),
         };
-        let voters: Vec<String> = self.inner.cluster.voters().into_iter().map(voter).collect();
+        let voters: Vec<String> = self.status().voters.into_iter().map(voter).collect();
         format!("{leader}; of the voters {}", voters.join(", "))
     }
 
@@ -225,12 +224,14 @@ impl Consensus {
     pub fn members(&self) -> Vec<MemberView> {
         let sessions = self.inner.shared.sessions();
         let members = self.membership();
-        let voters = self.inner.cluster.voters();
+        let status = self.status();
         let view = |member: &Member| {
             let session = sessions.get(&member.node);
             MemberView {
                 node: member.node,
-                voter: voters.contains(&member.node),
+                voter: status.voters.contains(&member.node),
+                leader: status.leader == Some(member.node),
+                caught_up: status.caught_up.as_ref().map(|all| all.contains(&member.node)),
                 quic: member.quic.clone(),
                 http: session.map_or_else(|| member.http.clone(), |s| s.http.clone()),
                 keys: member.keys.clone(),
@@ -241,7 +242,7 @@ impl Consensus {
         if members.founded() {
             members.all().values().map(view).collect()
         } else {
-            configured(&self.inner.cluster).iter().map(view).collect()
+            self.inner.configured.iter().map(view).collect()
         }
     }
 

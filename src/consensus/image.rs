@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::conf::Conf;
 use super::dedup::Answers;
 use super::machine::{Machine, NodeRecord, Session, weight};
 use super::members::Members;
@@ -30,6 +31,7 @@ struct Image {
     nodes: Vec<NodeImage>,
     members: Members,
     users: Vec<(String, User)>,
+    conf: Conf,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -74,6 +76,7 @@ impl Machine {
             nodes: nodes.collect(),
             members: Members::clone(&self.members),
             users: self.users.image(),
+            conf: self.conf.clone(),
         };
         versioned(SNAPSHOT_VERSION, &encode(&image))
     }
@@ -87,6 +90,7 @@ impl Machine {
             applied: image.applied,
             members: Arc::new(image.members),
             users: Arc::new(users),
+            conf: image.conf,
             ..Machine::default()
         };
         for (user, name, entry) in image.functions {

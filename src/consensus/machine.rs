@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::conf::Conf;
 use super::dedup::{Answers, Seen};
 use super::image;
 use super::members::Members;
@@ -87,6 +88,7 @@ pub struct Machine {
     pub(super) nodes: BTreeMap<NodeId, NodeRecord>,
     pub(super) members: Arc<Members>,
     pub(super) users: Arc<Users>,
+    pub(super) conf: Conf,
 }
 
 impl Machine {
@@ -131,6 +133,22 @@ impl Machine {
             Seen::Before(index, response) => Some((index, response)),
             Seen::Fresh | Seen::Stale => None,
         }
+    }
+
+    /// Who votes and who follows.
+    pub fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    /// The state of a group that begins.
+    pub fn begin(index: u64, conf: Conf) -> Self {
+        Self { applied: index, conf, ..Self::default() }
+    }
+
+    /// Applies the entry at `index`, which changed the configuration to this.
+    pub fn reconfigure(&mut self, index: u64, conf: Conf) {
+        self.applied = index;
+        self.conf = conf;
     }
 
     /// Applies an entry that changes nothing (a new leader's first).

@@ -9,6 +9,7 @@
 //! Everything below [`core`] is pure; the driver's thread is supervised by [`actor`].
 
 mod actor;
+mod conf;
 mod core;
 mod dedup;
 mod driver;
@@ -47,7 +48,7 @@ mod three_nodes_tests;
 
 pub use error::{ProposeError, StartError};
 pub use handle::Consensus;
-pub use setup::ConsensusSetup;
+pub use setup::{ConsensusSetup, Start};
 
 use crate::id::{Incarnation, NodeId};
 use crate::wire::consensus::Response;
@@ -69,6 +70,10 @@ pub struct MemberView {
     pub node: NodeId,
     /// Whether it votes.
     pub voter: bool,
+    /// Whether it leads, as this node believes.
+    pub leader: bool,
+    /// Whether it has (nearly) all that was committed; only the leader knows.
+    pub caught_up: Option<bool>,
     /// QUIC address.
     pub quic: String,
     /// HTTP address, as it announced it.
@@ -94,4 +99,12 @@ pub struct RaftStatus {
     pub applied: u64,
     /// First index still in the log.
     pub first: u64,
+    /// Who votes, as of the applied index; while a change is under way, who will.
+    pub voters: Vec<NodeId>,
+    /// Who follows only.
+    pub learners: Vec<NodeId>,
+    /// Whether a change of the voters is under way.
+    pub changing: bool,
+    /// The followers that have (nearly) all that was committed, if this node leads.
+    pub caught_up: Option<Vec<NodeId>>,
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::Consensus;
 use super::members::configured;
 use super::service::Door;
-use super::setup::Local;
+use super::setup::{Local, Start};
 use super::transport::Transport;
 use crate::config::{ClusterConfig, ConsensusOptions, NodeAddress};
 use crate::id::{FunctionKey, Incarnation, NodeId};
@@ -97,6 +97,7 @@ impl TestCluster {
             name: "test".into(),
             id: None,
             admin_token_hash: None,
+            founders: Vec::new(),
             nodes: (1..=count).map(node).collect(),
         };
         let options = ConsensusOptions {
@@ -137,7 +138,7 @@ impl TestCluster {
         let local = Local {
             me: id,
             incarnation: Incarnation(life),
-            cluster: self.config.clone(),
+            start: Start::Founder(self.config.clone()),
             dir: self.node_dir(id),
             http: format!("http-of-{id}"),
             key: None,

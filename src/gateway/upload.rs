@@ -156,6 +156,8 @@ mod tests {
             draining: false,
             node: NodeId(id),
             voter: true,
+            leader: false,
+            caught_up: None,
             quic: String::new(),
             http: String::new(),
             session: None,

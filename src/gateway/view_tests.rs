@@ -93,6 +93,8 @@ fn nodes_join_what_consensus_and_the_connections_know() {
         draining: false,
         node: NodeId(id),
         voter: true,
+        leader: false,
+        caught_up: None,
         quic: format!("127.0.0.1:710{id}"),
         http: format!("127.0.0.1:700{id}"),
         session,

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -211,8 +211,19 @@ impl CertificateAuthority {
     /// Makes a key and a certificate for a node. The addresses are named too, for clients that
     /// reach the node by them.
     pub fn issue(&self, node: NodeId, addrs: &[IpAddr]) -> Result<Identity, IdentityError> {
-        let name = CertName { node, cluster: self.cluster }.to_string();
         let key = KeyPair::generate()?;
+        let cert_pem = self.certify(&key, node, addrs)?;
+        Ok(Identity { ca_pem: self.cert_pem.clone(), cert_pem, key_pem: key.serialize_pem() })
+    }
+
+    /// Makes a certificate, in PEM, over a node's public key.
+    pub(super) fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        node: NodeId,
+        addrs: &[IpAddr],
+    ) -> Result<String, IdentityError> {
+        let name = CertName { node, cluster: self.cluster }.to_string();
         let mut params = CertificateParams::new(vec![name.clone()])?;
         params.subject_alt_names.extend(addrs.iter().copied().map(SanType::IpAddress));
         params.distinguished_name = common_name(name);
@@ -220,8 +231,7 @@ impl CertificateAuthority {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, &self.key)?;
-        let cert_pem = params.signed_by(&key, &issuer)?.pem();
-        Ok(Identity { ca_pem: self.cert_pem.clone(), cert_pem, key_pem: key.serialize_pem() })
+        Ok(params.signed_by(key, &issuer)?.pem())
     }
 }
 

@@ -9,6 +9,7 @@
 //! tree is in `supervisor.rs`.
 
 mod actor;
+mod admission;
 mod backoff;
 mod doors;
 mod error;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 use crate::id::NodeId;
 use crate::wire::{Encode, Malformed};
 
+pub use admission::{Admission, NewKey, authority_hash};
 pub use error::{NetError, RequestError, SendError};
 pub use identity::{CertName, CertificateAuthority, Identity, IdentityError, key_hash};
 pub use peers::{Peer, PeerStatus, PeerTable};

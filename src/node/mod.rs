@@ -16,7 +16,7 @@
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
-mod founding;
+pub mod founding;
 mod modules;
 
 use std::net::SocketAddr;
@@ -27,13 +27,15 @@ use anyhow::Context;
 
 use crate::calls::{Calls, CallsSetup};
 use crate::config::NodeConfig;
-use crate::consensus::{Consensus, ConsensusSetup};
+use crate::consensus::{Consensus, ConsensusSetup, Start};
 use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Identity, Net, NetSetup, PeerSpec};
 use crate::scheduler::{Scheduler, SchedulerSetup};
+pub use founding::now_ms;
+
 use crate::wire::load::MAX_MODULES;
 use crate::wire::members::KeyHash;
 
@@ -46,6 +48,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The handles of a running node, for the gateway. Cheap to clone.
 #[derive(Clone)]
 pub struct Handles {
+    /// The cluster's name, for people.
+    pub cluster: Arc<str>,
     /// This node.
     pub node: NodeId,
     /// Which of its lives.
@@ -159,7 +163,7 @@ async fn components(
     let consensus = Consensus::start(ConsensusSetup {
         me,
         incarnation,
-        cluster: config.cluster.clone(),
+        start: Start::Founder(config.cluster.clone()),
         dir: dir.join("raft"),
         http: http.to_string(),
         key: Some(key),
@@ -204,5 +208,16 @@ async fn components(
         scheduler: scheduler.clone(),
     })
     .await?;
-    Ok(Handles { node: me, incarnation, net, consensus, blobs, functions, scheduler, calls })
+    let cluster = Arc::from(config.cluster.name.as_str());
+    Ok(Handles {
+        cluster,
+        node: me,
+        incarnation,
+        net,
+        consensus,
+        blobs,
+        functions,
+        scheduler,
+        calls,
+    })
 }

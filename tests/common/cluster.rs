@@ -148,6 +148,7 @@ impl Builder {
             name: "test".to_owned(),
             id: Some(id.to_string()),
             admin_token_hash: None,
+            founders: Vec::new(),
             nodes: nodes.collect(),
         };
         let ca = CertificateAuthority::create(id).expect("an authority");

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use super::disk::SimDisk;
 use super::invariants::Invariants;
 use super::network::{Network, Packet};
+use crate::consensus::conf::Conf;
 use crate::consensus::core::{Core, CoreSettings, Effect};
 use crate::consensus::raft_node::RaftSettings;
 use crate::consensus::testnet;
@@ -86,8 +87,7 @@ impl World {
         for &me in &ids {
             let raft = RaftSettings {
                 me,
-                voters: ids[..3].to_vec(),
-                learners: ids[3..].to_vec(),
+                founds: Some(Conf::new(ids[..3].to_vec(), ids[3..].to_vec())),
                 snapshot_after,
                 seed,
             };
