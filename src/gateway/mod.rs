@@ -24,6 +24,7 @@
 
 pub mod body;
 mod calls;
+pub mod certs;
 pub mod error;
 mod extract;
 pub mod front;

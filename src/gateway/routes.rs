@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::error::ApiError;
 use super::state::Gateway;
-use super::{calls, functions, invoke, join, nodes};
+use super::{calls, certs, functions, invoke, join, nodes};
 use crate::errno::Errno;
 
 /// All routes over a node.
@@ -33,6 +33,9 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/nodes/tokens/{name}", only("DELETE", delete(join::revoke_token)))
         .route("/v1/nodes/{id}", only("DELETE", delete(join::remove)))
         .route("/v1/nodes/{id}/drain", only("PUT, DELETE", drain))
+        .route("/v1/certs", only("GET", get(certs::list)))
+        .route("/v1/certs/ca", only("GET", get(certs::authority)))
+        .route("/v1/certs/rotate", only("POST", post(certs::rotate)))
         .route("/healthz", only("GET", get(nodes::health)))
         .route("/readyz", only("GET", get(nodes::ready)))
         .route("/metrics", only("GET", get(nodes::metrics)))

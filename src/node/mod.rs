@@ -16,14 +16,17 @@
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
+pub mod certs;
 pub mod founding;
 mod modules;
+mod rotation;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::task::AbortHandle;
 
 use crate::calls::{Calls, CallsSetup};
 use crate::config::NodeConfig;
@@ -72,6 +75,8 @@ pub struct Handles {
 pub struct Node {
     handles: Handles,
     gateway: GatewayServer,
+    /// Keeps the certificate in step.
+    certs: AbortHandle,
 }
 
 impl Node {
@@ -104,8 +109,10 @@ impl Node {
         let handles = components(&config, net, incarnation, http, key).await?;
         let gateway = gateway::serve(http, handles.clone(), config.options.gateway.clone()).await?;
         handles.net.open();
+        let (net, consensus) = (handles.net.clone(), handles.consensus.clone());
+        let certs = tokio::spawn(certs::follow(me, config.certs_dir(), net, consensus));
         tracing::info!(node = %me, %incarnation, %quic, %http, "the node runs");
-        Ok(Self { handles, gateway })
+        Ok(Self { handles, gateway, certs: certs.abort_handle() })
     }
 
     /// Its handles.
@@ -133,6 +140,7 @@ impl Node {
     /// Stops it: no new calls, running ones get `grace` to end, then everything closes.
     pub async fn stop(self, grace: Duration) {
         let close = Duration::from_secs(1);
+        self.certs.abort();
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.calls.stop();
