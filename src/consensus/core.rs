@@ -123,6 +123,11 @@ impl<D: Disk> Core<D> {
         self.raft.machine()
     }
 
+    /// This node shows another key from now on.
+    pub fn set_key(&mut self, key: KeyHash) {
+        self.key = Some(key);
+    }
+
     /// The Raft member.
     pub fn raft(&self) -> &RaftNode<D> {
         &self.raft

@@ -101,6 +101,9 @@ impl Driver {
                 closing = Some(now + CLOSE_WAIT);
                 self.core.close(now + CLOSE_WAIT, now);
             }
+            if let Some(key) = self.parts.shared.key() {
+                self.core.set_key(key);
+            }
             self.step(now, ticks)?;
             let ended = self.core.session_ended();
             if closing.is_some_and(|until| ended || now >= until) {

@@ -21,7 +21,7 @@ use super::{Applied, ConsensusSetup, MemberView, ProposeError, RaftStatus, Start
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::consensus::{Answer, Command, Request, Response, SessionId};
 use crate::wire::function::FunctionEntry;
-use crate::wire::members::Member;
+use crate::wire::members::{KeyHash, Member};
 
 /// How long a node that is behind holds its answer back; the question is then put again, so that
 /// a connection that hangs does not decide.
@@ -254,6 +254,11 @@ impl Consensus {
     /// Who belongs to the cluster, as it changes.
     pub fn watch_membership(&self) -> watch::Receiver<Arc<Members>> {
         self.inner.shared.members()
+    }
+
+    /// This node shows another public key from now on: its next session is opened with it.
+    pub fn set_key(&self, key: KeyHash) {
+        self.inner.shared.set_key(key);
     }
 
     /// Who may use the cluster, as this node knows.

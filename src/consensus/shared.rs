@@ -16,6 +16,7 @@ use super::members::Members;
 use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::members::KeyHash;
 
 /// The local copy.
 pub struct Shared {
@@ -31,6 +32,7 @@ pub struct Shared {
     live_until: AtomicU64,
     stopping: AtomicBool,
     failure: Mutex<Option<String>>,
+    key: Mutex<Option<KeyHash>>,
 }
 
 impl Shared {
@@ -48,7 +50,18 @@ impl Shared {
             live_until: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             failure: Mutex::new(None),
+            key: Mutex::new(None),
         }
+    }
+
+    /// The public key that this node shows now, if it is another one than that it began with.
+    pub fn key(&self) -> Option<KeyHash> {
+        *self.key.lock()
+    }
+
+    /// This node shows another key.
+    pub fn set_key(&self, key: KeyHash) {
+        *self.key.lock() = Some(key);
     }
 
     /// A function.

@@ -58,7 +58,8 @@ pub async fn join(State(gateway): State<Arc<Gateway>>, request: Request) -> Answ
         other => return Err(ApiError::new(Errno::Failed, format!("no node was made: {other:?}"))),
     };
     let ca = CertificateAuthority::from_pem(authority.cert_pem.clone(), &authority.key_pem)
-        .map_err(|error| ApiError::new(Errno::Failed, error.to_string()))?;
+        .map_err(|error| ApiError::new(Errno::Failed, error.to_string()))?
+        .of_generation(authority.generation);
     let mut addrs: Vec<IpAddr> = vec![quic.ip(), http.ip()];
     addrs.dedup();
     let cert_pem = admission

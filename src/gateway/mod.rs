@@ -33,6 +33,7 @@
 pub mod access;
 pub mod body;
 mod calls;
+pub mod certs;
 pub mod error;
 mod extract;
 pub mod front;

@@ -12,7 +12,7 @@ use http::Uri;
 use super::access::{Access, Door, guard};
 use super::error::ApiError;
 use super::state::Gateway;
-use super::{calls, functions, invoke, join, nodes, users};
+use super::{calls, certs, functions, invoke, join, nodes, users};
 use crate::errno::Errno;
 
 /// A method of a path.
@@ -54,6 +54,9 @@ fn table() -> Vec<Row<Arc<Gateway>>> {
         row("DELETE", "/v1/nodes/{id}", Admin, join::remove),
         row("PUT", "/v1/nodes/{id}/drain", Admin, join::drain),
         row("DELETE", "/v1/nodes/{id}/drain", Admin, join::undrain),
+        row("GET", "/v1/certs", Admin, certs::list),
+        row("GET", "/v1/certs/ca", Open, certs::authority),
+        row("POST", "/v1/certs/rotate", Admin, certs::rotate),
         row("GET", "/metrics", Admin, nodes::metrics),
         row("GET", "/healthz", Open, nodes::health),
         row("GET", "/readyz", Open, nodes::ready),

@@ -150,9 +150,9 @@ impl PeerState {
     }
 
     fn install(&mut self, myself: ActorRef<PeerMsg>, established: Established, number: u64) {
-        let Established { conn, hello, key } = established;
+        let Established { conn, hello, shown } = established;
         let peer = Peer { node: self.node, incarnation: hello.incarnation, link: number };
-        let link = Arc::new(Link::new(peer, conn, key, self.shared.options.queue_bytes));
+        let link = Arc::new(Link::new(peer, conn, shown, self.shared.options.queue_bytes));
         if let Err(why) = self.shared.set_up(&self.slot, &link) {
             link.close(&Fault { code: CloseCode::Refused, why: why.clone() });
             let _ = myself.send_message(PeerMsg::Event(Event::Ended { link: number, why }));

@@ -16,6 +16,8 @@ struct Current {
     dial: ClientConfig,
     /// To prove a new key to a peer that there is a connection to.
     renew: ClientConfig,
+    /// The generation of the certificate.
+    generation: u64,
 }
 
 /// How to accept, and whether to.
@@ -87,6 +89,11 @@ impl Doors {
         self.current.load().renew.clone()
     }
 
+    /// The generation of this node's certificate.
+    pub(super) fn generation(&self) -> u64 {
+        self.current.load().generation
+    }
+
     /// The identity, as it changes.
     pub(super) fn identity(&self) -> watch::Receiver<Arc<Identity>> {
         self.identity.subscribe()
@@ -103,6 +110,7 @@ fn prepare(
         config.transport_config(Arc::clone(transport));
         config
     };
-    let current = Current { dial: client(tls.dial), renew: client(tls.renew) };
+    let generation = identity.shown()?.stamp.generation;
+    let current = Current { dial: client(tls.dial), renew: client(tls.renew), generation };
     Ok((current, transport::server(tls.server, transport)))
 }

@@ -11,13 +11,13 @@ use rustls_pki_types::CertificateDer;
 
 use crate::id::NodeId;
 use crate::net::error::{CloseCode, describe, printable};
-use crate::net::hello::{Expected, Shown, Side, decide};
-use crate::net::identity::{CertName, key_hash};
+use crate::net::hello::{Expected, Side, decide};
+use crate::net::identity::CertName;
 use crate::net::shared::Shared;
+use crate::net::stamp::Shown;
 use crate::net::{metrics, renew};
 use crate::wire::Malformed;
 use crate::wire::hello::{Hello, PREFIX_LEN};
-use crate::wire::members::KeyHash;
 
 /// How long a handshake may take, TLS and hello together. Longer than a first packet sent again
 /// after a loss, shorter than the silence after which peers are down.
@@ -31,8 +31,8 @@ pub(super) struct Established {
     pub conn: Connection,
     /// What the peer said of itself.
     pub hello: Hello,
-    /// The key that it has shown.
-    pub key: KeyHash,
+    /// What it has shown.
+    pub shown: Shown,
 }
 
 /// Why a connection did not come to be.
@@ -57,25 +57,21 @@ pub(super) async fn dial(
             .connect_with(shared.doors.dial(), addr, &name)
             .map_err(|error| format!("{node} cannot be dialed at {addr}: {error}"))?;
         let conn = connecting.await.map_err(|error| describe(node, &error))?;
-        let (hello, key) = greet(shared, node, &conn).await?;
-        Ok(Established { conn, hello, key })
+        let (hello, shown) = greet(shared, node, &conn).await?;
+        Ok(Established { conn, hello, shown })
     });
     dialed.await.unwrap_or_else(|_| Err(format!("{node} does not answer at {addr}")))
 }
 
-async fn greet(
-    shared: &Shared,
-    node: NodeId,
-    conn: &Connection,
-) -> Result<(Hello, KeyHash), String> {
+async fn greet(shared: &Shared, node: NodeId, conn: &Connection) -> Result<(Hello, Shown), String> {
     let lost = |error: &dyn Display| lost(conn, node, error);
     let (mut send, mut recv) = conn.open_bi().await.map_err(|error| lost(&error))?;
     send.write_all(&shared.hello.encode()).await.map_err(|error| lost(&error))?;
     let theirs = read_hello(conn, &mut recv, &node).await?;
-    let key = check(shared, conn, &theirs, Side::Dials(node))?;
+    let shown = check(shared, conn, &theirs, Side::Dials(node))?;
     send.write_all(&[READY]).await.map_err(|error| lost(&error))?;
     send.finish().map_err(|error| lost(&error))?;
-    Ok((theirs, key))
+    Ok((theirs, shown))
 }
 
 /// Takes a connection that somebody dialed; `None` if it was only to prove a new key.
@@ -95,8 +91,8 @@ pub(super) async fn accept(
             renew::answer(shared, &conn, node).await.map_err(rejected)?;
             return Ok(None);
         }
-        let (hello, key) = answer(shared, &conn, node).await.map_err(rejected)?;
-        Ok(Some(Established { conn, hello, key }))
+        let (hello, shown) = answer(shared, &conn, node).await.map_err(rejected)?;
+        Ok(Some(Established { conn, hello, shown }))
     });
     accepted.await.unwrap_or_else(|_| Err(by_addr(format!("{from} did not finish its hello"))))
 }
@@ -105,14 +101,14 @@ async fn answer(
     shared: &Shared,
     conn: &Connection,
     node: NodeId,
-) -> Result<(Hello, KeyHash), String> {
+) -> Result<(Hello, Shown), String> {
     let lost = |error: &dyn Display| lost(conn, node, error);
     let (mut send, mut recv) = conn.accept_bi().await.map_err(|error| lost(&error))?;
     let theirs = read_hello(conn, &mut recv, &node).await?;
-    let key = check(shared, conn, &theirs, Side::Accepts)?;
+    let shown = check(shared, conn, &theirs, Side::Accepts)?;
     send.write_all(&shared.hello.encode()).await.map_err(|error| lost(&error))?;
     confirmed(&mut send, &mut recv).await.map_err(|error| lost(&error))?;
-    Ok((theirs, key))
+    Ok((theirs, shown))
 }
 
 async fn confirmed(send: &mut SendStream, recv: &mut RecvStream) -> Result<(), String> {
@@ -136,20 +132,26 @@ pub(super) async fn read_hello(
     Hello::decode_rest(&rest).map_err(malformed)
 }
 
-/// Decides on the other end's hello; refuses it on the spot. Gives the key that it has shown.
+/// Decides on the other end's hello; refuses it on the spot. Gives what it has shown.
 pub(super) fn check(
     shared: &Shared,
     conn: &Connection,
     theirs: &Hello,
     side: Side,
-) -> Result<KeyHash, String> {
+) -> Result<Shown, String> {
     let certificate = certificate(conn).map_err(|why| refuse(conn, why))?;
     let standing = shared.standing(theirs.node);
-    let expected = Expected { ours: &shared.hello, standing: &standing, side, certificate };
+    let expected = Expected {
+        ours: &shared.hello,
+        standing: &standing,
+        side,
+        certificate,
+        generation: shared.doors.generation(),
+    };
     match decide(&expected, theirs) {
         Ok(version) => {
             tracing::debug!(peer = %theirs.node, version, "the hello passed");
-            Ok(certificate.key)
+            Ok(certificate)
         }
         Err(refusal) => Err(refuse(conn, refusal.to_string())),
     }
@@ -166,10 +168,7 @@ pub(super) fn refuse(conn: &Connection, why: String) -> String {
 pub(super) fn certificate(conn: &Connection) -> Result<Shown, String> {
     let chain = conn.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
     match chain.as_deref().and_then(|chain| chain.first()) {
-        Some(der) => {
-            let name = CertName::of(der).map_err(|error| error.to_string())?;
-            Ok(Shown { name, key: key_hash(der).map_err(|error| error.to_string())? })
-        }
+        Some(der) => Shown::of(der).map_err(|error| error.to_string()),
         None => Err("it shows no certificate".to_owned()),
     }
 }

@@ -4,7 +4,7 @@
 use crate::id::{ClusterId, Incarnation, NodeId};
 use crate::net::error::removed_text;
 use crate::net::identity::CertName;
-use crate::net::slots::allows;
+use crate::net::stamp::Shown;
 use crate::wire::hello::Hello;
 use crate::wire::members::KeyHash;
 
@@ -39,15 +39,6 @@ pub(super) enum Side {
     Renews,
 }
 
-/// What a certificate that TLS has verified says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shown {
-    /// Whom it names.
-    pub name: CertName,
-    /// Its public key.
-    pub key: KeyHash,
-}
-
 /// What this node expects of the other end.
 pub(super) struct Expected<'a> {
     /// What this node says of itself.
@@ -56,8 +47,10 @@ pub(super) struct Expected<'a> {
     pub standing: &'a Standing,
     /// Which end this is.
     pub side: Side,
-    /// The other end's certificate.
+    /// The other end's certificate, which TLS has verified.
     pub certificate: Shown,
+    /// The generation of this node's own.
+    pub generation: u64,
 }
 
 /// Why a node is no peer. Both sides print it, so it says what each of them claims.
@@ -137,7 +130,7 @@ pub(super) fn decide(expected: &Expected<'_>, theirs: &Hello) -> Result<u16, Ref
         Standing::Removed => return Err(Refusal::Removed { node }),
         Standing::Unknown => return Err(Refusal::Unknown { node, us }),
     };
-    if !allows(keys, &expected.certificate.key) {
+    if !expected.certificate.is_allowed(keys, expected.generation) {
         return Err(Refusal::Key { node });
     }
     if expected.side == Side::Accepts && node > us {
@@ -153,6 +146,7 @@ pub(super) fn decide(expected: &Expected<'_>, theirs: &Hello) -> Result<u16, Ref
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::stamp::Stamp;
 
     const CLUSTER: ClusterId = ClusterId(5);
     const KEY: KeyHash = KeyHash([7; 32]);
@@ -169,15 +163,35 @@ mod tests {
     }
 
     fn measured(theirs: &Hello, named: u64, side: Side, keys: &[KeyHash]) -> Result<u16, Refusal> {
+        measured_at(3, theirs, named, side, keys)
+    }
+
+    fn measured_at(
+        generation: u64,
+        theirs: &Hello,
+        named: u64,
+        side: Side,
+        keys: &[KeyHash],
+    ) -> Result<u16, Refusal> {
         let standing = match theirs.node.0 {
             1 | 3 => Standing::Known(Known { seen: Incarnation(4), keys: keys.to_vec() }),
             9 => Standing::Removed,
             _ => Standing::Unknown,
         };
         let name = CertName { node: NodeId(named), cluster: CLUSTER };
-        let certificate = Shown { name, key: KEY };
-        let expected = Expected { ours: &said_by(2), standing: &standing, side, certificate };
+        let certificate = Shown { name, key: KEY, stamp: Stamp::now(3) };
+        let ours = &said_by(2);
+        let expected = Expected { ours, standing: &standing, side, certificate, generation };
         decide(&expected, theirs)
+    }
+
+    /// Else a node that was down while the others replaced their keys could not come back.
+    #[test]
+    fn a_node_that_missed_a_rotation_takes_certificates_that_are_newer_than_its_own() {
+        let keys = [KeyHash([8; 32])];
+        let taken = |ours| measured_at(ours, &said_by(1), 1, Side::Accepts, &keys);
+        assert_eq!(taken(2), Ok(1));
+        assert_eq!(taken(3), Err(Refusal::Key { node: NodeId(1) }));
     }
 
     #[test]

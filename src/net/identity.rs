@@ -17,6 +17,7 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::id::{ClusterId, NodeId};
 use crate::net::pem_files::{self, CA_CERT, CA_KEY, NODE_CERT, NODE_KEY};
+use crate::net::stamp::{Shown, Stamp};
 use crate::wire::members::KeyHash;
 
 /// What the names in certificates end with.
@@ -121,16 +122,16 @@ impl fmt::Debug for Identity {
 impl Identity {
     /// Reads `ca.pem`, `node.pem` and `node-key.pem`.
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        pem_files::finish(dir)?;
         let read = |name| pem_files::read(&dir.join(name));
         Ok(Self { ca_pem: read(CA_CERT)?, cert_pem: read(NODE_CERT)?, key_pem: read(NODE_KEY)? })
     }
 
     /// Writes the files that [`Identity::load`] reads, over older ones; the key for its owner
-    /// only. Makes the folder when missing.
+    /// only. Makes the folder when missing. A crash leaves all of the old ones or all of these.
     pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
-        pem_files::write_secret(&dir.join(NODE_KEY), &self.key_pem)?;
-        pem_files::write(&dir.join(NODE_CERT), &self.cert_pem)?;
-        pem_files::write(&dir.join(CA_CERT), &self.ca_pem)
+        pem_files::begin(dir, [&self.key_pem, &self.cert_pem, &self.ca_pem])?;
+        pem_files::finish(dir)
     }
 
     /// The node and cluster that the certificate names.
@@ -141,6 +142,22 @@ impl Identity {
     /// The hash of the public key in the certificate.
     pub fn key(&self) -> Result<KeyHash, IdentityError> {
         key_hash(&self.der()?)
+    }
+
+    /// What a node shows with it.
+    pub fn shown(&self) -> Result<Shown, IdentityError> {
+        Shown::of(&self.der()?)
+    }
+
+    /// The addresses that the certificate names.
+    pub fn addrs(&self) -> Result<Vec<IpAddr>, IdentityError> {
+        let der = self.der()?;
+        let bad = |why: String| IdentityError::Bad { what: "the node's certificate", why };
+        let (_, cert) =
+            x509_parser::parse_x509_certificate(&der).map_err(|e| bad(e.to_string()))?;
+        let names = cert.subject_alternative_name().map_err(|e| bad(e.to_string()))?;
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        Ok(names.filter_map(ip_of).collect())
     }
 
     fn der(&self) -> Result<CertificateDer<'static>, IdentityError> {
@@ -155,19 +172,27 @@ pub struct CertificateAuthority {
     cluster: ClusterId,
     cert_pem: String,
     key: KeyPair,
+    generation: u64,
 }
 
 impl CertificateAuthority {
     /// Makes an authority for a new cluster.
     pub fn create(cluster: ClusterId) -> Result<Self, IdentityError> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = common_name(format!("{CA_NAME}{cluster}"));
-        // No intermediate authorities: a node's certificate cannot make other nodes.
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let cert_pem = params.self_signed(&key)?.pem();
-        Ok(Self { cluster, cert_pem, key })
+        let cert_pem = authority_params(cluster).self_signed(&key)?.pem();
+        Ok(Self { cluster, cert_pem, key, generation: 1 })
+    }
+
+    /// What it signs from now on says that the cluster's authority is of this generation.
+    pub fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// A certificate, in PEM, by which those who trust only this authority trust the one that
+    /// takes its place.
+    pub fn vouch_for(&self, successor: &Self) -> Result<String, IdentityError> {
+        let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, &self.key)?;
+        Ok(authority_params(self.cluster).signed_by(&successor.key, &issuer)?.pem())
     }
 
     /// Reads `ca.pem` and `ca-key.pem`.
@@ -179,7 +204,7 @@ impl CertificateAuthority {
     /// From the two texts.
     pub fn from_pem(cert_pem: String, key_pem: &str) -> Result<Self, IdentityError> {
         let key = KeyPair::from_pem(key_pem)?;
-        Ok(Self { cluster: cluster_of(&cert_pem)?, cert_pem, key })
+        Ok(Self { cluster: cluster_of(&cert_pem)?, cert_pem, key, generation: 1 })
     }
 
     /// Writes the files that [`CertificateAuthority::load`] reads, the key for its owner only.
@@ -227,12 +252,29 @@ impl CertificateAuthority {
         let mut params = CertificateParams::new(vec![name.clone()])?;
         params.subject_alt_names.extend(addrs.iter().copied().map(SanType::IpAddress));
         params.distinguished_name = common_name(name);
+        let stamp = Stamp::now(self.generation).text();
+        params.distinguished_name.push(DnType::OrganizationalUnitName, stamp);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, &self.key)?;
         Ok(params.signed_by(key, &issuer)?.pem())
     }
+}
+
+fn authority_params(cluster: ClusterId) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(format!("{CA_NAME}{cluster}"));
+    // No intermediate authorities: a node's certificate cannot make other nodes.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
+}
+
+fn ip_of(name: &x509_parser::extensions::GeneralName<'_>) -> Option<IpAddr> {
+    let x509_parser::extensions::GeneralName::IPAddress(bytes) = name else { return None };
+    let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok()
 }
 
 fn common_name(name: String) -> DistinguishedName {
@@ -266,6 +308,9 @@ mod tests {
         assert_eq!(ca.cluster(), cluster);
 
         let home = dir.path().join("n3");
+        let addrs = ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        ca.issue(NodeId(3), &addrs).unwrap().save(&home).unwrap();
+        assert_eq!(Identity::load(&home).unwrap().addrs().unwrap(), addrs);
         ca.issue(NodeId(3), &["127.0.0.1".parse().unwrap()]).unwrap().save(&home).unwrap();
         let identity = Identity::load(&home).unwrap();
         assert_eq!(identity.name().unwrap(), CertName { node: NodeId(3), cluster });
@@ -285,6 +330,20 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "{key}");
         }
         assert!(matches!(ca.save(dir.path()), Err(IdentityError::Exists(_))));
+    }
+
+    #[test]
+    fn a_crash_while_an_identity_is_written_leaves_a_whole_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = CertificateAuthority::create(ClusterId::random()).unwrap();
+        let [old, new] = [ca.issue(NodeId(1), &[]).unwrap(), ca.issue(NodeId(1), &[]).unwrap()];
+        old.save(dir.path()).unwrap();
+        pem_files::begin(dir.path(), [&new.key_pem, &new.cert_pem, &new.ca_pem]).unwrap();
+        // The crash comes after the first of the three files.
+        std::fs::write(dir.path().join(NODE_KEY), &new.key_pem).unwrap();
+        let loaded = Identity::load(dir.path()).unwrap();
+        assert_eq!((loaded.cert_pem, loaded.key_pem), (new.cert_pem, new.key_pem));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::net::frame::{self, Kind, MAX_FAILURE};
 use crate::net::metrics::LinkMetrics;
 use crate::net::outbox::{Lent, Outbox, Outgoing, PushError};
 use crate::net::pending::{self, MAX_PENDING, Pending};
+use crate::net::stamp::Shown;
 use crate::net::{Peer, Replier, RequestError, SendError, ServiceId};
-use crate::wire::members::KeyHash;
 use crate::wire::{Encode, encode_into};
 
 /// What answers may use of a queue beyond its limit, in bytes, to say at least that they failed:
@@ -50,8 +50,8 @@ pub(super) struct Link {
     /// Its counters.
     pub metrics: LinkMetrics,
     lanes: [Lane; ServiceId::ALL.len()],
-    /// The key that the peer has shown last.
-    key: Mutex<KeyHash>,
+    /// What the peer has shown last.
+    shown: Mutex<Shown>,
     /// The component's runtime.
     runtime: runtime::Id,
     /// Why this side closed it, if it did.
@@ -61,7 +61,7 @@ pub(super) struct Link {
 impl Link {
     /// A connection that passed the hello; made on the component's runtime. At most `queue_bytes`
     /// wait in each of its queues.
-    pub(super) fn new(peer: Peer, conn: Connection, key: KeyHash, queue_bytes: usize) -> Self {
+    pub(super) fn new(peer: Peer, conn: Connection, shown: Shown, queue_bytes: usize) -> Self {
         let lane = |_| Lane {
             outbox: Outbox::new(queue_bytes),
             pending: Pending::default(),
@@ -73,20 +73,20 @@ impl Link {
             conn,
             metrics: LinkMetrics::new(peer.node),
             lanes: ServiceId::ALL.map(lane),
-            key: Mutex::new(key),
+            shown: Mutex::new(shown),
             runtime: Handle::current().id(),
             fault: OnceLock::new(),
         }
     }
 
-    /// The key that the peer has shown last.
-    pub(super) fn key(&self) -> KeyHash {
-        *self.key.lock()
+    /// What the peer has shown last.
+    pub(super) fn shown(&self) -> Shown {
+        *self.shown.lock()
     }
 
-    /// The peer has shown another key.
-    pub(super) fn set_key(&self, key: KeyHash) {
-        *self.key.lock() = key;
+    /// The peer has shown another certificate.
+    pub(super) fn set_shown(&self, shown: Shown) {
+        *self.shown.lock() = shown;
     }
 
     /// What belongs to a service.

@@ -15,6 +15,7 @@ mod doors;
 mod error;
 mod frame;
 mod gate;
+mod handover;
 mod handshake;
 mod hello;
 mod identity;
@@ -29,6 +30,7 @@ mod renew;
 mod setup;
 mod shared;
 mod slots;
+mod stamp;
 mod streams;
 mod supervisor;
 #[cfg(test)]
@@ -49,10 +51,12 @@ use crate::wire::{Encode, Malformed};
 
 pub use admission::{Admission, NewKey, authority_hash};
 pub use error::{NetError, RequestError, SendError};
+pub use handover::Handover;
 pub use identity::{CertName, CertificateAuthority, Identity, IdentityError, key_hash};
 pub use peers::{Peer, PeerStatus, PeerTable};
 pub use setup::NetSetup;
 pub use slots::PeerSpec;
+pub use stamp::{Shown, Stamp};
 
 use link::{Link, with_archive};
 use setup::Running;
@@ -242,6 +246,12 @@ impl Net {
         let all = self.shared.runtime.spawn(renew::all(Arc::clone(&self.shared), deadline));
         // Fails only with the runtime.
         all.await.unwrap_or_else(|error| vec![(self.shared.me(), error.to_string())])
+    }
+
+    /// What the peers that there is a connection to have shown last.
+    pub fn shown(&self) -> Vec<Shown> {
+        let slots = self.shared.slots();
+        slots.values().filter_map(|slot| Some(slot.link.load_full()?.shown())).collect()
     }
 
     /// Queues a one-way message on the service's ordered stream. Never waits; callable from any

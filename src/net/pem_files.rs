@@ -16,6 +16,11 @@ pub(super) const NODE_CERT: &str = "node.pem";
 /// A node's private key.
 pub(super) const NODE_KEY: &str = "node-key.pem";
 
+/// What a node's three files are to become, while they are written.
+const JOURNAL: &str = "node-next.pem";
+/// What stands between their texts there; no PEM has it.
+const BETWEEN: &str = "\n=== next file ===\n";
+
 /// Largest file read, in bytes; certificates and keys are far smaller.
 const MAX_FILE: u64 = 64 << 10;
 
@@ -27,6 +32,29 @@ pub(super) fn read(path: &Path) -> Result<String, IdentityError> {
         return Err(failed(std::io::Error::other(format!("{size} bytes are too many"))));
     }
     fs::read_to_string(path).map_err(failed)
+}
+
+/// Writes down what the node's key, its certificate and the authority's are to become.
+pub(super) fn begin(dir: &Path, texts: [&str; 3]) -> Result<(), IdentityError> {
+    write_secret(&dir.join(JOURNAL), &texts.join(BETWEEN))
+}
+
+/// Makes the three files what was written down, if anything was: also after a crash.
+pub(super) fn finish(dir: &Path) -> Result<(), IdentityError> {
+    let journal = dir.join(JOURNAL);
+    if !journal.exists() {
+        return Ok(());
+    }
+    let text = read(&journal)?;
+    let failed = |source| IdentityError::File { path: journal.display().to_string(), source };
+    let parts: Vec<&str> = text.split(BETWEEN).collect();
+    let [key, cert, ca] = parts.as_slice() else {
+        return Err(failed(std::io::Error::other("it should have three parts: remove it")));
+    };
+    write_secret(&dir.join(NODE_KEY), key)?;
+    write(&dir.join(NODE_CERT), cert)?;
+    write(&dir.join(CA_CERT), ca)?;
+    fs::remove_file(&journal).map_err(failed)
 }
 
 /// Writes a file that anyone may read.

@@ -50,13 +50,14 @@ pub(super) async fn answer(shared: &Shared, conn: &Connection, node: NodeId) -> 
     let hello = handshake::read_hello(conn, &mut recv, &node).await?;
     let mut shown = [0; PROOF];
     recv.read_exact(&mut shown).await.map_err(|error| lost(&error))?;
-    let key = handshake::check(shared, conn, &hello, Side::Renews)?;
+    let certificate = handshake::check(shared, conn, &hello, Side::Renews)?;
     let taken = shared.slot(node).ok_or_else(|| "it was removed".to_owned()).and_then(|slot| {
         let link = slot.link.load_full().ok_or_else(|| "there is no connection".to_owned())?;
         // Comparing as hashes takes the same time wherever they differ.
         let same = blake3::hash(&proof(&link, node)?) == blake3::hash(&shown);
         let own = same && link.peer.incarnation == hello.incarnation;
-        own.then(|| link.set_key(key)).ok_or_else(|| "it is another connection's end".to_owned())
+        own.then(|| link.set_shown(certificate))
+            .ok_or_else(|| "it is another connection's end".to_owned())
     });
     taken.map_err(|why| {
         handshake::refuse(conn, format!("the new key of {node} was not taken: {why}"))
@@ -116,7 +117,7 @@ async fn prove(shared: &Shared, conn: &Connection, link: &Link) -> Result<(), St
     let node = link.peer.node;
     let lost = |error: &dyn std::fmt::Display| handshake::lost(conn, node, error);
     let shown = handshake::certificate(conn)?;
-    if !shared.slot(node).is_some_and(|slot| slot.allows(&shown.key)) {
+    if !shared.slot(node).is_some_and(|slot| slot.allows(&shown, shared.doors.generation())) {
         let why = format!("{node} shows a key that is not registered for it");
         return Err(handshake::refuse(conn, why));
     }

@@ -177,7 +177,7 @@ impl Shared {
             if slot.move_to(spec.addr) {
                 slot.tell(PeerMsg::Event(Event::Moved));
             }
-            if let Some(why) = slot.set_keys(&spec.keys) {
+            if let Some(why) = slot.set_keys(&spec.keys, self.doors.generation()) {
                 self.is_down(slot, &why);
             }
         }
@@ -213,7 +213,7 @@ impl Shared {
         if !self.is_current(slot) {
             return Err(removed_text(slot.node));
         }
-        if !slot.allows(&link.key()) {
+        if !slot.allows(&link.shown(), self.doors.generation()) {
             return Err(format!("the key of {} was revoked meanwhile", slot.node));
         }
         slot.set_link(link);

@@ -15,6 +15,7 @@ use crate::net::error::{CloseCode, Fault};
 use crate::net::hello::Known;
 use crate::net::link::Link;
 use crate::net::metrics;
+use crate::net::stamp::Shown;
 use crate::wire::members::KeyHash;
 
 /// Another node of the cluster.
@@ -34,11 +35,6 @@ impl PeerSpec {
     pub fn new(node: NodeId, addr: SocketAddr) -> Self {
         Self { node, addr, keys: Vec::new() }
     }
-}
-
-/// Whether a node with these registered keys may show `key`.
-pub(super) fn allows(keys: &[KeyHash], key: &KeyHash) -> bool {
-    keys.is_empty() || keys.contains(key)
 }
 
 /// A peer.
@@ -76,9 +72,9 @@ impl Slot {
         Known { seen, keys: self.keys.lock().clone() }
     }
 
-    /// Whether the peer may show this key.
-    pub(super) fn allows(&self, key: &KeyHash) -> bool {
-        allows(&self.keys.lock(), key)
+    /// Whether the peer may show this certificate to a node whose own is of generation `ours`.
+    pub(super) fn allows(&self, shown: &Shown, ours: u64) -> bool {
+        shown.is_allowed(&self.keys.lock(), ours)
     }
 
     /// Makes `link` the connection to the peer.
@@ -107,11 +103,11 @@ impl Slot {
         std::mem::replace(&mut *self.addr.lock(), addr) != addr
     }
 
-    /// Changes the keys; ends the connection at once if its key is not among them. Gives why.
-    pub(super) fn set_keys(&self, keys: &[KeyHash]) -> Option<String> {
+    /// Changes the keys; ends the connection at once if its key is not allowed any more. Gives why.
+    pub(super) fn set_keys(&self, keys: &[KeyHash], ours: u64) -> Option<String> {
         *self.keys.lock() = keys.to_vec();
         let link = self.link.load_full()?;
-        if allows(keys, &link.key()) {
+        if link.shown().is_allowed(keys, ours) {
             return None;
         }
         let why = format!("the key that {} showed is not registered for it any more", self.node);

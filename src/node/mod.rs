@@ -16,9 +16,11 @@
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
+pub mod certs;
 pub mod founding;
 mod modules;
 mod peers;
+mod rotation;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use crate::config::NodeConfig;
 use crate::consensus::{Consensus, ConsensusSetup, Start};
 use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
-use crate::gateway::{self, GatewayServer, GatewaySetup};
+use crate::gateway::{self, GatewayServer, GatewaySetup, Tls};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Identity, Net, NetSetup, PeerStatus};
 use crate::scheduler::{Scheduler, SchedulerSetup};
@@ -74,7 +76,8 @@ pub struct Handles {
 pub struct Node {
     handles: Handles,
     gateway: GatewayServer,
-    following: AbortHandle,
+    /// What follows the members: connections, certificates.
+    following: Vec<AbortHandle>,
 }
 
 /// Why a node ends by itself.
@@ -114,8 +117,9 @@ impl Node {
             options: config.options.net.clone(),
         })?;
         let handles = components(&config, net, incarnation, http, key).await?;
-        let lacks_admin =
-            config.cluster.admin_token_hash.is_none() && !handles.consensus.membership().founded();
+        let lacks_admin = config.cluster.founders().contains(&me)
+            && config.cluster.admin_token_hash.is_none()
+            && !handles.consensus.membership().founded();
         let gateway = gateway::serve(GatewaySetup {
             address: http,
             handles: handles.clone(),
@@ -126,8 +130,14 @@ impl Node {
         .await?;
         handles.net.open();
         let (net, consensus) = (handles.net.clone(), handles.consensus.clone());
-        let following =
-            tokio::spawn(peers::follow(me, dir.clone(), net, consensus, peers)).abort_handle();
+        let certs = certs::follow(me, config.certs_dir(), net.clone(), consensus.clone());
+        let members = peers::follow(me, dir.clone(), net.clone(), consensus, peers);
+        let shown = show_identity(net, gateway.tls());
+        let following = vec![
+            tokio::spawn(certs).abort_handle(),
+            tokio::spawn(members).abort_handle(),
+            tokio::spawn(shown).abort_handle(),
+        ];
         tracing::info!(node = %me, %incarnation, %quic, %http, "the node runs");
         Ok(Self { handles, gateway, following })
     }
@@ -173,7 +183,7 @@ impl Node {
     /// Stops it: no new calls, running ones get `grace` to end, then everything closes.
     pub async fn stop(self, grace: Duration) {
         let close = Duration::from_secs(1);
-        self.following.abort();
+        self.following.iter().for_each(AbortHandle::abort);
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.calls.stop();
@@ -181,6 +191,18 @@ impl Node {
         self.handles.consensus.stop(close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
+    }
+}
+
+/// Shows clients the certificate that the connections between nodes show.
+async fn show_identity(net: Net, tls: Option<Tls>) {
+    let Some(tls) = tls else { return };
+    let mut identity = net.identity();
+    while identity.changed().await.is_ok() {
+        let now = identity.borrow_and_update().clone();
+        if let Err(error) = tls.set_identity(&now) {
+            tracing::warn!(%error, "clients are still shown the certificate before");
+        }
     }
 }
 

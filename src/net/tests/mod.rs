@@ -4,4 +4,5 @@ mod exchange;
 mod failures;
 mod harness;
 mod hostile;
+mod membership;
 mod refusals;
