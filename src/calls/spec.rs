@@ -70,6 +70,11 @@ impl UserBook {
         self.live.try_update(Ordering::AcqRel, Ordering::Acquire, update).is_ok()
     }
 
+    /// How many live.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
     /// One ended.
     pub fn leave(&self) {
         self.live.fetch_sub(1, Ordering::AcqRel);
