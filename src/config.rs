@@ -197,6 +197,8 @@ impl Default for FunctionOptions {
 pub struct SchedulerOptions {
     /// Starts under way per guest worker.
     pub slots_per_worker: usize,
+    /// Starts of one user that may wait on a node; more are refused with `FAASM_EFULL`.
+    pub queue_per_user: usize,
     /// How often load is told to the others.
     #[serde(with = "millis")]
     pub report: Duration,
@@ -204,7 +206,7 @@ pub struct SchedulerOptions {
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
-        Self { slots_per_worker: 4, report: Duration::from_millis(100) }
+        Self { slots_per_worker: 4, queue_per_user: 10_000, report: Duration::from_millis(100) }
     }
 }
 

@@ -51,7 +51,7 @@ impl Calls {
             live.spec.function.book.leave();
         }
         if live.is_childless() {
-            self.live().remove(&live.spec.call);
+            self.forget(live);
         } else if stopped {
             self.cancel_children(live);
         }
@@ -114,7 +114,7 @@ impl Calls {
         if let Some(parent) = cell.parent()
             && parent.child_ended(&ended)
         {
-            self.live().remove(&parent.spec.call);
+            self.forget(&parent);
         }
     }
 
@@ -155,10 +155,10 @@ impl Calls {
 
     /// Cancels a call made by this node, wherever it runs (`node`, as last heard), and all below.
     pub(super) fn cancel_branch(&self, call: CallId, node: Option<NodeId>) {
-        let live = self.live().get(&call).map(|live| live.clone());
-        if let Some(live) = live {
+        if let Some(live) = self.live_call(call) {
             return self.end_call(&live, EndReason::Cancelled);
         }
+        self.outgoing().lock().cancel_one(call);
         if let Some(node) = node.filter(|node| *node != self.me()) {
             let _ = self.net().send(node, &CallMessage::Cancel(call), Bytes::new());
         }
@@ -175,6 +175,7 @@ impl Calls {
 
     /// Ends every call of a tree that lives here.
     pub(super) fn end_tree_here(&self, root: CallId, reason: EndReason) {
+        self.outgoing().lock().cancel(|outgoing| outgoing.spec.tree.root == root);
         self.end_where(reason, |live| live.spec.tree.root == root);
     }
 

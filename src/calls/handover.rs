@@ -76,9 +76,7 @@ impl Calls {
             let stored = self.records().lock().get(call).cloned();
             let Some(stored) = stored else { continue };
             for node in nodes.into_iter().filter(|node| *node != self.me()) {
-                if let Err(error) = self.send_record(node, &stored) {
-                    tracing::debug!(%call, %error, "a record could not be sent on");
-                }
+                self.send_record(node, &stored);
             }
         }
     }
@@ -126,7 +124,7 @@ impl Calls {
         until: Instant,
     ) -> Result<(), SendError> {
         loop {
-            match self.send_record(node, stored) {
+            match self.try_send_record(node, stored) {
                 Err(SendError::Full(_)) if clock::now() < until => {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -135,8 +133,15 @@ impl Calls {
         }
     }
 
-    /// Sends a record to a node that keeps it.
-    pub(super) fn send_record(&self, node: NodeId, stored: &Stored) -> Result<(), SendError> {
+    /// Sends a record to a node that keeps it. One that does not arrive is sent again when that
+    /// node is connected anew.
+    pub(super) fn send_record(&self, node: NodeId, stored: &Stored) {
+        if let Err(error) = self.try_send_record(node, stored) {
+            tracing::debug!(%error, "a record could not be sent to a node that keeps it");
+        }
+    }
+
+    fn try_send_record(&self, node: NodeId, stored: &Stored) -> Result<(), SendError> {
         let message = CallMessage::Keep(Box::new(stored.record.clone()));
         let body = [stored.output.clone(), stored.log.clone()].concat();
         self.net().send(node, &message, body.into())

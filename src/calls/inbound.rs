@@ -137,7 +137,7 @@ impl Calls {
     }
 
     /// Takes in a call that another node sent, or refuses it.
-    fn taken_in(&self, from: Peer, start: Start, input: Bytes) -> Result<(), Malformed> {
+    pub(super) fn taken_in(&self, from: Peer, start: Start, input: Bytes) -> Result<(), Malformed> {
         let (call, attempt, may_queue) = (start.call, start.attempt, start.may_queue);
         self.hear(start.tree.clock);
         let refuse = |error| {
@@ -151,6 +151,13 @@ impl Calls {
         };
         if self.was_cancelled(call) {
             return refuse(EndReason::Cancelled.error());
+        }
+        if let Some(known) = self.live_call(call).filter(|known| known.phase() != Phase::Done) {
+            if known.attempt >= attempt {
+                return refuse(CallError::new(Errno::Again, "the node runs this call already"));
+            }
+            // Its caller has given it up.
+            self.end_call(&known, EndReason::ParentLost);
         }
         if !self.registry().session_is_live() {
             return refuse(no_session());
@@ -304,12 +311,14 @@ impl Calls {
     }
 
     /// A node is gone: its calls end or run again, and what it asked for ends.
-    pub(super) fn node_lost(&self, node: NodeId) {
+    /// `link` is the connection to it that there is now, if there is one.
+    pub(super) fn node_lost(&self, node: NodeId, link: Option<u64>) {
         self.scheduler().lost(node);
-        self.lost_calls(node);
+        self.lost_calls(node, link);
         self.end_where(EndReason::ParentLost, |live| {
-            let asked = matches!(&live.origin, Origin::Peer(peer) if peer.node == node);
-            asked || live.spec.tree.home == node
+            let asked = |peer: &Peer| peer.node == node && Some(peer.link) != link;
+            matches!(&live.origin, Origin::Peer(peer) if asked(peer))
+                || live.spec.tree.home == node
         });
     }
 }

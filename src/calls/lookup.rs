@@ -75,8 +75,9 @@ impl Calls {
         if self.cancel_here(call) {
             return Ok(());
         }
-        let record = self.record(call).await;
-        if record.as_ref().is_ok_and(|record| record.phase == Phase::Done) {
+        if self.record(call).await.is_ok_and(|record| record.phase == Phase::Done) {
+            // Children that nobody awaited may live on.
+            self.end_tree(call, EndReason::Cancelled);
             return Ok(());
         }
         for (_, reply) in self.ask_all(&CallRequest::Cancel(call)).await {
@@ -84,7 +85,14 @@ impl Calls {
                 return Ok(());
             }
         }
-        record.map(|_| ())
+        // It may have ended meanwhile.
+        let record = self.record(call).await?;
+        if record.phase == Phase::Done {
+            return Ok(());
+        }
+        let home = record.home;
+        let detail = format!("{home}, which answers for the call, does not answer; try again");
+        Err(CallError::new(Errno::Unavailable, detail))
     }
 
     /// The living calls of all nodes, at most `most`.

@@ -26,6 +26,8 @@ pub mod place;
 mod ports;
 pub mod records;
 pub mod root;
+#[cfg(test)]
+mod sim;
 pub mod spec;
 mod watch;
 
@@ -324,6 +326,11 @@ impl Calls {
         let mut cancelled = self.inner.cancelled.lock();
         let at = cancelled.iter().position(|known| *known == call);
         at.and_then(|at| cancelled.remove(at)).is_some()
+    }
+
+    /// A call is over here. One of the same id may live: another attempt.
+    fn forget(&self, live: &Arc<LiveCall>) {
+        self.inner.live.remove_if(&live.spec.call, |_, known| Arc::ptr_eq(known, live));
     }
 
     fn live_call(&self, call: CallId) -> Option<Arc<LiveCall>> {

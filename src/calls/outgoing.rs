@@ -29,12 +29,16 @@ pub struct Outgoing {
     pub place: Option<PlaceHere>,
     /// Nodes that refused it.
     pub tried: Vec<NodeId>,
+    /// The connection on which it was sent; 0 if there was none.
+    pub link: u64,
+    /// Whether it was cancelled since: it is not placed again.
+    pub cancelled: bool,
 }
 
 impl Outgoing {
     /// Its node was lost, or gave it up because it stops.
     pub fn lost(mut self) -> Lost {
-        if self.attempt.0 >= self.spec.function.entry.options.retries {
+        if self.cancelled || self.attempt.0 >= self.spec.function.entry.options.retries {
             return Lost::End(self);
         }
         self.attempt.0 += 1;
@@ -82,10 +86,30 @@ impl Table {
         self.calls.remove(&call)
     }
 
-    /// A node was lost. Calls with a retry left get a new attempt number, so that a late result of
-    /// the old one is not taken.
-    pub fn lost(&mut self, node: NodeId) -> Vec<Lost> {
-        self.take_where(|o| o.node == node).into_iter().map(Outgoing::lost).collect()
+    /// A node was lost, or is connected again, by `link`: what was sent before is lost. Calls with
+    /// a retry left get a new attempt number, so that a late result of the old one is not taken.
+    pub fn lost(&mut self, node: NodeId, link: Option<u64>) -> Vec<Lost> {
+        let lost = self.take_where(|o| o.node == node && Some(o.link) != link);
+        lost.into_iter().map(Outgoing::lost).collect()
+    }
+
+    /// The calls that `picks` picks were cancelled: wherever they are refused or lost, they end.
+    pub fn cancel(&mut self, picks: impl Fn(&Outgoing) -> bool) {
+        for outgoing in self.calls.values_mut().filter(|outgoing| picks(outgoing)) {
+            outgoing.cancelled = true;
+        }
+    }
+
+    /// One call was cancelled.
+    pub fn cancel_one(&mut self, call: CallId) {
+        if let Some(outgoing) = self.calls.get_mut(&call) {
+            outgoing.cancelled = true;
+        }
+    }
+
+    /// The nodes that have calls of this one.
+    pub fn nodes(&self) -> std::collections::BTreeSet<NodeId> {
+        self.calls.values().map(|outgoing| outgoing.node).collect()
     }
 
     /// Takes out what should have ended long ago.
@@ -103,6 +127,12 @@ impl Table {
     /// Where a call was sent.
     pub fn node_of(&self, call: CallId) -> Option<NodeId> {
         self.calls.get(&call).map(|o| o.node)
+    }
+
+    /// Forgets all.
+    #[cfg(test)]
+    pub fn clear(&mut self) {
+        self.calls.clear();
     }
 
     /// How many there are.
@@ -177,6 +207,8 @@ mod tests {
                 accepted: false,
                 place: None,
                 tried: vec![NodeId(9)],
+                link: 5,
+                cancelled: false,
             });
         }
         table
@@ -196,8 +228,8 @@ mod tests {
     #[test]
     fn a_lost_nodes_calls_end_or_get_a_new_attempt() {
         let mut table = table(2, &[&spec(1, 0), &spec(2, 1)]);
-        assert!(table.lost(NodeId(3)).is_empty());
-        let mut lost = table.lost(NodeId(2));
+        assert!(table.lost(NodeId(3), None).is_empty());
+        let mut lost = table.lost(NodeId(2), None);
         lost.sort_by_key(|lost| matches!(lost, Lost::Again(_)));
         let [Lost::End(ended), Lost::Again(again)] = &lost[..] else { panic!("one of each") };
         assert_eq!((ended.spec.call, again.spec.call), (CallId(1), CallId(2)));
@@ -208,10 +240,24 @@ mod tests {
     #[test]
     fn a_result_of_an_older_attempt_is_not_taken_and_retries_run_out() {
         let mut table = table(2, &[&spec(1, 1)]);
-        let Some(Lost::Again(again)) = table.lost(NodeId(2)).pop() else { panic!("a retry") };
+        let Some(Lost::Again(again)) = table.lost(NodeId(2), None).pop() else { panic!("a retry") };
         table.sent(Outgoing { node: NodeId(2), ..again });
         assert!(table.take(NodeId(2), CallId(1), FIRST).is_none(), "a late result");
-        assert!(matches!(table.lost(NodeId(2)).pop(), Some(Lost::End(_))));
+        assert!(matches!(table.lost(NodeId(2), None).pop(), Some(Lost::End(_))));
+    }
+
+    #[test]
+    fn what_was_sent_on_the_new_connection_is_not_lost_with_the_old_one() {
+        let mut table = table(2, &[&spec(1, 0)]);
+        assert!(table.lost(NodeId(2), Some(5)).is_empty());
+        assert_eq!(table.lost(NodeId(2), Some(6)).len(), 1);
+    }
+
+    #[test]
+    fn a_cancelled_call_is_not_placed_again() {
+        let mut table = table(2, &[&spec(1, 3)]);
+        table.cancel_one(CallId(1));
+        assert!(matches!(table.lost(NodeId(2), None).pop(), Some(Lost::End(_))));
     }
 
     #[test]

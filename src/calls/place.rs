@@ -8,7 +8,7 @@ use super::live::{LiveCall, Origin};
 use super::outgoing::{Lost, Outgoing};
 use super::spec::{Spec, UserBook, now_us};
 use crate::errno::{CallError, Errno};
-use crate::function::Job;
+use crate::function::{EndReason, Job};
 use crate::id::{Attempt, CallId, NodeId};
 use crate::scheduler::{Go, Place, Slot, Waiting};
 use crate::wire::calls::{CallBulk, CallMessage, INLINE_MAX};
@@ -22,6 +22,25 @@ pub struct PlaceHere {
 impl Drop for PlaceHere {
     fn drop(&mut self) {
         self.user.leave();
+    }
+}
+
+/// Somebody looks for a node that takes a call.
+struct Asking<'a> {
+    calls: &'a Calls,
+    spec: &'a Arc<Spec>,
+    cell: &'a Arc<CallCell>,
+    armed: bool,
+}
+
+impl Drop for Asking<'_> {
+    /// Nobody looks any more: a call that no node has then ends.
+    fn drop(&mut self) {
+        self.calls.answers().lock().remove(&self.spec.call);
+        let nowhere = || self.calls.outgoing().lock().node_of(self.spec.call).is_none();
+        if self.armed && self.cell.ended().is_none() && nowhere() {
+            self.calls.unstarted(self.spec, self.cell, EndReason::Cancelled.error());
+        }
     }
 }
 
@@ -43,6 +62,9 @@ impl Calls {
 
     /// Sends a new call on its way, without waiting; `false` when there is no place for it here.
     pub(super) fn originate(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>) -> bool {
+        if self.queue_is_full(&spec.user).is_some() {
+            return false;
+        }
         let Some(place) = self.place_here(&spec.user) else { return false };
         self.go(Way {
             spec: spec.clone(),
@@ -54,6 +76,12 @@ impl Calls {
         true
     }
 
+    /// The error of a user of whom too many calls wait here, if that is so.
+    pub(super) fn queue_is_full(&self, user: &UserBook) -> Option<CallError> {
+        let full = self.scheduler().is_queue_full(&user.user);
+        full.then(|| queue_full(self.scheduler().queue_per_user()))
+    }
+
     /// Finds a place at another node for a call that has none here: each node that may have one is
     /// asked in turn. `FAASM_EFULL` when none has.
     pub(super) async fn originate_elsewhere(
@@ -61,27 +89,32 @@ impl Calls {
         spec: &Arc<Spec>,
         cell: &Arc<CallCell>,
     ) -> Result<(), CallError> {
+        let mut asking = Asking { calls: self, spec, cell, armed: true };
+        let taken = self.ask_for_place(spec, cell).await;
+        asking.armed = false;
+        taken
+    }
+
+    async fn ask_for_place(
+        &self,
+        spec: &Arc<Spec>,
+        cell: &Arc<CallCell>,
+    ) -> Result<(), CallError> {
         for node in self.scheduler().with_places(&spec.needs) {
             let (told, answer) = tokio::sync::oneshot::channel();
             self.answers().lock().insert(spec.call, told);
-            self.send(
-                Way {
-                    spec: spec.clone(),
-                    cell: cell.clone(),
-                    attempt: Attempt(0),
-                    place: None,
-                    tried: Vec::new(),
-                },
-                node,
-                true,
-            );
-            let deadline = spec.tree.deadline.into();
-            let taken = tokio::time::timeout_at(deadline, answer).await;
-            self.answers().lock().remove(&spec.call);
-            match taken {
-                Ok(Ok(true)) => return Ok(()),
-                Ok(_) => continue,
-                Err(_) => return Err(CallError::new(Errno::TimedOut, "no node answered in time")),
+            let (spec_there, cell_there) = (spec.clone(), cell.clone());
+            let (attempt, place, tried) = (Attempt(0), None, Vec::new());
+            let way = Way { spec: spec_there, cell: cell_there, attempt, place, tried };
+            self.send(way, node, true);
+            match tokio::time::timeout_at(spec.tree.deadline.into(), answer).await {
+                Ok(Ok(false)) => continue,
+                // It was taken, or ended.
+                Ok(_) => return Ok(()),
+                Err(_) if self.take_back(node, spec.call) => {
+                    return Err(CallError::new(Errno::TimedOut, "no node answered in time"));
+                }
+                Err(_) => return Ok(()),
             }
         }
         if let Some(most) = spec.user.spent() {
@@ -91,6 +124,17 @@ impl Calls {
         }
         let detail = "no node has room for another call; wait for some to end, or add nodes";
         Err(CallError::new(Errno::Full, detail))
+    }
+
+    /// Gives up a call that a node has not answered; `false` if it has.
+    fn take_back(&self, node: NodeId, call: CallId) -> bool {
+        let taken = self.outgoing().lock().take(node, call, Attempt(0));
+        let Some(outgoing) = taken else { return false };
+        if !outgoing.accepted {
+            self.scheduler().unanswered(node);
+        }
+        self.cancel_branch(call, Some(node));
+        true
     }
 
     /// Sends a call that has a place here where the policy says.
@@ -143,13 +187,17 @@ impl Calls {
                 Go::There(node) => calls.move_to(&live, node),
             }),
         };
-        self.scheduler().enqueue(waiting, spec.function.entry.limits.instances);
+        if !self.scheduler().enqueue(waiting, spec.function.entry.limits.instances)
+            && let Some(live) = self.live_call(spec.call)
+        {
+            self.finish_unstarted(&live, queue_full(self.scheduler().queue_per_user()));
+        }
     }
 
     /// A call in line goes to another node.
     fn move_to(&self, live: &Arc<LiveCall>, node: NodeId) {
         let Origin::Here(cell) = &live.origin else { return };
-        self.live().remove(&live.spec.call);
+        self.forget(live);
         let way = Way {
             spec: live.spec.clone(),
             cell: cell.clone(),
@@ -212,6 +260,7 @@ impl Calls {
         let input = spec.input.clone();
         cell.placed(node, attempt);
         let deadline = spec.tree.deadline;
+        let peers = self.net().peers().borrow().clone();
         self.outgoing().lock().sent(Outgoing {
             spec,
             cell,
@@ -220,6 +269,8 @@ impl Calls {
             accepted: false,
             place,
             tried,
+            link: peers.get(&node).and_then(|status| status.up).map_or(0, |peer| peer.link),
+            cancelled: false,
         });
         self.scheduler().sent(node);
         if input.len() <= INLINE_MAX {
@@ -245,11 +296,15 @@ impl Calls {
     pub(super) fn refused(&self, node: NodeId, call: CallId, attempt: Attempt, error: CallError) {
         let Some(outgoing) = self.outgoing().lock().take(node, call, attempt) else { return };
         self.scheduler().unanswered(node);
-        if let Some(told) = self.answers().lock().remove(&call) {
-            let _ = told.send(false);
+        let waits = self.answers().lock().remove(&call);
+        let Outgoing { spec, cell, attempt, place, mut tried, cancelled, .. } = outgoing;
+        if cancelled {
+            // Who waited for the answer finds that it ended.
+            return self.unstarted(&spec, &cell, EndReason::Cancelled.error());
+        }
+        if waits.is_some_and(|told| told.send(false).is_ok()) {
             return;
         }
-        let Outgoing { spec, cell, attempt, place, mut tried, .. } = outgoing;
         tried.push(node);
         if place.is_none() {
             return self.unstarted(&spec, &cell, error);
@@ -257,21 +312,25 @@ impl Calls {
         self.go(Way { spec, cell, attempt, place, tried });
     }
 
-    /// A node was lost: its calls are placed again, or end.
-    pub(super) fn lost_calls(&self, node: NodeId) {
-        let lost = self.outgoing().lock().lost(node);
+    /// A node was lost, or is connected again by `link`: its calls are placed again, or end.
+    pub(super) fn lost_calls(&self, node: NodeId, link: Option<u64>) {
+        let lost = self.outgoing().lock().lost(node, link);
         for lost in lost {
+            let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
+            let waits = self.answers().lock().remove(&outgoing.spec.call);
+            if !outgoing.cancelled && waits.is_some_and(|told| told.send(false).is_ok()) {
+                continue;
+            }
             match lost {
                 Lost::Again(again) => self.go_again(again),
                 Lost::End(o) => {
-                    if let Some(told) = self.answers().lock().remove(&o.spec.call) {
-                        let _ = told.send(false);
-                        continue;
-                    }
                     let detail = format!(
                         "{node}, which ran the call, was lost; a function uploaded with --retries is run again"
                     );
-                    let error = CallError::new(Errno::HostLost, detail);
+                    let error = match o.cancelled {
+                        true => EndReason::Cancelled.error(),
+                        false => CallError::new(Errno::HostLost, detail),
+                    };
                     let ended = Ended::unstarted(node, error, now_us());
                     self.complete(&o.spec, &o.cell, ended);
                 }
@@ -291,6 +350,13 @@ impl Calls {
         let ended = Ended::unstarted(self.me(), error, now_us());
         self.complete(spec, cell, ended);
     }
+}
+
+fn queue_full(most: usize) -> CallError {
+    let detail = format!(
+        "{most} calls of this user wait on the node already; wait for some to end (`queue_per_user`)"
+    );
+    CallError::new(Errno::Full, detail)
 }
 
 /// The error of a node that has no session with the cluster.

@@ -24,6 +24,12 @@ impl Stored {
     fn bytes(&self) -> usize {
         self.output.len() + self.log.len()
     }
+
+    /// Whether the call was never placed anywhere: its request failed, and may be made again.
+    fn was_withdrawn(&self) -> bool {
+        let Record { phase, result, node, .. } = &self.record;
+        *phase == Phase::Done && matches!(result, Some(Err(_))) && node.is_none()
+    }
 }
 
 /// What a node keeps at most.
@@ -60,6 +66,10 @@ impl Records {
             if known.record.phase == Phase::Done && !ended {
                 return;
             }
+            let life = |stored: &Stored| (stored.record.home, stored.record.home_incarnation);
+            if stored.was_withdrawn() && life(known) != life(&stored) {
+                return;
+            }
             self.bytes -= known.bytes();
         }
         self.bytes += stored.bytes();
@@ -71,11 +81,29 @@ impl Records {
     /// Keeps a record unless the call has one, which is then the answer.
     pub fn claim(&mut self, stored: Stored, now: Instant) -> Option<Stored> {
         self.trim(now);
-        if let Some((_, known)) = self.kept.get(&stored.record.call) {
+        if let Some((_, known)) = self.kept.get(&stored.record.call)
+            && !known.was_withdrawn()
+        {
             return Some(known.clone());
         }
+        self.forget(stored.record.call);
         self.keep(stored, now);
         None
+    }
+
+    fn forget(&mut self, call: CallId) {
+        if let Some((_, old)) = self.kept.remove(&call) {
+            self.bytes -= old.bytes();
+        }
+    }
+
+    /// The records that changed since then, the newest, at most so many.
+    pub fn since(&self, since: Option<Instant>, most: usize) -> Vec<Stored> {
+        let young = self.order.iter().rev().take_while(|(at, _)| since.is_none_or(|s| *at >= s));
+        let current = young.filter_map(|(at, call)| {
+            self.kept.get(call).filter(|(kept_at, _)| kept_at == at).map(|(_, stored)| stored)
+        });
+        current.take(most).cloned().collect()
     }
 
     /// The record of a call.
@@ -131,6 +159,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errno::{CallError, Errno};
     use crate::id::{Attempt, Incarnation, NodeId};
     use crate::wire::calls::{Kept, Times};
 
@@ -188,6 +217,24 @@ mod tests {
         let mut second = stored(1, Phase::Queued, b"");
         second.record.home = NodeId(2);
         assert_eq!(records.claim(second, now).unwrap().record.home, NodeId(1));
+    }
+
+    #[test]
+    fn a_withdrawn_claim_leaves_its_key_free() {
+        let (mut records, now) = (records(9, 9), Instant::now());
+        let mut withdrawn = stored(1, Phase::Done, b"");
+        withdrawn.record.result = Some(Err(CallError::new(Errno::Full, "no room")));
+        records.keep(withdrawn.clone(), now);
+        assert!(records.claim(stored(1, Phase::Queued, b""), now).is_none());
+        records.keep(stored(2, Phase::Running, b""), now);
+        let mut of_another = withdrawn.clone();
+        of_another.record.call = CallId(2);
+        of_another.record.home = NodeId(7);
+        records.keep(of_another, now);
+        assert_eq!(records.get(CallId(2)).unwrap().record.phase, Phase::Running);
+        withdrawn.record.node = Some(NodeId(1));
+        records.keep(withdrawn, now);
+        assert!(records.claim(stored(1, Phase::Queued, b""), now).is_some(), "that one ran");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cell::{CallCell, Payload};
@@ -23,6 +24,10 @@ use crate::wire::calls::{CallReply, CallRequest, Entry, Kept, Phase, Record, Tim
 const RECORD_AFTER: Duration = Duration::from_millis(100);
 /// Nodes that keep a root call's record.
 pub const RECORD_COPIES: usize = 2;
+/// Ends of calls so young may not have reached a node that was not connected, and so many of them
+/// are sent again.
+const MISSED: Duration = Duration::from_secs(30);
+const MOST_MISSED: usize = 10_000;
 /// How long a node may take to say that it keeps a record.
 const CLAIM_TIME: Duration = Duration::from_secs(3);
 
@@ -31,6 +36,8 @@ pub struct Root {
     spec: Arc<Spec>,
     pub(super) cell: Arc<CallCell>,
     requested_us: u64,
+    /// When its record was last filed while it runs.
+    filed: Mutex<Option<Instant>>,
 }
 
 /// Cancels the tree of a synchronous call whose client went away.
@@ -48,22 +55,48 @@ impl Drop for CancelOnDrop<'_> {
     }
 }
 
+/// The claim of a call's id. Withdrawn when dropped before the call was placed: the key is free for
+/// another try.
+struct Claim<'a> {
+    calls: &'a Calls,
+    spec: Arc<Spec>,
+    armed: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            let error = CallError::new(Errno::Unavailable, "the call was not accepted");
+            let mut stored = unplaced(&self.spec).stored(self.calls);
+            stored.record.phase = Phase::Done;
+            stored.record.result = Some(Err(error));
+            self.calls.keep_record(stored);
+        }
+    }
+}
+
 impl Calls {
     /// Makes a call and waits for its end. Dropping the future cancels the tree. `Err` when the
     /// call was not accepted (no such function, no room, no quorum).
     pub async fn invoke(&self, request: Invoke) -> Result<Finished, CallError> {
         let keyed = request.idempotency.is_some();
         let spec = self.root_spec(request)?;
-        if keyed && let Some(known) = self.claim(&spec).await? {
-            return self.follow(known, spec.tree.deadline).await;
+        let mut claim = None;
+        if keyed {
+            let (known, guard) = self.claim(&spec).await?;
+            if let Some(known) = known {
+                return self.follow(known, spec.tree.deadline).await;
+            }
+            claim = Some(guard);
         }
         let call = spec.call;
-        let root = self.begin_root(spec).await?;
         let mut guard = CancelOnDrop { calls: self, call, armed: true };
+        let begun = self.begin_root(spec, claim).await;
+        let root = begun.inspect_err(|_| guard.armed = false)?;
         let ended = match tokio::time::timeout(RECORD_AFTER, root.cell.wait()).await {
             Ok(ended) => ended,
             Err(_) => {
-                self.keep_record(root.stored(self));
+                self.file(&root);
                 root.cell.wait().await
             }
         };
@@ -76,10 +109,12 @@ impl Calls {
     pub async fn submit(&self, request: Invoke) -> Result<CallId, CallError> {
         let spec = self.root_spec(request)?;
         let call = spec.call;
-        if self.claim(&spec).await?.is_some() {
+        let (known, claim) = self.claim(&spec).await?;
+        if known.is_some() {
             return Ok(call);
         }
-        self.begin_root(spec).await?;
+        let root = self.begin_root(spec, Some(claim)).await?;
+        *root.filed.lock() = Some(clock::now());
         Ok(call)
     }
 
@@ -126,16 +161,23 @@ impl Calls {
         Err(CallError::new(Errno::Unavailable, detail))
     }
 
-    async fn begin_root(&self, spec: Arc<Spec>) -> Result<Arc<Root>, CallError> {
+    async fn begin_root(
+        &self,
+        spec: Arc<Spec>,
+        claim: Option<Claim<'_>>,
+    ) -> Result<Arc<Root>, CallError> {
         let cell = CallCell::new(None);
-        let root = Root { spec: spec.clone(), cell: cell.clone(), requested_us: now_us() };
+        let root = Root { spec: spec.clone(), cell: cell.clone(), requested_us: now_us(), filed: Mutex::default() };
         let root = Arc::new(root);
         self.roots().insert(spec.call, root.clone());
         if !self.originate(&spec, &cell)
             && let Err(error) = self.originate_elsewhere(&spec, &cell).await
         {
             self.roots().remove(&spec.call);
-            return Err(error);
+            return Err(self.queue_is_full(&spec.user).unwrap_or(error));
+        }
+        if let Some(mut claim) = claim {
+            claim.armed = false;
         }
         Ok(root)
     }
@@ -150,6 +192,34 @@ impl Calls {
         }
     }
 
+    /// Files the record of a call that runs.
+    fn file(&self, root: &Root) {
+        *root.filed.lock() = Some(clock::now());
+        self.keep_record(root.stored(self));
+    }
+
+    /// Records of calls that run for long are filed again before they are too old to be kept.
+    pub(super) fn refresh_records(&self, now: Instant) {
+        let age = self.options().record_age / 3;
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= age;
+        let old = self.roots().iter().filter(|root| root.filed.lock().is_some_and(is_old));
+        let mut old: Vec<_> = old.map(|root| root.clone()).collect();
+        old.sort_unstable_by_key(|root| root.spec.call);
+        old.into_iter().for_each(|root| self.file(&root));
+    }
+
+    /// A node is connected anew: what it should keep and may have missed is sent again.
+    pub(super) fn file_again(&self, node: NodeId) {
+        let since = clock::now().checked_sub(MISSED);
+        let recent = self.records().lock().since(since, MOST_MISSED);
+        for stored in recent {
+            let is_mine = stored.record.home == self.me();
+            if is_mine && self.record_nodes(stored.record.call).contains(&node) {
+                self.send_record(node, &stored);
+            }
+        }
+    }
+
     fn keep_record(&self, stored: Stored) {
         // Here too: who heard of the end may ask before the others have the record.
         self.records().lock().keep(stored.clone(), clock::now());
@@ -157,9 +227,7 @@ impl Calls {
             if node == self.me() {
                 continue;
             }
-            if let Err(error) = self.send_record(node, &stored) {
-                tracing::debug!(%error, "a record could not be sent to a node that keeps it");
-            }
+            self.send_record(node, &stored);
         }
     }
 
@@ -170,34 +238,51 @@ impl Calls {
     }
 
     /// Files a record with the nodes that keep it. An older one under the same id is the answer.
-    async fn claim(&self, spec: &Arc<Spec>) -> Result<Option<Stored>, CallError> {
-        let root = Root { spec: spec.clone(), cell: CallCell::new(None), requested_us: now_us() };
-        let stored = root.stored(self);
+    async fn claim(&self, spec: &Arc<Spec>) -> Result<(Option<Stored>, Claim<'_>), CallError> {
+        let mut claim = Claim { calls: self, spec: spec.clone(), armed: true };
+        let stored = unplaced(spec).stored(self);
         let deadline = clock::now() + CLAIM_TIME;
-        let (mut kept, mut why) = (0, String::from("no node has a live session"));
+        let (mut kept, mut why) = (Vec::new(), String::from("no node has a live session"));
         for node in self.record_nodes(spec.call) {
             if node == self.me() {
                 if let Some(known) = self.records().lock().claim(stored.clone(), clock::now()) {
-                    return Ok(Some(known));
+                    claim.armed = false;
+                    return Ok((Some(known), claim));
                 }
-                kept += 1;
+                kept.push(node);
                 continue;
             }
             let request = CallRequest::Claim(Box::new(stored.record.clone()));
             match self.net().request(node, request, deadline).await {
-                Ok((CallReply::Done, _)) => kept += 1,
+                Ok((CallReply::Done, _)) => kept.push(node),
                 Ok((CallReply::Record(record), body)) => {
-                    return Ok(super::inbound::from_reply(*record, body));
+                    let known = super::inbound::from_reply(*record, body);
+                    if let Some(known) = &known {
+                        self.correct(&kept, known);
+                        claim.armed = false;
+                    }
+                    return Ok((known, claim));
                 }
                 Ok((answer, _)) => why = format!("{node} gave an unexpected answer: {answer:?}"),
                 Err(error) => why = error.to_string(),
             }
         }
-        if kept == 0 {
+        if kept.is_empty() {
             let detail = format!("no node could keep the call's record: {why}");
             return Err(CallError::new(Errno::Unavailable, detail));
         }
-        Ok(None)
+        Ok((None, claim))
+    }
+
+    /// These nodes took a claim though another call has the key: they keep that one's record.
+    fn correct(&self, nodes: &[NodeId], known: &Stored) {
+        for node in nodes {
+            if *node == self.me() {
+                self.records().lock().keep(known.clone(), clock::now());
+            } else {
+                self.send_record(*node, known);
+            }
+        }
     }
 
     /// Waits for the end of the call that an earlier request with the same key made.
@@ -207,9 +292,18 @@ impl Calls {
         let Some(result) = record.result.clone() else {
             return Err(CallError::new(Errno::TimedOut, "the call with this key still runs"));
         };
-        let output = self.output(call).await?;
+        let output = match &result {
+            Ok(_) => self.output(call).await?,
+            Err(_) => Bytes::new(),
+        };
         Ok(Finished { call, node: record.node.unwrap_or(record.home), result, output })
     }
+}
+
+/// A root call that was not placed yet.
+fn unplaced(spec: &Arc<Spec>) -> Root {
+    let (cell, filed) = (CallCell::new(None), Mutex::default());
+    Root { spec: spec.clone(), cell, requested_us: now_us(), filed }
 }
 
 impl Root {
@@ -268,7 +362,7 @@ pub(super) fn rank_nodes(call: CallId, nodes: impl IntoIterator<Item = NodeId>) 
 
 /// The id of a call that a client named by a key: the same for the same user and key, so that
 /// the nodes that keep its record see a repeat.
-fn keyed_id(user: &str, key: &str) -> CallId {
+pub(super) fn keyed_id(user: &str, key: &str) -> CallId {
     let mut hasher = blake3::Hasher::new();
     hasher.update(user.as_bytes()).update(b"\0").update(key.as_bytes());
     let mut id = [0; 16];

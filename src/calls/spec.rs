@@ -83,6 +83,11 @@ impl UserBook {
         (quota > 0 && self.live.load(Ordering::Acquire) >= quota).then_some(quota)
     }
 
+    /// How many live.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
     /// One ended.
     pub fn leave(&self) {
         self.live.fetch_sub(1, Ordering::AcqRel);

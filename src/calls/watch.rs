@@ -9,12 +9,14 @@ use super::{Calls, metrics as names};
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
-use crate::id::NodeId;
+use crate::id::{Incarnation, NodeId};
 
 /// With more calls than this, deadlines are looked at only every so many ticks: looking at each
 /// takes time.
 const FEW: usize = 1_000;
 const MANY_EVERY: u64 = 5;
+/// Sessions, and calls that wait for certain nodes, are looked at every so many ticks.
+const LOOK_EVERY: u64 = 10;
 /// Gauges and old records are seen to every so many ticks.
 const HOUSEKEEPING_EVERY: u64 = 100;
 
@@ -22,6 +24,7 @@ const HOUSEKEEPING_EVERY: u64 = 100;
 pub(super) struct Watch {
     calls: Calls,
     links: BTreeMap<NodeId, u64>,
+    sessions: BTreeMap<NodeId, Incarnation>,
     had_session: bool,
     ticks: u64,
     moves: Moves,
@@ -31,16 +34,20 @@ impl Watch {
     /// Begins to watch.
     pub fn new(calls: Calls) -> Self {
         let links = links(&calls);
-        Self { calls, links, had_session: false, ticks: 0, moves: Moves::default() }
+        let (sessions, moves) = (BTreeMap::new(), Moves::default());
+        Self { calls, links, sessions, had_session: false, ticks: 0, moves }
     }
 
     /// A connection that is gone, or is another one now: what was sent on the old one is lost.
     pub fn peers_changed(&mut self) {
         let links = links(&self.calls);
+        for node in links.keys().filter(|node| links.get(node) != self.links.get(node)) {
+            self.calls.file_again(*node);
+        }
         for (node, link) in &self.links {
             if links.get(node) != Some(link) {
                 tracing::info!(peer = %node, "a node was lost; its calls end or run again");
-                self.calls.node_lost(*node);
+                self.calls.node_lost(*node, links.get(node).copied());
             }
         }
         self.links = links;
@@ -60,6 +67,10 @@ impl Watch {
             self.calls.end_where(EndReason::SessionLapsed, of_peer);
         }
         self.had_session = has_session;
+        if self.ticks.is_multiple_of(LOOK_EVERY) {
+            self.end_stranded();
+            self.sessions_changed();
+        }
         if self.ticks.is_multiple_of(HOUSEKEEPING_EVERY) {
             self.housekeeping();
             self.follow_sessions();
@@ -91,9 +102,40 @@ impl Watch {
         for call in silent {
             let detail = format!("{} did not report the call's end by its deadline", call.node);
             let error = CallError::new(Errno::TimedOut, detail);
+            if !call.accepted {
+                self.calls.scheduler().unanswered(call.node);
+            }
             self.calls.cancel_branch(call.spec.call, Some(call.node));
             self.calls.unstarted(&call.spec, &call.cell, error);
         }
+    }
+
+    /// Calls in line that may only run on nodes that are down end.
+    fn end_stranded(&self) {
+        let is_up = |node: NodeId| self.links.contains_key(&node);
+        for call in self.calls.scheduler().stranded(&is_up) {
+            let Some(live) = self.calls.live_call(call) else { continue };
+            if self.calls.scheduler().take_queued(call).is_some() {
+                let named = live.spec.needs.pin.iter().map(NodeId::to_string).collect::<Vec<_>>();
+                let detail =
+                    format!("none of the nodes the call is pinned to is up: {}", named.join(", "));
+                let error = CallError::new(Errno::Unavailable, detail);
+                self.calls.finish_unstarted(&live, error);
+            }
+        }
+    }
+
+    /// A node without a session runs nothing, though it may be connected.
+    fn sessions_changed(&mut self) {
+        let sessions = self.calls.registry().sessions();
+        let nodes = self.calls.outgoing().lock().nodes();
+        for node in nodes {
+            if self.sessions.contains_key(&node) && !sessions.contains_key(&node) {
+                tracing::info!(peer = %node, "a node's session ended; its calls end or run again");
+                self.calls.lost_calls(node, None);
+            }
+        }
+        self.sessions = sessions;
     }
 
     fn housekeeping(&self) {
@@ -104,6 +146,7 @@ impl Watch {
             records.len()
         };
         self.calls.kept().lock().trim(now);
+        self.calls.refresh_records(now);
         metrics::gauge!(names::RECORDS).set(records as f64);
         metrics::gauge!(names::LIVE).set(self.calls.live().len() as f64);
         metrics::gauge!(names::OUTGOING).set(self.calls.outgoing().lock().len() as f64);

@@ -1,7 +1,6 @@
 //! The scheduler's books: tells this node's load to the others, takes theirs, notices lost nodes.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -12,7 +11,7 @@ use crate::actor::Kept;
 use crate::config::SchedulerOptions;
 use crate::net::{BulkStream, Inbound, Net, Peer, Replier, ServiceId};
 use crate::wire::load::Load;
-use crate::wire::{Malformed, decode, encode};
+use crate::wire::Malformed;
 
 /// The machine's CPU and memory are read every this many reports: reading them costs milliseconds.
 const SYSTEM_EVERY: u64 = 10;
@@ -67,17 +66,13 @@ impl Actor for Books {
         let mut load = self.scheduler.load();
         load.cpu_percent = state.cpu_percent;
         load.memory_percent = state.memory_percent;
-        let datagram = encode(&load);
-        let peers = self.net.peers().borrow().clone();
-        for (node, status) in peers.iter() {
-            if status.up.is_some() {
-                self.net.datagram(*node, ServiceId::Load, &datagram);
-            } else {
-                self.scheduler.inner.views.lock().lost(*node);
-            }
-        }
-        self.scheduler.hand_out();
         gauges(&load);
+        let peers = self.net.peers().borrow().clone();
+        let up = peers.values().filter_map(|status| status.up);
+        let up = up.map(|peer| (peer.node, peer.incarnation)).collect();
+        for (node, datagram) in self.scheduler.round(load, up) {
+            self.net.datagram(node, ServiceId::Load, &datagram);
+        }
         Ok(())
     }
 }
@@ -104,10 +99,7 @@ struct Reports(Scheduler);
 
 impl Inbound for Reports {
     fn datagram(&self, from: Peer, bytes: &[u8]) -> Result<(), Malformed> {
-        let load: Load = decode("load report", bytes)?;
-        self.0.inner.views.lock().report(from.node, load, Instant::now());
-        self.0.hand_out();
-        Ok(())
+        self.0.heard(from, bytes)
     }
 
     fn message(&self, _: Peer, _: &[u8], _: Bytes) -> Result<(), Malformed> {

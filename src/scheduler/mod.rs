@@ -9,29 +9,35 @@
 //! | `scheduler` actor | restarted; the books live in [`Scheduler`] and survive | stops reporting |
 
 mod actor;
+pub mod gossip;
 pub mod metrics;
 pub mod policy;
 pub mod queue;
 pub mod slots;
 pub mod views;
 
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::actor::Kept;
 use crate::clock;
 use crate::config::SchedulerOptions;
-use crate::id::{BlobHash, CallId, Name, NodeId};
-use crate::net::Net;
+use crate::id::{BlobHash, CallId, Incarnation, Name, NodeId};
+use crate::net::{Net, Peer};
 use crate::wire::calls::Room;
 use crate::wire::function::Policy;
-use crate::wire::load::Load;
+use crate::wire::load::{Load, MAX_MODULES, MAX_RUMORS, Report};
+use crate::wire::{Malformed, decode, encode};
 
 pub use policy::Candidate;
-use queue::StartQueue;
+use gossip::Gossip;
+use queue::{Line, StartQueue};
 use slots::Pool;
 use views::Views;
 
@@ -54,13 +60,15 @@ pub struct SchedulerSetup {
 }
 
 /// What it is made of, without an actor.
-pub(crate) struct Parts {
+pub struct Parts {
     /// This node.
     pub me: NodeId,
     /// Starts under way at once.
     pub slots: usize,
     /// Instances at once.
     pub capacity: usize,
+    /// Starts of one user that may wait.
+    pub queue_per_user: usize,
     /// The modules in memory here.
     pub modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
     /// Whether this node may start calls now.
@@ -117,6 +125,15 @@ pub struct Waiting {
     pub go: Box<dyn FnOnce(Go) + Send>,
 }
 
+impl Waiting {
+    /// Where it stands: behind those of its user that need the same.
+    fn line(&self) -> Line {
+        let mut hasher = DefaultHasher::new();
+        (self.needs.policy as u8, &self.needs.pin, self.movable, Arc::as_ptr(&self.function)).hash(&mut hasher);
+        Line { user: self.user.clone(), kind: hasher.finish() }
+    }
+}
+
 /// How many instances of a function are alive on this node.
 #[derive(Debug, Default)]
 pub struct FunctionBook {
@@ -155,7 +172,9 @@ struct Inner {
     running: AtomicUsize,
     waiting: AtomicUsize,
     queue: Mutex<StartQueue<(u32, Waiting)>>,
+    queue_per_user: usize,
     views: Mutex<Views>,
+    gossip: Mutex<Gossip>,
     modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
     accepting: Arc<dyn Fn() -> bool + Send + Sync>,
     stopping: AtomicBool,
@@ -166,6 +185,9 @@ struct Inner {
 /// The part of all slots that a user who holds one already leaves to the others: a user who starts
 /// many calls at once must not make another's first one wait until those have run a while.
 const RESERVED_PART: usize = 4;
+
+/// Most nodes with room that are compared for one call.
+const CHOICES: usize = 64;
 
 /// How many slots of this node a user's calls hold.
 #[derive(Debug, Default)]
@@ -206,6 +228,7 @@ impl Scheduler {
             me: setup.me,
             slots: setup.workers.max(1) * setup.options.slots_per_worker.max(1),
             capacity: setup.capacity,
+            queue_per_user: setup.options.queue_per_user,
             modules: setup.modules,
             accepting: setup.accepting,
         });
@@ -216,7 +239,7 @@ impl Scheduler {
     }
 
     /// The component without its actor.
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts) -> Self {
         let inner = Inner {
             me: parts.me,
             slots: Pool::new(parts.slots),
@@ -224,7 +247,9 @@ impl Scheduler {
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
+            queue_per_user: parts.queue_per_user,
             views: Mutex::default(),
+            gossip: Mutex::new(Gossip::new(parts.me)),
             modules: parts.modules,
             accepting: parts.accepting,
             stopping: AtomicBool::new(false),
@@ -259,10 +284,11 @@ impl Scheduler {
             return Some(inner.me);
         }
         let views = inner.views.lock();
+        let first = inner.first(&views);
         let others = views
-            .candidates(module_tag(&needs.wasm), clock::now())
-            .filter(|c| needs.allows(c.node) && !tried.contains(&c.node));
-        policy::choose(needs.policy, here, others)
+            .candidates(module_tag(&needs.wasm), first, clock::now())
+            .filter(|c| c.has_room() && needs.allows(c.node) && !tried.contains(&c.node));
+        policy::choose(needs.policy, here, others.take(CHOICES))
     }
 
     /// Other nodes that may have a place though no slot, most places first: for a call that has no
@@ -270,22 +296,51 @@ impl Scheduler {
     pub fn with_places(&self, needs: &Needs) -> Vec<NodeId> {
         let views = self.inner.views.lock();
         let mut nodes: Vec<_> = views
-            .candidates(0, clock::now())
+            .candidates(0, 0, clock::now())
             .filter(|c| c.room.free_places > 0 && needs.allows(c.node))
             .collect();
         nodes.sort_by_key(|c| std::cmp::Reverse(c.room.free_places));
         nodes.into_iter().map(|c| c.node).collect()
     }
 
-    /// Puts a start in line; `instances` is its function's limit.
-    pub fn enqueue(&self, waiting: Waiting, instances: u32) {
+    /// Puts a start in line; `instances` is its function's limit. `false`, and nothing is done,
+    /// when as many of its user wait as may.
+    pub fn enqueue(&self, waiting: Waiting, instances: u32) -> bool {
         {
             let mut queue = self.inner.queue.lock();
-            let (user, call) = (waiting.user.clone(), waiting.call);
-            queue.push(&user, call, (instances, waiting));
+            if queue.len_of(&waiting.user) >= self.inner.queue_per_user {
+                return false;
+            }
+            queue.push(&waiting.line(), waiting.call, (instances, waiting));
             self.inner.waiting.store(queue.len(), Ordering::SeqCst);
         }
         Inner::pump(&self.inner);
+        true
+    }
+
+    /// Whether as many starts of a user wait here as may.
+    pub fn is_queue_full(&self, user: &Name) -> bool {
+        self.waiting() > 0 && self.inner.queue.lock().len_of(user) >= self.inner.queue_per_user
+    }
+
+    /// Starts of one user that may wait here.
+    pub fn queue_per_user(&self) -> usize {
+        self.inner.queue_per_user
+    }
+
+    /// The waiting starts that may run on none of the nodes that are `up`, nor here.
+    pub fn stranded(&self, up: &dyn Fn(NodeId) -> bool) -> Vec<CallId> {
+        if self.waiting() == 0 {
+            return Vec::new();
+        }
+        let may_run = |needs: &Needs| {
+            needs.allows(self.inner.me) || needs.pin.iter().any(|node| up(*node))
+        };
+        let queue = self.inner.queue.lock();
+        let stranded = queue.iter().filter(|(_, (_, waiting))| !may_run(&waiting.needs));
+        let mut calls: Vec<_> = stranded.map(|(call, _)| call).collect();
+        calls.sort_unstable();
+        calls
     }
 
     /// Takes a start out of the line, if it still waits.
@@ -389,24 +444,84 @@ impl Scheduler {
         !self.inner.stopping.load(Ordering::SeqCst) && (self.inner.accepting)()
     }
 
+    /// What to tell whom about load, each period; `up` are the nodes that are connected to, in
+    /// order.
+    pub fn round(&self, load: Load, up: Vec<(NodeId, Incarnation)>) -> Vec<(NodeId, Bytes)> {
+        let nodes: Vec<_> = up.iter().map(|(node, _)| *node).collect();
+        let (told, report) = {
+            let mut views = self.inner.views.lock();
+            views.connected(up);
+            self.inner.gossip.lock().period(load, &nodes, &views, clock::now())
+        };
+        self.hand_out();
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let datagram = Bytes::from(encode(&report).to_vec());
+        told.into_iter().map(|node| (node, datagram.clone())).collect()
+    }
+
+    /// A peer told of load.
+    pub fn heard(&self, from: Peer, bytes: &[u8]) -> Result<(), Malformed> {
+        let report: Report = decode("load report", bytes)?;
+        if report.own.modules.len() > MAX_MODULES || report.rumors.len() > MAX_RUMORS {
+            let why = "it tells of more modules or nodes than fit".to_owned();
+            return Err(Malformed { what: "load report", why });
+        }
+        {
+            let (mut views, now) = (self.inner.views.lock(), clock::now());
+            views.report(from.node, from.incarnation, report.own, now);
+            for rumor in report.rumors.iter().filter(|r| u64::from(r.node) != self.inner.me.0) {
+                views.rumor(rumor, now);
+            }
+        }
+        self.hand_out();
+        Ok(())
+    }
+
+    /// How old the beliefs about the others are, youngest first.
+    pub fn view_ages(&self) -> Vec<Duration> {
+        self.inner.views.lock().ages(clock::now())
+    }
+
+    /// What is taken and not given back.
+    #[cfg(test)]
+    pub(crate) fn leftovers(&self) -> [(&'static str, usize); 5] {
+        let inner = &self.inner;
+        [
+            ("slots", inner.slots.taken()),
+            ("places", inner.places.taken()),
+            ("running calls", inner.running.load(Ordering::SeqCst)),
+            ("waiting starts", inner.queue.lock().len().max(self.waiting())),
+            ("unanswered starts", inner.views.lock().unanswered()),
+        ]
+    }
+
     /// Hands waiting starts to other nodes that have room.
     fn hand_out(&self) {
         let inner = &self.inner;
         while inner.waiting.load(Ordering::SeqCst) > 0 {
-            let mut target = None;
+            let target = Cell::new(None);
             let popped = {
                 let views = inner.views.lock();
                 let now = clock::now();
+                if !views.any_room(now) {
+                    return;
+                }
+                let first = inner.first(&views);
                 let mut queue = inner.queue.lock();
                 let popped = queue.pop(|(_, waiting)| {
-                    waiting.movable && elsewhere(&views, &waiting.needs, now).is_some()
+                    let node = match waiting.movable {
+                        true => elsewhere(&views, &waiting.needs, first, now),
+                        false => None,
+                    };
+                    target.set(node);
+                    node.is_some()
                 });
-                if let Some((_, waiting)) = &popped {
-                    target = elsewhere(&views, &waiting.needs, now);
-                }
                 inner.waiting.store(queue.len(), Ordering::SeqCst);
                 popped
             };
+            let target = target.get();
             match (popped, target) {
                 (Some((_, waiting)), Some(node)) => (waiting.go)(Go::There(node)),
                 _ => return,
@@ -415,12 +530,22 @@ impl Scheduler {
     }
 }
 
-fn elsewhere(views: &Views, needs: &Needs, now: Instant) -> Option<NodeId> {
-    let others = views.candidates(module_tag(&needs.wasm), now).filter(|c| needs.allows(c.node));
-    policy::choose(needs.policy, None, others)
+fn elsewhere(views: &Views, needs: &Needs, first: usize, now: Instant) -> Option<NodeId> {
+    let others = views.candidates(module_tag(&needs.wasm), first, now);
+    let others = others.filter(|c| c.has_room() && needs.allows(c.node));
+    policy::choose(needs.policy, None, others.take(CHOICES))
 }
 
 impl Inner {
+    /// Where to begin to look among the others: all of a few are looked at, of many a part by
+    /// chance, so that nodes with the same beliefs do not all choose the same one.
+    fn first(&self, views: &Views) -> usize {
+        match views.len() {
+            0..=CHOICES => 0,
+            many => self.gossip.lock().draw(many),
+        }
+    }
+
     /// Starts waiting calls while there are slots. Called by whoever frees something.
     fn pump(self: &Arc<Self>) {
         while self.waiting.load(Ordering::SeqCst) > 0 && self.slots.free() > 0 {
@@ -438,8 +563,7 @@ impl Inner {
                         Some(_) => Some(waiting),
                         None => {
                             // Another thread was faster; it waits on.
-                            let (user, call) = (waiting.user.clone(), waiting.call);
-                            queue.push(&user, call, (limit, waiting));
+                            queue.push(&waiting.line(), waiting.call, (limit, waiting));
                             None
                         }
                     }

@@ -16,7 +16,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    fn has_room(&self) -> bool {
+    /// Whether it can start a call at once.
+    pub fn has_room(&self) -> bool {
         self.room.free_slots > 0 && self.room.free_places > 0
     }
 }

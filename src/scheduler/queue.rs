@@ -1,64 +1,104 @@
-//! Starts that wait for a slot: first come first served for one user, users in turn. Pure.
+//! Starts that wait for a slot: users in turn, first come first served among what one user has that
+//! can start. Pure.
+//!
+//! What needs the same stands in one line, of which only the first is looked at: if that cannot
+//! start, neither can the rest. So a user's calls that must wait for a node or a function do not
+//! hold up its others, however many they are.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::id::{CallId, Name};
 
-/// How many entries of one user are looked at for one that can start, when those before it cannot
-/// (their function has all its instances): bounds the work of one [`StartQueue::pop`].
-const LOOK_AHEAD: usize = 64;
+/// Lines of one user that are looked at for one that can start: bounds the work of one
+/// [`StartQueue::pop`].
+const LINES: usize = 256;
+
+/// Where an entry stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its user.
+    pub user: Name,
+    /// What it needs; entries with the same number need the same.
+    pub kind: u64,
+}
 
 /// The queue. Its length is bounded by whoever pushes: each entry holds a place.
 #[derive(Debug)]
 pub struct StartQueue<T> {
-    entries: HashMap<CallId, T>,
-    users: HashMap<Name, VecDeque<CallId>>,
+    entries: HashMap<CallId, (Name, T)>,
+    users: HashMap<Name, User>,
     turns: VecDeque<Name>,
+    pushed: u64,
+}
+
+/// One user's entries.
+#[derive(Debug, Default)]
+struct User {
+    /// By what they need; those taken out by id still stand here.
+    lines: BTreeMap<u64, VecDeque<(u64, CallId)>>,
+    /// How many wait.
+    waiting: usize,
 }
 
 impl<T> Default for StartQueue<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), users: HashMap::new(), turns: VecDeque::new() }
+        let (entries, users, turns) = Default::default();
+        Self { entries, users, turns, pushed: 0 }
     }
 }
 
 impl<T> StartQueue<T> {
-    /// Adds an entry at the end of its user's line.
-    pub fn push(&mut self, user: &Name, call: CallId, entry: T) {
-        self.entries.insert(call, entry);
-        let line = self.users.entry(user.clone()).or_insert_with(|| {
-            self.turns.push_back(user.clone());
-            VecDeque::new()
+    /// Adds an entry at the end of its line.
+    pub fn push(&mut self, line: &Line, call: CallId, entry: T) {
+        self.pushed += 1;
+        self.entries.insert(call, (line.user.clone(), entry));
+        let user = self.users.entry(line.user.clone()).or_insert_with(|| {
+            self.turns.push_back(line.user.clone());
+            User::default()
         });
-        line.push_back(call);
+        user.lines.entry(line.kind).or_default().push_back((self.pushed, call));
+        user.waiting += 1;
     }
 
     /// Takes an entry out, wherever it stands.
     pub fn remove(&mut self, call: CallId) -> Option<T> {
-        self.entries.remove(&call)
+        let (user, entry) = self.entries.remove(&call)?;
+        if let Some(user) = self.users.get_mut(&user) {
+            user.waiting -= 1;
+        }
+        Some(entry)
     }
 
     /// Takes the first entry that `can_start`, of the user whose turn it is.
     pub fn pop(&mut self, can_start: impl Fn(&T) -> bool) -> Option<T> {
         for _ in 0..self.turns.len() {
-            let user = self.turns.pop_front()?;
-            let Some(line) = self.users.get_mut(&user) else { continue };
-            line.retain_front(|call| self.entries.contains_key(call));
-            let found = line
-                .iter()
-                .take(LOOK_AHEAD)
-                .position(|call| self.entries.get(call).is_some_and(&can_start));
-            let call = found.and_then(|at| line.remove(at));
-            if line.is_empty() {
-                self.users.remove(&user);
+            let name = self.turns.pop_front()?;
+            let Some(user) = self.users.get_mut(&name) else { continue };
+            user.forget(|call| self.entries.contains_key(&call));
+            let entries = &self.entries;
+            let starts = |call| entries.get(&call).is_some_and(|(_, entry)| can_start(entry));
+            let found = user.first(starts);
+            let call = found.and_then(|kind| user.lines.get_mut(&kind)?.pop_front());
+            if user.waiting == 0 {
+                self.users.remove(&name);
             } else {
-                self.turns.push_back(user);
+                self.turns.push_back(name);
             }
-            if let Some(call) = call {
-                return self.entries.remove(&call);
+            if let Some((_, call)) = call {
+                return self.remove(call);
             }
         }
         None
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (CallId, &T)> {
+        self.entries.iter().map(|(call, (_, entry))| (*call, entry))
+    }
+
+    /// Entries of a user that wait.
+    pub fn len_of(&self, user: &Name) -> usize {
+        self.users.get(user).map_or(0, |user| user.waiting)
     }
 
     /// Entries that wait.
@@ -72,16 +112,28 @@ impl<T> StartQueue<T> {
     }
 }
 
-/// Dropping entries at the front that were removed by id.
-trait RetainFront<C> {
-    fn retain_front(&mut self, keep: impl Fn(&C) -> bool);
-}
+impl User {
+    /// Drops what stands first in a line and was taken out, and lines that end.
+    fn forget(&mut self, waits: impl Fn(CallId) -> bool) {
+        self.lines.retain(|_, line| {
+            while line.front().is_some_and(|(_, call)| !waits(*call)) {
+                line.pop_front();
+            }
+            !line.is_empty()
+        });
+    }
 
-impl<C> RetainFront<C> for VecDeque<C> {
-    fn retain_front(&mut self, keep: impl Fn(&C) -> bool) {
-        while self.front().is_some_and(|first| !keep(first)) {
-            self.pop_front();
-        }
+    /// The line with the earliest entry that can start. `starts` is asked about no entry after one
+    /// that it took.
+    fn first(&self, starts: impl Fn(CallId) -> bool) -> Option<u64> {
+        let mut heads: Vec<_> = self
+            .lines
+            .iter()
+            .take(LINES)
+            .filter_map(|(kind, line)| line.front().map(|(at, call)| (*at, *call, *kind)))
+            .collect();
+        heads.sort_unstable_by_key(|(at, _, _)| *at);
+        heads.into_iter().find(|(_, call, _)| starts(*call)).map(|(_, _, kind)| kind)
     }
 }
 
@@ -92,9 +144,13 @@ mod tests {
     fn queue(entries: &[(&str, u128)]) -> StartQueue<u128> {
         let mut queue = StartQueue::default();
         for (user, id) in entries {
-            queue.push(&Name::new(user).unwrap(), CallId(*id), *id);
+            queue.push(&line(user, 0), CallId(*id), *id);
         }
         queue
+    }
+
+    fn line(user: &str, kind: u64) -> Line {
+        Line { user: Name::new(user).unwrap(), kind }
     }
 
     fn drain(queue: &mut StartQueue<u128>) -> Vec<u128> {
@@ -118,7 +174,12 @@ mod tests {
 
     #[test]
     fn what_cannot_start_blocks_neither_its_user_nor_others() {
-        let mut queue = queue(&[("a", 1), ("a", 2), ("b", 10)]);
+        let mut queue = StartQueue::default();
+        for id in 1000..2000 {
+            queue.push(&line("a", 1), CallId(id), 1);
+        }
+        queue.push(&line("a", 2), CallId(2), 2);
+        queue.push(&line("b", 1), CallId(10), 10);
         assert_eq!(queue.pop(|id| *id != 1), Some(2));
         assert_eq!(queue.pop(|id| *id != 1), Some(10));
         assert_eq!(queue.pop(|id| *id != 1), None);
@@ -126,11 +187,22 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_one_user_are_served_in_the_order_of_coming() {
+        let mut queue = StartQueue::default();
+        for id in 1..=6_u128 {
+            queue.push(&line("a", (id % 3) as u64), CallId(id), id);
+        }
+        assert_eq!(queue.len_of(&Name::new("a").unwrap()), 6);
+        assert_eq!(drain(&mut queue), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
     fn a_user_who_comes_back_gets_a_turn_again() {
         let mut queue = queue(&[("a", 1)]);
         queue.remove(CallId(1));
+        assert_eq!(queue.len_of(&Name::new("a").unwrap()), 0);
         assert_eq!(queue.pop(|_| true), None);
-        queue.push(&Name::new("a").unwrap(), CallId(2), 2);
+        queue.push(&line("a", 0), CallId(2), 2);
         assert_eq!(drain(&mut queue), [2]);
     }
 }

@@ -1,0 +1,167 @@
+//! What must hold, whatever happens. One file per property.
+
+mod attempts_are_current;
+mod every_call_ends;
+mod no_call_ends_twice;
+mod nothing_leaks;
+mod results_are_right;
+mod starts_are_allowed;
+mod trees_end_together;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::guests::Program;
+use super::world::SimNode;
+use crate::errno::Errno;
+use crate::id::{Attempt, CallId, NodeId};
+
+/// How a call ended, as far as that is the same for everybody.
+pub type End = Result<u8, Errno>;
+
+/// One run of one attempt.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    pub call: CallId,
+    pub attempt: Attempt,
+    pub root: CallId,
+    pub node: NodeId,
+    pub retries: u32,
+    pub deadline: Instant,
+    pub ended: Option<End>,
+    /// Its node was killed.
+    pub killed: bool,
+}
+
+/// A root call that a client was told of.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub program: Program,
+    pub deadline: Instant,
+    pub home: NodeId,
+    pub cancelled: Option<Instant>,
+    pub seen: Option<(End, String)>,
+    /// Its home was killed or lost its session, so that others may give it up.
+    pub home_was_lost: bool,
+}
+
+/// A request of a client that is not answered.
+#[derive(Debug, Clone)]
+pub struct Open {
+    pub node: NodeId,
+    pub due: Instant,
+    pub what: String,
+}
+
+/// What happened, and the first property that was broken.
+#[derive(Default)]
+pub struct Invariants {
+    pub executions: Vec<Execution>,
+    pub accepted: BTreeMap<CallId, Accepted>,
+    pub open: BTreeMap<u64, Open>,
+    /// Calls that several requests may have made.
+    pub keyed: BTreeSet<CallId>,
+    pub last_fault: Option<Instant>,
+    pub fickle: bool,
+    pub answers: u64,
+    broken: Option<String>,
+}
+
+impl Invariants {
+    /// None was broken yet.
+    pub fn new(fickle: bool) -> Self {
+        Self { fickle, ..Self::default() }
+    }
+
+    /// Notes that something is wrong; the first counts.
+    pub fn fail(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+
+    fn note(&mut self, checked: Result<(), String>) {
+        if let Err(why) = checked {
+            self.fail(why);
+        }
+    }
+
+    /// Whether nothing has gone wrong for so long.
+    pub fn calm_since(&self, now: Instant, length: Duration) -> bool {
+        self.last_fault.is_none_or(|at| now.saturating_duration_since(at) > length)
+    }
+
+    /// An instance begins; gives the number of its execution.
+    pub fn begins(&mut self, execution: Execution, session_is_live: bool) -> u64 {
+        let checked = starts_are_allowed::check(&self.executions, &execution, session_is_live);
+        // A key names one call only while the nodes that keep its record can be reached.
+        let excused = self.keyed.contains(&execution.call) && self.last_fault.is_some();
+        let checked = if excused { Ok(()) } else { checked };
+        self.note(checked);
+        self.executions.push(execution);
+        self.executions.len() as u64 - 1
+    }
+
+    /// It ended.
+    pub fn ends(&mut self, number: u64, end: End) {
+        if let Some(execution) = self.executions.get_mut(number as usize) {
+            execution.ended = Some(end);
+        }
+    }
+
+    /// Somebody was told how a call ended.
+    pub fn seen(&mut self, call: CallId, end: End, by: String) {
+        self.answers += 1;
+        let quiet = self.last_fault.is_none() && !self.fickle;
+        let Some(accepted) = self.accepted.get_mut(&call) else { return };
+        if self.keyed.contains(&call) && self.last_fault.is_some() {
+            return;
+        }
+        let checked = no_call_ends_twice::check(call, accepted, &end, &by)
+            .and_then(|()| results_are_right::check(call, accepted, &end, quiet));
+        accepted.seen.get_or_insert((end, by));
+        self.note(checked);
+    }
+
+    /// Somebody was given an output, with what the record says of it.
+    pub fn output(&mut self, call: CallId, end: End, attempt: Option<Attempt>, output: &[u8]) {
+        let checked =
+            attempts_are_current::check(&self.executions, call, end, attempt, output);
+        self.note(checked);
+    }
+
+    /// A node was killed.
+    pub fn killed(&mut self, node: NodeId) {
+        for execution in self.executions.iter_mut().filter(|e| e.node == node) {
+            execution.killed |= execution.ended.is_none();
+        }
+        self.open.retain(|_, open| open.node != node);
+        for accepted in self.accepted.values_mut().filter(|a| a.home == node) {
+            accepted.home_was_lost = true;
+        }
+    }
+
+    /// A node stood still: what waits there may take longer by that.
+    pub fn stood_still(&mut self, node: NodeId, length: Duration) {
+        for open in self.open.values_mut().filter(|open| open.node == node) {
+            open.due += length;
+        }
+    }
+
+    /// From time to time.
+    pub fn check(
+        &mut self,
+        now: Instant,
+        runs: impl Fn(NodeId) -> bool,
+    ) -> Result<(), String> {
+        let checked = every_call_ends::answered(&self.open, now, runs);
+        self.note(checked);
+        let checked = trees_end_together::check(self, now);
+        self.note(checked);
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// At the end, when all is healed and all deadlines have passed.
+    pub fn settled(&self, nodes: &BTreeMap<NodeId, SimNode>) -> Result<(), String> {
+        every_call_ends::settled(&self.open, &self.executions)?;
+        nodes.values().try_for_each(nothing_leaks::check)
+    }
+}
