@@ -15,7 +15,8 @@
 //! | `FAASM_EQUOTA` | 429, Retry-After | | | |
 //!
 //! What HTTP itself has a status for keeps it: 405 (`FAASM_ENOSYS`, with `Allow`), 408 for a body
-//! that comes too slowly (`FAASM_ETIMEDOUT`), 414 and 431 for long heads (`FAASM_ETOOBIG`).
+//! that comes too slowly (`FAASM_ETIMEDOUT`), 414 and 431 for long heads (`FAASM_ETOOBIG`), 507 for
+//! an upload that the disks have no room for (`FAASM_EFULL`).
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -147,10 +148,16 @@ impl From<BlobError> for ApiError {
             BlobError::NotFound(..) => Errno::NoEnt,
             BlobError::TooFewCopies { .. } => Errno::Unavailable,
             BlobError::TooBig(_) => Errno::TooBig,
+            BlobError::Full(_) => Errno::Full,
+            BlobError::Unavailable(_) | BlobError::NotElsewhere { .. } => Errno::Unavailable,
             BlobError::Io(_) => Errno::Io,
             BlobError::TimedOut(_) => Errno::TimedOut,
         };
-        Self::new(code, error.to_string())
+        let told = Self::new(code, error.to_string());
+        match error {
+            BlobError::Full(_) => told.with_status(StatusCode::INSUFFICIENT_STORAGE),
+            _ => told,
+        }
     }
 }
 
