@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use super::BlobError;
 use super::rendezvous;
-use super::repair::{Effect, Event, Job, Repair};
+use super::repair::{Effect, Event, Job, PERIOD, Repair};
 use super::round::Rounds;
 use crate::actor::Kept;
 use crate::id::NodeId;
@@ -35,6 +35,9 @@ pub enum Msg {
     Event(Event),
     /// Look at the members and the blobs now.
     Look,
+    /// Fail, as a bug would.
+    #[cfg(test)]
+    Fail,
 }
 
 /// Handle of the repair actor. Cheap to clone.
@@ -90,9 +93,7 @@ impl Repairs {
     /// Makes the actor fail, as a bug would.
     #[cfg(test)]
     pub fn fail(&self) {
-        if let Some(actor) = &*self.current.lock() {
-            actor.kill();
-        }
+        self.tell(Msg::Fail);
     }
 }
 
@@ -106,6 +107,8 @@ struct State {
     rounds: Rounds,
     /// None before the first look, which then finds a change.
     members: Option<Vec<NodeId>>,
+    /// When the blobs were last sorted by them.
+    sorted: Instant,
     watch: AbortHandle,
     job: Option<AbortHandle>,
     timer: Option<AbortHandle>,
@@ -123,7 +126,8 @@ impl Actor for RepairActor {
         myself.send_interval(LOOK, || Msg::Look);
         *self.current.lock() = Some(myself);
         let core = Repair::default();
-        Ok(State { core, rounds, members: None, watch, job: None, timer: None })
+        let sorted = Instant::now();
+        Ok(State { core, rounds, members: None, sorted, watch, job: None, timer: None })
     }
 
     async fn handle(
@@ -134,6 +138,8 @@ impl Actor for RepairActor {
     ) -> Result<(), ActorProcessingErr> {
         let event = match message {
             Msg::Event(event) => event,
+            #[cfg(test)]
+            Msg::Fail => return Err("a test wants it".into()),
             Msg::Look => {
                 let changed = state.look_at_members().await;
                 Event::Looked { changed, surplus: state.rounds.local.surplus() > 0 }
@@ -195,19 +201,24 @@ impl State {
         self.timer = Some(timer.abort_handle());
     }
 
-    /// Whether the members changed; then kept and cached blobs are sorted anew.
+    /// Whether the members changed; then kept and cached blobs are sorted anew. They are sorted
+    /// every minute, too: a change that was taken back between two looks was not seen.
     async fn look_at_members(&mut self) -> bool {
         let nodes = self.rounds.members.all();
-        if self.members.as_ref() == Some(&nodes) {
+        let changed = self.members.as_ref() != Some(&nodes);
+        if !changed && self.sorted.elapsed() < PERIOD {
             return false;
         }
+        self.sorted = Instant::now();
         let Rounds { members, local, .. } = &self.rounds;
-        tracing::info!(members = ?nodes, "blobs are kept by these nodes now");
+        if changed {
+            tracing::info!(members = ?nodes, "blobs are kept by these nodes now");
+        }
         let is_target =
             |hash: &_| rendezvous::targets(hash, &nodes, members.copies).contains(&members.me);
         local.members_changed(is_target).await;
         self.members = Some(nodes);
-        true
+        changed
     }
 }
 

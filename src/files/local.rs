@@ -93,9 +93,8 @@ impl Local {
     pub async fn keep(&self, hash: BlobHash, bytes: Bytes, room: Writing) -> Result<(), BlobError> {
         let inner = self.inner.clone();
         let work = async move {
-            inner.store(hash, bytes, (inner.role_of)(&hash), room).await?;
-            inner.index.lock().claim(&hash);
-            Ok(())
+            let role = (inner.role_of)(&hash);
+            inner.store(hash, bytes, role, room).await
         };
         detached(work).await
     }
@@ -206,7 +205,12 @@ impl Inner {
             return Ok(());
         }
         self.disk.write(&hash, bytes, durability).await?;
-        let gone = self.index.lock().insert(hash, len, role);
+        let gone = {
+            let mut index = self.index.lock();
+            let gone = index.insert(hash, len, role);
+            index.claim(&hash);
+            gone
+        };
         self.lost.lock().remove(&hash);
         drop(guard);
         self.evict(gone).await;

@@ -218,11 +218,10 @@ impl Blobs {
             if wanting.blobs == 0 && closed {
                 return Ok(());
             }
-            if wanting.blobs == 0 {
-                // What came while the others were asked is looked for once more.
-                server.set_closed(true);
-                closed = true;
-            } else {
+            // What came while the others were asked is looked for once more.
+            server.set_closed(wanting.blobs == 0);
+            closed = wanting.blobs == 0 && server.is_idle() && store.is_idle();
+            if !closed {
                 tokio::time::sleep(LEAVE_LOOK).await;
             }
         }

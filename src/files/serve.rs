@@ -1,7 +1,7 @@
 //! What this node does for others: sends blobs, keeps blobs, says which it lacks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub struct Server {
 struct Inner {
     local: Local,
     closed: AtomicBool,
+    /// Blobs that are being taken.
+    taking: AtomicUsize,
     admitted: Arc<Semaphore>,
     /// Apart, so that nodes which fetch from each other cannot wait in a ring.
     sending: Budget,
@@ -44,13 +46,19 @@ impl Server {
     pub fn new(local: Local, patience: Duration) -> Self {
         let admitted = Arc::new(Semaphore::new(ADMITTED));
         let (sending, keeping) = (Budget::new(), Budget::new());
-        let closed = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { local, closed, admitted, sending, keeping, patience }) }
+        let (closed, taking) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let inner = Inner { local, closed, taking, admitted, sending, keeping, patience };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Whether it takes no more blobs: this node leaves the cluster, and its blobs are elsewhere.
     pub fn set_closed(&self, closed: bool) {
         self.inner.closed.store(closed, Ordering::SeqCst);
+    }
+
+    /// Whether no blob is being taken.
+    pub fn is_idle(&self) -> bool {
+        self.inner.taking.load(Ordering::SeqCst) == 0
     }
 
     /// Takes a bulk stream that a peer opened, and serves it in the background.
@@ -123,6 +131,7 @@ impl Inner {
         len: u64,
         mut stream: Stream,
     ) -> Result<(), TransferError> {
+        let _taking = Taking::new(&self.taking);
         let work = async {
             if self.closed.load(Ordering::SeqCst) {
                 return Err(TransferError::Leaving);
@@ -147,6 +156,22 @@ impl Inner {
 
     fn until(&self, len: u64) -> Instant {
         Instant::now() + self.patience + time_for(len)
+    }
+}
+
+/// A blob that is being taken.
+struct Taking<'a>(&'a AtomicUsize);
+
+impl<'a> Taking<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -100,6 +100,11 @@ impl Store {
         result.map(|()| hash)
     }
 
+    /// Whether no put is under way.
+    pub fn is_idle(&self) -> bool {
+        self.puts.available_permits() == PUTS
+    }
+
     async fn put_on(
         self: &Arc<Self>,
         hash: BlobHash,
@@ -207,8 +212,12 @@ impl Store {
         {
             return Some(Got::Here(bytes));
         }
-        let bytes = self.fetch(hash, deadline, plan).await?;
-        Some(Got::Fetched(bytes, flight))
+        if let Some(bytes) = self.fetch(hash, deadline, plan).await {
+            return Some(Got::Fetched(bytes, flight));
+        }
+        // It may have come here while the others were asked.
+        self.local.len_of(&hash)?;
+        self.read_here(&hash, plan).await.map(Got::Here)
     }
 
     async fn fetch(&self, hash: BlobHash, deadline: Instant, plan: &mut GetPlan) -> Option<Bytes> {

@@ -51,12 +51,11 @@ impl Fabric {
         let mut wires = self.wires.lock();
         wires.links += 1;
         let link = wires.links;
-        let up = node.as_ref().map(|_| Peer { node: id, incarnation: Incarnation(1), link });
+        let status = status(id, node.as_ref().map(|_| link));
         match node {
             Some(node) => wires.nodes.insert(id, node),
             None => wires.nodes.remove(&id),
         };
-        let status = PeerStatus { up, since: Instant::now(), rtt: None, last_error: None };
         for (at, peers) in &wires.peers {
             if *at != id {
                 peers.send_modify(|table| {
@@ -93,6 +92,11 @@ impl Fabric {
         let node = self.wires.lock().nodes.get(&id).cloned();
         node.ok_or_else(|| RequestError::Send(SendError::Down(id, "killed".to_owned())).into())
     }
+}
+
+fn status(id: NodeId, link: Option<u64>) -> PeerStatus {
+    let up = link.map(|link| Peer { node: id, incarnation: Incarnation(1), link });
+    PeerStatus { up, since: Instant::now(), rtt: None, last_error: None }
 }
 
 /// Two ends of one stream.
@@ -142,8 +146,12 @@ impl Remote for Port {
 
     fn peers(&self) -> watch::Receiver<Arc<PeerTable>> {
         let mut wires = self.fabric.wires.lock();
-        let peers =
-            wires.peers.entry(self.me).or_insert_with(|| watch::Sender::new(Arc::default()));
+        let Wires { nodes, peers, links } = &mut *wires;
+        let table = || {
+            let others = nodes.keys().filter(|id| **id != self.me);
+            others.map(|id| (*id, status(*id, Some(*links)))).collect()
+        };
+        let peers = peers.entry(self.me).or_insert_with(|| watch::Sender::new(Arc::new(table())));
         peers.subscribe()
     }
 }

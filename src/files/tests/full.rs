@@ -4,6 +4,7 @@ use std::process::Command;
 use super::fabric::{Cluster, blob, soon};
 use crate::config::FileOptions;
 use crate::files::BlobError;
+use crate::files::disk::{Disk, Durability};
 use crate::id::{BlobHash, NodeId};
 
 const N1: NodeId = NodeId(1);
@@ -68,7 +69,7 @@ async fn full_disk() {
     if std::env::var_os(SMALL_DISK).is_none() {
         return;
     }
-    // With a reserve, and without one: then the disk itself refuses.
+    // With a reserve, and without one.
     for reserve in [2 << 20, 0] {
         let cluster = cluster(1, &[N1], reserve).await;
         let mut stored = Vec::new();
@@ -81,14 +82,23 @@ async fn full_disk() {
         };
         assert!(matches!(error, BlobError::Full(_)), "{error}");
         assert!(error.to_string().contains("add nodes or larger disks"), "{error}");
-        assert_eq!(stored.len(), if reserve == 0 { 8 } else { 6 });
+        assert_eq!(stored.len(), if reserve == 0 { 9 } else { 6 });
         let disk = rustix::fs::statvfs(&cluster.dir(N1)).unwrap();
         assert!(disk.f_bavail * disk.f_frsize >= reserve);
         assert!(staged(&cluster, N1).is_empty(), "half a file was left");
         for (seed, hash) in &stored {
             assert_eq!(cluster.blobs[&N1].get(*hash, soon()).await, Ok(blob(*seed, 900_000)));
         }
-        fs::remove_dir_all(fs::read_link(cluster.dir(N1)).unwrap()).unwrap();
+        let dir = fs::read_link(cluster.dir(N1)).unwrap();
+        // Written by others meanwhile: the disk itself refuses, half-way.
+        let (disk, _) = Disk::open(dir.clone(), 0).await.unwrap();
+        let large = blob(99, 7_000_000);
+        for durability in [Durability::Synced, Durability::Relaxed] {
+            let refused = disk.write(&BlobHash::of(&large), large.clone(), durability).await;
+            assert!(matches!(refused, Err(BlobError::Full(_))), "{refused:?}");
+        }
+        assert!(staged(&cluster, N1).is_empty(), "half a file was left");
+        fs::remove_dir_all(dir).unwrap();
     }
 }
 
@@ -136,8 +146,8 @@ async fn cache_on_a_small_disk() {
         local.cache(*hash, blob(seed, 900_000)).await.unwrap();
     }
     let here = |hash: &&BlobHash| local.len_of(hash).is_some();
-    assert_eq!(cached.iter().filter(here).count(), 7, "the newest are here");
+    assert_eq!(cached.iter().filter(here).count(), 8, "the newest are here");
     let hash = cluster.blobs[&N1].put(blob(99, 3_000_000), soon()).await.unwrap();
     assert!(cluster.has(N1, &hash));
-    assert!((2..=4).contains(&cached.iter().filter(here).count()));
+    assert!((3..=5).contains(&cached.iter().filter(here).count()));
 }

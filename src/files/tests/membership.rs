@@ -84,16 +84,22 @@ fn pick(nodes: &Mutex<BTreeMap<NodeId, Blobs>>, turn: u32) -> Option<Blobs> {
     nodes.values().nth(turn as usize % nodes.len().max(1)).cloned()
 }
 
-/// Waits until the targets of these blobs have them, and nobody else.
+/// Waits until every blob is where it should be, and nowhere else.
 async fn settled(cluster: &Cluster, hashes: impl Iterator<Item = BlobHash> + Clone) {
     let ids: Vec<NodeId> = cluster.blobs.keys().copied().collect();
-    until("every blob is where it should be, and nowhere else", || {
-        hashes.clone().all(|hash| {
+    let wrong = || {
+        hashes.clone().find_map(|hash| {
             let targets = cluster.blobs[&ids[0]].targets(&hash);
-            ids.iter().all(|id| cluster.has(*id, &hash) == targets.contains(id))
+            let held: Vec<&NodeId> = ids.iter().filter(|id| cluster.has(**id, &hash)).collect();
+            let right = held.len() == targets.len() && held.iter().all(|id| targets.contains(id));
+            (!right).then(|| format!("{hash}: {held:?} have it, {targets:?} should"))
         })
-    })
-    .await;
+    };
+    let deadline = soon();
+    while let Some(wrong) = wrong() {
+        assert!(Instant::now() < deadline, "{wrong}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn grow_and_shrink(copies: usize) {
@@ -178,6 +184,8 @@ async fn a_copy_here_is_not_given_up_before_the_others_have_it() {
     let mut cluster = cluster(2, 1).await;
     let (n1, n2) = (NodeId(1), NodeId(2));
     cluster.members.lock().pop();
+    cluster.down(n1).await;
+    cluster.up(n1).await;
     let mut moved = Vec::new();
     for seed in 0..20 {
         moved.push(cluster.blobs[&n1].put(blob(seed, 900), soon()).await.unwrap());
