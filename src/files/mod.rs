@@ -83,7 +83,7 @@ pub enum BlobError {
     #[error("{0} bytes are more than a blob may have ({MAX_BLOB})")]
     TooBig(u64),
     /// The disk, or the disks of too many nodes, are full.
-    #[error("the blob store is full: {0}; delete files there, or add nodes or larger disks")]
+    #[error("the blob store is full: {0}; free some of the disk, or add nodes or larger disks")]
     Full(String),
     /// Too many nodes lack blobs of this one, so that it must not leave.
     #[error("{blobs} blobs are not on all nodes that should have them: {why}")]

@@ -31,6 +31,11 @@ impl PutPlan {
         Self { need: waiting.len() / 2 + 1, have: 0, waiting, failures: Vec::new(), told: false }
     }
 
+    /// Whether any copy was made.
+    pub fn is_somewhere(&self) -> bool {
+        self.have > 0
+    }
+
     /// A target's copy is durable, or failed. Gives the
     /// put's result the moment it is known; a failed one waits for all targets, so that the error
     /// counts right.

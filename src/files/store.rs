@@ -147,22 +147,26 @@ impl Store {
     /// listens if the caller gave up: the copies are made all the same.
     async fn spread(self: Arc<Self>, put: Put, tell: oneshot::Sender<Result<(), BlobError>>) {
         let mut plan = PutPlan::new(&put.targets);
-        let mut tell = Some(tell);
+        let (mut tell, mut missed) = (Some(tell), Vec::new());
         let mut copies: FuturesUnordered<_> =
             put.targets.iter().map(|node| self.copy(&put, *node)).collect();
         while let Some((node, copy)) = copies.next().await {
             if let Err(NoCopy { why, .. }) = &copy {
                 tracing::info!(blob = %put.hash, why, "a copy was not made");
-                if node == self.members.me {
-                    self.local.lost(put.hash);
-                } else {
-                    self.repairs.missed(node);
-                }
+                missed.push(node);
             }
             if let Some(result) = plan.answered(node, copy)
                 && let Some(tell) = tell.take()
             {
                 let _ = tell.send(result);
+            }
+        }
+        // What nobody has cannot be given to those that lack it.
+        for node in missed.into_iter().filter(|_| plan.is_somewhere()) {
+            if node == self.members.me {
+                self.local.lost(put.hash);
+            } else {
+                self.repairs.missed(node);
             }
         }
     }
@@ -172,9 +176,9 @@ impl Store {
         let (hash, bytes) = (put.hash, put.bytes.clone());
         let done = if node == self.members.me {
             let written = self.write_here(hash, bytes, put.deadline).await;
-            written.map_err(|error| {
-                let full = matches!(error, BlobError::Full(_));
-                NoCopy { why: format!("{node}: {error}"), full }
+            written.map_err(|error| match error {
+                BlobError::Full(why) => NoCopy { why: format!("{node}: {why}"), full: true },
+                error => NoCopy { why: format!("{node}: {error}"), full: false },
             })
         } else {
             let offered = transfer::offer(&*self.remote, node, hash, &bytes, put.deadline).await;
