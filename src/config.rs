@@ -255,11 +255,62 @@ pub struct FileOptions {
     pub copies: usize,
     /// Bytes of blobs cached that need not be here.
     pub cache_bytes: u64,
+    /// Bytes of its disk that the blob store leaves free: Raft's log, compiled modules and logs are
+    /// on it, too, and a node whose log cannot grow ends. Cached blobs go first, then uploads are
+    /// refused.
+    pub reserve_bytes: u64,
+    /// Bytes of blobs read a second to look for damage. Higher finds it sooner, and takes more of
+    /// the disk; the default reads a terabyte in a day and a half, at under 2 % of a core.
+    pub scrub_rate: u64,
+    /// Least time from one reading of all blobs to the next; the first begins a minute after the
+    /// start at most.
+    #[serde(with = "millis")]
+    pub scrub_period: Duration,
+    /// Keeps blobs in a bucket instead of on the nodes; the same for all nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Options>,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { copies: 3, cache_bytes: 4 << 30 }
+        Self {
+            copies: 3,
+            cache_bytes: 4 << 30,
+            reserve_bytes: 512 << 20,
+            scrub_rate: 8 << 20,
+            scrub_period: Duration::from_secs(24 * 3600),
+            s3: None,
+        }
+    }
+}
+
+/// A bucket of an S3 service. Its keys come from the node's environment: `AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY` and, if there is one, `AWS_SESSION_TOKEN`.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3Options {
+    /// Its name. It must exist.
+    pub bucket: String,
+    /// URL of the service; Amazon's for the region when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Region, as the signature of requests names it.
+    pub region: String,
+    /// Put before the names of all objects, so that a bucket can be shared.
+    pub prefix: String,
+    /// Allows an `http://` endpoint: who can listen to the network can then read blobs.
+    pub allow_http: bool,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            bucket: String::new(),
+            endpoint: None,
+            region: "us-east-1".to_owned(),
+            prefix: "faasm".to_owned(),
+            allow_http: false,
+        }
     }
 }
 

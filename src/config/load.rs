@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::{ClusterConfig, Options};
+use super::{ClusterConfig, Options, S3Options};
 
 /// Largest configuration file read, in bytes: far above any real one.
 const MAX_FILE: u64 = 1 << 20;
@@ -158,6 +158,9 @@ impl Options {
             let why = format!("{percent} is not in 1 to 100");
             return Err(Problem::new("function.memory_percent", why));
         }
+        if let Some(s3) = &self.files.s3 {
+            s3.validate()?;
+        }
         for (field, value) in self.counts() {
             if value == 0 {
                 return Err(Problem::new(field, "1 or more is allowed"));
@@ -167,7 +170,7 @@ impl Options {
     }
 
     /// What must not be zero: nothing would run.
-    fn counts(&self) -> [(&'static str, u64); 12] {
+    fn counts(&self) -> [(&'static str, u64); 14] {
         [
             ("net.queue_bytes", self.net.queue_bytes as u64),
             ("consensus.snapshot_after", self.consensus.snapshot_after),
@@ -177,11 +180,42 @@ impl Options {
             ("calls.depth", u64::from(self.calls.depth)),
             ("calls.records", self.calls.records as u64),
             ("files.copies", self.files.copies as u64),
+            ("files.scrub_rate", self.files.scrub_rate),
+            ("files.scrub_period", u64::from(!self.files.scrub_period.is_zero())),
             ("gateway.body_bytes", self.gateway.body_bytes as u64),
             ("gateway.bodies_bytes", self.gateway.bodies_bytes as u64),
             ("gateway.requests", self.gateway.requests as u64),
             ("gateway.connections", self.gateway.connections as u64),
         ]
+    }
+}
+
+impl S3Options {
+    fn validate(&self) -> Result<(), Problem> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if !(3..=63).contains(&self.bucket.len()) || !self.bucket.chars().all(plain) {
+            let why = "3 to 63 lower case letters, digits, `-` and `.` are allowed";
+            return Err(Problem::new("files.s3.bucket", why));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if !self.prefix.chars().all(plain) || self.prefix.split('/').any(|part| part == "..") {
+            let why = "letters, digits, `-`, `_`, `.` and `/` are allowed";
+            return Err(Problem::new("files.s3.prefix", why));
+        }
+        if self.region.is_empty() {
+            let why = "a name is needed; `us-east-1` will do for a service without regions";
+            return Err(Problem::new("files.s3.region", why));
+        }
+        let why = match self.endpoint.as_deref() {
+            Some(url) if url.starts_with("http://") && !self.allow_http => {
+                "it is not encrypted: use https://, or set `allow_http = true`"
+            }
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                "a URL that begins with https:// or http:// is allowed"
+            }
+            _ => return Ok(()),
+        };
+        Err(Problem::new("files.s3.endpoint", why))
     }
 }
 
@@ -252,7 +286,25 @@ mod tests {
     fn default_options_are_valid_and_each_rule_has_its_field() {
         assert_eq!(Options::default().validate(), Ok(()));
         type Spoil = fn(&mut Options);
-        let cases: [(&str, Spoil); 5] = [
+        fn s3(spoil: fn(&mut S3Options)) -> Option<S3Options> {
+            let mut options = S3Options { bucket: "blobs".to_owned(), ..S3Options::default() };
+            spoil(&mut options);
+            Some(options)
+        }
+        let mut good = Options::default();
+        good.files.s3 = s3(|_| {});
+        assert_eq!(good.validate(), Ok(()));
+        let cases: [(&str, Spoil); 11] = [
+            ("files.scrub_rate", |o| o.files.scrub_rate = 0),
+            ("files.s3.bucket", |o| o.files.s3 = Some(S3Options::default())),
+            ("files.s3.prefix", |o| o.files.s3 = s3(|s3| s3.prefix = "a/../b".to_owned())),
+            ("files.s3.region", |o| o.files.s3 = s3(|s3| s3.region.clear())),
+            ("files.s3.endpoint", |o| {
+                o.files.s3 = s3(|s3| s3.endpoint = Some("http://127.0.0.1:9".to_owned()));
+            }),
+            ("files.s3.endpoint", |o| {
+                o.files.s3 = s3(|s3| s3.endpoint = Some("127.0.0.1:9".to_owned()));
+            }),
             ("net.keep_alive", |o| o.net.keep_alive = o.net.silence / 3),
             ("consensus.tick", |o| o.consensus.tick = Duration::ZERO),
             ("consensus.session", |o| o.consensus.session = o.consensus.tick * 9),

@@ -1,159 +1,235 @@
 //! The repair actor: feeds [`Repair`] and performs its effects.
 //!
+//! Its supervisor is [`crate::actor::keep`]: it is started again when it fails, and finds what is
+//! due by itself, since every connected peer is new to it.
+//!
 //! | child | on failure | on shutdown |
 //! |---|---|---|
-//! | round | taken for an incomplete round, retried | aborted |
+//! | job | taken for an incomplete one, retried | aborted |
 //! | peers watch | ends with the connections | aborted |
 //! | timer | | aborted |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::BlobError;
-use super::repair::{Effect, Event, Repair};
+use super::rendezvous;
+use super::repair::{Effect, Event, Job, PERIOD, Repair};
 use super::round::Rounds;
+use crate::actor::Kept;
 use crate::id::NodeId;
 use crate::net::PeerTable;
+
+/// How often the actor looks whether the members changed, which nothing tells it.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What the actor is told.
+pub enum Msg {
+    /// For [`Repair`].
+    Event(Event),
+    /// Look at the members and the blobs now.
+    Look,
+    /// Fail, as a bug would.
+    #[cfg(test)]
+    Fail,
+}
 
 /// Handle of the repair actor. Cheap to clone.
 #[derive(Clone)]
 pub struct Repairs {
-    actor: ActorRef<Event>,
+    kept: Kept,
+    current: Current,
 }
+
+/// The actor that lives now.
+type Current = Arc<Mutex<Option<ActorRef<Msg>>>>;
 
 impl Repairs {
     /// Starts it.
     pub async fn start(rounds: Rounds) -> Result<Self, BlobError> {
-        match Actor::spawn(None, RepairActor, rounds).await {
-            Ok((actor, _)) => Ok(Self { actor }),
+        let current = Current::default();
+        let of_actor = current.clone();
+        let make = move || RepairActor { rounds: rounds.clone(), current: of_actor.clone() };
+        match crate::actor::keep(make).await {
+            Ok(kept) => Ok(Self { kept, current }),
             Err(e) => Err(BlobError::Io(format!("the repair actor did not start: {e}"))),
         }
     }
 
     /// Tells that a copy that should have been made on this peer was not.
     pub fn missed(&self, peer: NodeId) {
-        // It fails only when the node stops, and then the peers will ask.
-        let _ = self.actor.send_message(Event::Missed(peer));
+        self.tell(Msg::Event(Event::Missed(peer)));
+    }
+
+    /// Makes it look at the members now.
+    pub fn look(&self) {
+        self.tell(Msg::Look);
+    }
+
+    fn tell(&self, message: Msg) {
+        if let Some(actor) = &*self.current.lock() {
+            // It fails when the actor has failed, or the node stops: who comes then looks at all.
+            let _ = actor.send_message(message);
+        }
     }
 
     /// Stops it; what it had begun is given up. Bounded by `grace`.
     pub async fn stop(&self, grace: Duration) {
-        if self.actor.stop_and_wait(None, Some(grace)).await.is_err() {
-            self.actor.kill();
+        self.kept.stop();
+        let actor = self.current.lock().take();
+        if let Some(actor) = actor
+            && actor.stop_and_wait(None, Some(grace)).await.is_err()
+        {
+            actor.kill();
         }
+    }
+
+    /// Makes the actor fail, as a bug would.
+    #[cfg(test)]
+    pub fn fail(&self) {
+        self.tell(Msg::Fail);
     }
 }
 
-struct RepairActor;
+struct RepairActor {
+    rounds: Rounds,
+    current: Current,
+}
 
 struct State {
     core: Repair,
     rounds: Rounds,
-    members: Vec<NodeId>,
+    /// None before the first look, which then finds a change.
+    members: Option<Vec<NodeId>>,
+    /// When the blobs were last sorted by them.
+    sorted: Instant,
     watch: AbortHandle,
-    round: Option<AbortHandle>,
+    job: Option<AbortHandle>,
     timer: Option<AbortHandle>,
 }
 
 impl Actor for RepairActor {
-    type Msg = Event;
+    type Msg = Msg;
     type State = State;
-    type Arguments = Rounds;
+    type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Event>,
-        rounds: Rounds,
-    ) -> Result<State, ActorProcessingErr> {
-        let watch = tokio::spawn(forward(rounds.remote.peers(), myself)).abort_handle();
-        let members = rounds.members.all();
+    async fn pre_start(&self, myself: ActorRef<Msg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let rounds = self.rounds.clone();
+        let watch = tokio::spawn(forward(rounds.remote.peers(), myself.clone())).abort_handle();
+        myself.send_message(Msg::Look)?;
+        myself.send_interval(LOOK, || Msg::Look);
+        *self.current.lock() = Some(myself);
         let core = Repair::default();
-        Ok(State { core, rounds, members, watch, round: None, timer: None })
+        let sorted = Instant::now();
+        Ok(State { core, rounds, members: None, sorted, watch, job: None, timer: None })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<Event>,
-        event: Event,
+        myself: ActorRef<Msg>,
+        message: Msg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.look_at_members();
+        let event = match message {
+            Msg::Event(event) => event,
+            #[cfg(test)]
+            Msg::Fail => return Err("a test wants it".into()),
+            Msg::Look => {
+                let changed = state.look_at_members().await;
+                Event::Looked { changed, surplus: state.rounds.local.surplus() > 0 }
+            }
+        };
         for effect in state.core.on(Instant::now(), event) {
             match effect {
-                Effect::Round(peer) => state.begin_round(peer, myself.clone()),
+                Effect::Begin(job) => state.begin(job, myself.clone()),
                 Effect::Wake(at) => state.wake_at(at, myself.clone()),
             }
         }
         Ok(())
     }
+}
 
-    async fn post_stop(
-        &self,
-        _myself: ActorRef<Event>,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        state.watch.abort();
-        for child in state.round.iter().chain(&state.timer) {
+impl Drop for State {
+    fn drop(&mut self) {
+        self.watch.abort();
+        for child in self.job.iter().chain(&self.timer) {
             child.abort();
         }
-        Ok(())
     }
 }
 
 impl State {
-    fn begin_round(&mut self, peer: NodeId, myself: ActorRef<Event>) {
+    fn begin(&mut self, job: Job, myself: ActorRef<Msg>) {
         let rounds = self.rounds.clone();
-        let round = tokio::spawn(async move { rounds.run(peer).await });
-        self.round = Some(round.abort_handle());
+        let work = tokio::spawn(async move {
+            match job {
+                Job::Round(peer) => rounds.round(peer).await,
+                Job::Settle => rounds.settle().await,
+            }
+        });
+        self.job = Some(work.abort_handle());
         tokio::spawn(async move {
-            let complete = match round.await {
+            let complete = match work.await {
                 Ok(Ok(())) => true,
-                Ok(Err(error)) => {
-                    tracing::info!(%peer, error = error.told(peer), "repair was not completed");
+                Ok(Err(why)) => {
+                    tracing::info!(?job, why = why.join("; "), "repair was not completed");
                     false
                 }
                 Err(error) => {
-                    tracing::error!(%peer, %error, "repair was abandoned");
+                    tracing::error!(?job, %error, "repair was abandoned");
                     false
                 }
             };
-            let _ = myself.send_message(Event::Ended { peer, complete });
+            let _ = myself.send_message(Msg::Event(Event::Ended { job, complete }));
         });
     }
 
-    fn wake_at(&mut self, at: Instant, myself: ActorRef<Event>) {
+    fn wake_at(&mut self, at: Instant, myself: ActorRef<Msg>) {
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
         let timer = tokio::spawn(async move {
             tokio::time::sleep_until(at.into()).await;
-            let _ = myself.send_message(Event::Woken);
+            let _ = myself.send_message(Msg::Event(Event::Woken));
         });
         self.timer = Some(timer.abort_handle());
     }
 
-    /// A change of members comes with connections, so that looking at each event is enough.
-    fn look_at_members(&mut self) {
-        let members = self.rounds.members.all();
-        if members != self.members {
-            self.members = members;
-            let local = self.rounds.local.clone();
-            tokio::spawn(async move { local.members_changed().await });
+    /// Whether the members changed; then kept and cached blobs are sorted anew. They are sorted
+    /// every minute, too: a change that was taken back between two looks was not seen.
+    async fn look_at_members(&mut self) -> bool {
+        let nodes = self.rounds.members.all();
+        let changed = self.members.as_ref() != Some(&nodes);
+        if !changed && self.sorted.elapsed() < PERIOD {
+            return false;
         }
+        self.sorted = Instant::now();
+        let Rounds { members, local, .. } = &self.rounds;
+        if changed {
+            tracing::info!(members = ?nodes, "blobs are kept by these nodes now");
+        }
+        let is_target =
+            |hash: &_| rendezvous::targets(hash, &nodes, members.copies).contains(&members.me);
+        local.members_changed(is_target).await;
+        self.members = Some(nodes);
+        changed
     }
 }
 
-async fn forward(mut peers: watch::Receiver<Arc<PeerTable>>, to: ActorRef<Event>) {
+async fn forward(mut peers: watch::Receiver<Arc<PeerTable>>, to: ActorRef<Msg>) {
     loop {
-        let links = {
+        let links: BTreeMap<NodeId, u64> = {
             let table = peers.borrow_and_update();
             table.iter().filter_map(|(node, s)| Some((*node, s.up?.link))).collect()
         };
-        if to.send_message(Event::Connected(links)).is_err() || peers.changed().await.is_err() {
+        let event = Msg::Event(Event::Connected(links));
+        if to.send_message(event).is_err() || peers.changed().await.is_err() {
             return;
         }
     }

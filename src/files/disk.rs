@@ -1,20 +1,23 @@
 //! Blobs as files: `dir/a/abcd…`, each with the header of [`format`](super::format). Writes are
 //! atomic; reads are checked.
 
+use std::error::Error;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path as FsPath, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use rustix::fs::{Advice, fadvise};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::BlobError;
-use super::format::{self, Unreadable};
+use super::format::{self, Check, Unreadable};
+use super::space::Space;
 use crate::id::BlobHash;
 
 /// Disk operations under way at once: enough to keep a disk busy, and few beside the runtime's
@@ -29,6 +32,9 @@ pub struct Disk {
     /// found on read.
     relaxed: LocalFileSystem,
     operations: Semaphore,
+    dir: PathBuf,
+    /// How much may still be written.
+    pub space: Space,
 }
 
 /// A blob's file as found at start.
@@ -65,14 +71,18 @@ pub enum Durability {
 impl Disk {
     /// Opens the directory, made when missing; removes what unfinished writes left, and lists the
     /// blobs, the first written first.
-    pub async fn open(dir: PathBuf) -> Result<(Self, Vec<Found>), BlobError> {
+    /// Leaves `reserve` bytes of the disk free.
+    pub async fn open(dir: PathBuf, reserve: u64) -> Result<(Self, Vec<Found>), BlobError> {
+        let path = dir.clone();
         let (durable, relaxed) = blocking(move || {
             prepare(&dir).map_err(|e| BlobError::Io(format!("{}: {e}", dir.display())))?;
             let store = || LocalFileSystem::new_with_prefix(&dir).map_err(io_error);
             Ok((store()?.with_fsync(true), store()?))
         })
         .await?;
-        let disk = Self { durable, relaxed, operations: Semaphore::new(OPERATIONS) };
+        let operations = Semaphore::new(OPERATIONS);
+        let space = Space::new(path.clone(), reserve);
+        let disk = Self { durable, relaxed, operations, dir: path, space };
         let mut found: Vec<Found> = disk
             .relaxed
             .list(None)
@@ -130,6 +140,46 @@ impl Disk {
         .await
     }
 
+    /// Reads a blob piece by piece, from the disk itself, and checks it; at most `rate` bytes a
+    /// second. Nothing is kept in memory, nor in the system's cache.
+    pub async fn check(&self, hash: &BlobHash, rate: u64) -> Result<Checked, BlobError> {
+        let mut file = {
+            let _turn = self.turn().await?;
+            let path = self.dir.join(path_of(hash).to_string());
+            match blocking(move || Ok(Pieces::open(&path, piece_size(rate)))).await? {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Checked::bad(0)),
+                Err(e) => return Err(read_error(&e)),
+            }
+        };
+        loop {
+            let begun = tokio::time::Instant::now();
+            let turn = self.turn().await?;
+            let read = blocking(move || Ok(file.next())).await?;
+            drop(turn);
+            let (len, next) = read.map_err(|e| read_error(&e))?;
+            file = next;
+            if len == 0 {
+                let bytes = file.len;
+                let whole = file.check.end(hash).is_ok();
+                return Ok(Checked { whole, bytes });
+            }
+            let time = Duration::from_secs_f64(len as f64 / rate.max(1) as f64);
+            tokio::time::sleep_until(begun + time).await;
+        }
+    }
+
+    /// Makes what is on disk stay there.
+    pub async fn sync(&self, hash: &BlobHash) -> Result<(), BlobError> {
+        let _turn = self.turn().await?;
+        let path = self.dir.join(path_of(hash).to_string());
+        let sync = move || {
+            fs::File::open(&path)?.sync_all()?;
+            path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+        };
+        blocking(move || sync().map_err(|e| read_error(&e))).await
+    }
+
     /// Removes a blob's file; fine if there is none.
     pub async fn remove(&self, hash: &BlobHash) -> Result<(), BlobError> {
         let _turn = self.turn().await?;
@@ -142,6 +192,55 @@ impl Disk {
     async fn turn(&self) -> Result<SemaphorePermit<'_>, BlobError> {
         self.operations.acquire().await.map_err(|e| BlobError::Io(e.to_string()))
     }
+}
+
+/// What reading a whole file found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it is the blob.
+    pub whole: bool,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+impl Checked {
+    fn bad(bytes: u64) -> Self {
+        Self { whole: false, bytes }
+    }
+}
+
+/// A file that is checked piece by piece.
+struct Pieces {
+    file: fs::File,
+    check: Check,
+    buffer: Vec<u8>,
+    len: u64,
+}
+
+impl Pieces {
+    fn open(path: &FsPath, size: usize) -> io::Result<Self> {
+        let file = fs::File::open(path)?;
+        // What the system has in memory is not what is to be checked. It may not know the advice:
+        // then damage is found once the file has left the memory.
+        let _ = fadvise(&file, 0, None, Advice::DontNeed);
+        Ok(Self { file, check: Check::new(), buffer: vec![0; size], len: 0 })
+    }
+
+    /// Reads the next piece; 0 at the end.
+    fn next(mut self) -> io::Result<(usize, Self)> {
+        let len = self.file.read(&mut self.buffer)?;
+        self.check.take(self.buffer.get(..len).unwrap_or_default());
+        self.len += len as u64;
+        if len == 0 {
+            let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+        }
+        Ok((len, self))
+    }
+}
+
+/// Pieces that take an eighth of a second, within reason.
+fn piece_size(rate: u64) -> usize {
+    (rate / 8).clamp(4 << 10, 1 << 20) as usize
 }
 
 /// Runs what would hold a thread for long on the runtime's blocking pool.
@@ -167,6 +266,22 @@ fn hash_of(path: &Path) -> Option<BlobHash> {
 }
 
 fn io_error(error: object_store::Error) -> BlobError {
+    let text = error.to_string();
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(is_full) {
+            return BlobError::Full(text);
+        }
+        cause = error.source();
+    }
+    BlobError::Io(text)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn read_error(error: &io::Error) -> BlobError {
     BlobError::Io(error.to_string())
 }
 

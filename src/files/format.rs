@@ -48,25 +48,55 @@ pub fn blob_len(file_len: u64) -> Option<u64> {
 /// Takes the blob out of a whole file, after checking header, length and hash. Hashes all of it:
 /// about a millisecond per megabyte.
 pub fn open(hash: &BlobHash, file: &Bytes) -> Result<Bytes, Unreadable> {
-    let corrupt = |why: String| Err(Unreadable::Corrupt(why));
-    let Some(head) = file.get(..HEADER) else {
-        return corrupt(format!("{} bytes are shorter than the header", file.len()));
-    };
-    if head[..4] != MAGIC {
-        return corrupt("it does not begin as a blob's file does".to_owned());
+    let mut check = Check::new();
+    check.take(file);
+    check.end(hash)?;
+    Ok(file.slice(HEADER..))
+}
+
+/// The same check of a file that is read in pieces.
+#[derive(Default)]
+pub struct Check {
+    head: Vec<u8>,
+    body: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Check {
+    /// Nothing read yet.
+    pub fn new() -> Self {
+        Self::default()
     }
-    let version = u16::from_le_bytes([head[4], head[5]]);
-    if version > VERSION {
-        return Err(Unreadable::Newer(version));
+
+    /// Takes the next piece in.
+    pub fn take(&mut self, piece: &[u8]) {
+        let (head, body) = piece.split_at(piece.len().min(HEADER - self.head.len()));
+        self.head.extend_from_slice(head);
+        self.hasher.update(body);
+        self.body += body.len() as u64;
     }
-    let body = file.slice(HEADER..);
-    if head != header(body.len() as u64) {
-        return corrupt(format!("its header does not fit the {} bytes after it", body.len()));
+
+    /// The file ended here.
+    pub fn end(self, hash: &BlobHash) -> Result<(), Unreadable> {
+        let corrupt = |why: String| Err(Unreadable::Corrupt(why));
+        let Some(head) = self.head.first_chunk::<HEADER>() else {
+            return corrupt(format!("{} bytes are shorter than the header", self.head.len()));
+        };
+        if head[..4] != MAGIC {
+            return corrupt("it does not begin as a blob's file does".to_owned());
+        }
+        let version = u16::from_le_bytes([head[4], head[5]]);
+        if version > VERSION {
+            return Err(Unreadable::Newer(version));
+        }
+        if *head != header(self.body) {
+            return corrupt(format!("its header does not fit the {} bytes after it", self.body));
+        }
+        if *self.hasher.finalize().as_bytes() != hash.0 {
+            return corrupt("its bytes do not have its hash".to_owned());
+        }
+        Ok(())
     }
-    if BlobHash::of(&body) != *hash {
-        return corrupt("its bytes do not have its hash".to_owned());
-    }
-    Ok(body)
 }
 
 #[cfg(test)]
@@ -104,6 +134,17 @@ mod tests {
         let mut longer = whole;
         longer.push(0);
         assert!(open(&hash, &longer.into()).is_err());
+    }
+
+    #[test]
+    fn a_file_read_in_pieces_of_any_size_is_the_same() {
+        let blob = [7; 100];
+        let file = file(&blob);
+        for size in 1..=file.len() {
+            let mut check = Check::new();
+            file.chunks(size).for_each(|piece| check.take(piece));
+            assert_eq!(check.end(&BlobHash::of(&blob)), Ok(()), "pieces of {size}");
+        }
     }
 
     #[test]

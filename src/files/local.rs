@@ -1,6 +1,7 @@
 //! This node's blobs: the disk and the index of what is on it, kept in step. What is damaged is
 //! taken for missing, and removed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,13 +9,20 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::BlobError;
-use super::disk::{Disk, Durability, Held};
+use super::disk::{Checked, Disk, Durability, Held};
 use super::format::Unreadable;
 use super::index::{Index, Role};
 use super::locks::BlobLocks;
-use super::members::Members;
 use super::metrics;
+use super::space::{Room, Writing};
+use crate::config::FileOptions;
 use crate::id::BlobHash;
+
+/// Most lost blobs remembered: those beyond are made again by the nodes that have them.
+const LOST: usize = 10_000;
+
+/// What a blob is on this node, unless it was read into the cache.
+pub type RoleOf = Arc<dyn Fn(&BlobHash) -> Role + Send + Sync>;
 
 /// This node's blobs. Cheap to clone.
 #[derive(Clone)]
@@ -26,21 +34,27 @@ struct Inner {
     disk: Disk,
     /// Changes together with the disk, under the blob's lock.
     index: Mutex<Index>,
+    /// Blobs that should be here, and are damaged or could not be written.
+    lost: Mutex<BTreeSet<BlobHash>>,
     locks: BlobLocks,
-    members: Members,
+    role_of: RoleOf,
 }
 
 impl Local {
-    /// Opens the directory; what is cached beyond `cache_bytes` is removed, the oldest first.
-    pub async fn open(dir: PathBuf, members: Members, cache_bytes: u64) -> Result<Self, BlobError> {
-        let (disk, found) = Disk::open(dir).await?;
-        let mut index = Index::new(cache_bytes);
+    /// Opens the directory; what is cached beyond the limit is removed, the oldest first.
+    pub async fn open(
+        dir: PathBuf,
+        role_of: RoleOf,
+        options: &FileOptions,
+    ) -> Result<Self, BlobError> {
+        let (disk, found) = Disk::open(dir, options.reserve_bytes).await?;
+        let mut index = Index::new(options.cache_bytes);
         let mut gone = Vec::new();
         for blob in found {
-            gone.extend(index.insert(blob.hash, blob.len, members.role(&blob.hash)));
+            gone.extend(index.insert(blob.hash, blob.len, role_of(&blob.hash)));
         }
-        let locks = BlobLocks::default();
-        let inner = Arc::new(Inner { disk, index: Mutex::new(index), locks, members });
+        let (locks, lost) = (BlobLocks::default(), Mutex::default());
+        let inner = Arc::new(Inner { disk, index: Mutex::new(index), lost, locks, role_of });
         inner.evict(gone).await;
         Ok(Self { inner })
     }
@@ -58,14 +72,44 @@ impl Local {
         detached(async move { inner.discard(&hash).await }).await
     }
 
-    /// Writes a blob whose hash was checked: durably as a target, or to the cache if it fits. It
-    /// goes on when the future is dropped, so that disk and index agree.
-    pub async fn write(&self, hash: BlobHash, bytes: Bytes, role: Role) -> Result<(), BlobError> {
-        if role == Role::Cached && !self.inner.index.lock().may_cache(bytes.len() as u64) {
+    /// Reads a blob from the disk to see whether it is whole, at most `rate` bytes a second.
+    /// `None` when it is not here.
+    pub async fn check(&self, hash: &BlobHash, rate: u64) -> Result<Option<Checked>, BlobError> {
+        if self.len_of(hash).is_none() {
+            return Ok(None);
+        }
+        self.inner.disk.check(hash, rate).await.map(Some)
+    }
+
+    /// Room for a blob of `len` bytes, held until it is dropped; cached blobs go for it.
+    /// [`BlobError::Full`] when the disk has none.
+    pub async fn room(&self, len: u64) -> Result<Writing, BlobError> {
+        let inner = self.inner.clone();
+        detached(async move { inner.make_room(len).await }).await
+    }
+
+    /// Writes a blob whose hash was checked to stay here; another node may count on it from now
+    /// on. It goes on when the future is dropped, so that disk and index agree.
+    pub async fn keep(&self, hash: BlobHash, bytes: Bytes, room: Writing) -> Result<(), BlobError> {
+        let inner = self.inner.clone();
+        let work = async move {
+            let role = (inner.role_of)(&hash);
+            inner.store(hash, bytes, role, room).await
+        };
+        detached(work).await
+    }
+
+    /// Writes a blob whose hash was checked to the cache, if it fits and is not here to stay.
+    pub async fn cache(&self, hash: BlobHash, bytes: Bytes) -> Result<(), BlobError> {
+        if !self.inner.index.lock().may_cache(bytes.len() as u64) {
             return Ok(());
         }
         let inner = self.inner.clone();
-        detached(async move { inner.store(hash, bytes, role).await }).await
+        let work = async move {
+            let room = inner.make_room(bytes.len() as u64).await?;
+            inner.store(hash, bytes, Role::Cached, room).await
+        };
+        detached(work).await
     }
 
     /// The length of a blob that is here.
@@ -73,10 +117,16 @@ impl Local {
         self.inner.index.lock().len_of(hash)
     }
 
-    /// Those of the hashes whose blobs are not here.
+    /// How many blobs are here.
+    pub fn len(&self) -> usize {
+        self.inner.index.lock().len()
+    }
+
+    /// Those of the hashes whose blobs are not here to stay; the node that asks counts on the
+    /// others.
     pub fn lacking(&self, hashes: &[BlobHash]) -> Vec<BlobHash> {
-        let index = self.inner.index.lock();
-        hashes.iter().filter(|hash| index.len_of(hash).is_none()).copied().collect()
+        let mut index = self.inner.index.lock();
+        hashes.iter().filter(|hash| !index.claim(hash)).copied().collect()
     }
 
     /// At most `most` hashes of blobs that are here, in order, after the given one.
@@ -84,27 +134,106 @@ impl Local {
         self.inner.index.lock().after(hash, most)
     }
 
-    /// Sorts kept and cached blobs anew, to be called when the members changed.
-    pub async fn members_changed(&self) {
-        let members = self.inner.members.clone();
-        let gone = self.inner.index.lock().reclassify(|hash| members.role(hash));
+    /// The same, of the blobs that are here until their nodes are known to have them.
+    pub fn surplus_after(&self, hash: Option<&BlobHash>, most: usize) -> Vec<BlobHash> {
+        self.inner.index.lock().surplus_after(hash, most)
+    }
+
+    /// How many of those there are.
+    pub fn surplus(&self) -> usize {
+        self.inner.index.lock().surplus()
+    }
+
+    /// The named nodes have it: it is only cached here from now on.
+    pub async fn settle(&self, hash: &BlobHash) {
+        let gone = self.inner.index.lock().settle(hash);
         self.inner.evict(gone).await;
+    }
+
+    /// Sorts kept and cached blobs anew, to be called when the members changed.
+    pub async fn members_changed(&self, is_target: impl Fn(&BlobHash) -> bool) {
+        let relaxed = self.inner.index.lock().reclassify(is_target);
+        for hash in relaxed {
+            let _guard = self.inner.locks.lock(hash).await;
+            match self.inner.disk.sync(&hash).await {
+                Ok(()) => self.inner.index.lock().synced(&hash),
+                Err(error) => tracing::warn!(blob = %hash, %error, "a blob may not stay on disk"),
+            }
+        }
+        self.inner.report();
+    }
+
+    /// Notes that a blob should be here and is not.
+    pub fn lost(&self, hash: BlobHash) {
+        let mut lost = self.inner.lost.lock();
+        if lost.len() < LOST {
+            lost.insert(hash);
+        }
+    }
+
+    /// The blobs that should be here and are not.
+    pub fn all_lost(&self) -> Vec<BlobHash> {
+        self.inner.lost.lock().iter().copied().collect()
+    }
+
+    /// Whether a blob should be here and is not.
+    pub fn is_lost(&self, hash: &BlobHash) -> bool {
+        self.inner.lost.lock().contains(hash)
+    }
+
+    /// It was found that it need not be here, or that it is.
+    pub fn not_lost(&self, hash: &BlobHash) {
+        self.inner.lost.lock().remove(hash);
     }
 }
 
 impl Inner {
-    async fn store(&self, hash: BlobHash, bytes: Bytes, role: Role) -> Result<(), BlobError> {
+    async fn store(
+        &self,
+        hash: BlobHash,
+        bytes: Bytes,
+        role: Role,
+        _room: Writing,
+    ) -> Result<(), BlobError> {
         let len = bytes.len() as u64;
         let durability = match role {
-            Role::Target => Durability::Synced,
+            Role::Target | Role::Surplus => Durability::Synced,
             Role::Cached => Durability::Relaxed,
         };
         let guard = self.locks.lock(hash).await;
+        if role == Role::Cached && self.index.lock().keeps(&hash) {
+            return Ok(());
+        }
         self.disk.write(&hash, bytes, durability).await?;
-        let gone = self.index.lock().insert(hash, len, role);
+        let gone = {
+            let mut index = self.index.lock();
+            let gone = index.insert(hash, len, role);
+            index.claim(&hash);
+            gone
+        };
+        self.lost.lock().remove(&hash);
         drop(guard);
         self.evict(gone).await;
         Ok(())
+    }
+
+    /// Removes cached blobs where the disk has no room for `len` bytes else.
+    async fn make_room(&self, len: u64) -> Result<Writing, BlobError> {
+        let (lacks, why) = match self.disk.space.take(len).await? {
+            Room::Yes(writing) => return Ok(writing),
+            Room::Lacks(bytes, why) => (bytes, why),
+        };
+        let gone = {
+            let mut index = self.index.lock();
+            if index.cached_bytes() < lacks { Vec::new() } else { index.shed(lacks) }
+        };
+        if !gone.is_empty() {
+            self.evict(gone).await;
+            if let Room::Yes(writing) = self.disk.space.take(len).await? {
+                return Ok(writing);
+            }
+        }
+        Err(BlobError::Full(why))
     }
 
     /// Looks again at a blob that could not be read; removes it if that is still so. A write may
@@ -123,7 +252,12 @@ impl Inner {
             }
         };
         tracing::warn!(blob = %hash, why, "a blob on disk cannot be used; taken for missing");
-        self.index.lock().remove(hash);
+        if self.index.lock().lose(hash) {
+            let mut lost = self.lost.lock();
+            if lost.len() < LOST {
+                lost.insert(*hash);
+            }
+        }
         self.report();
         Ok(None)
     }
@@ -147,6 +281,7 @@ impl Inner {
         let index = self.index.lock();
         ::metrics::gauge!(metrics::KEPT_BYTES).set(index.kept_bytes() as f64);
         ::metrics::gauge!(metrics::CACHED_BYTES).set(index.cached_bytes() as f64);
+        ::metrics::gauge!(metrics::SURPLUS).set(index.surplus() as f64);
     }
 }
 

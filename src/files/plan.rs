@@ -5,13 +5,22 @@ use std::collections::{BTreeSet, VecDeque};
 use super::BlobError;
 use crate::id::{BlobHash, NodeId};
 
+/// Why a copy was not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoCopy {
+    /// For people; it names the node.
+    pub why: String,
+    /// Whether the node's disk is full.
+    pub full: bool,
+}
+
 /// A put under way: one copy to each target, done when a majority of them is durable.
 #[derive(Debug)]
 pub struct PutPlan {
     need: usize,
     have: usize,
     waiting: BTreeSet<NodeId>,
-    failures: Vec<String>,
+    failures: Vec<NoCopy>,
     told: bool,
 }
 
@@ -22,13 +31,18 @@ impl PutPlan {
         Self { need: waiting.len() / 2 + 1, have: 0, waiting, failures: Vec::new(), told: false }
     }
 
-    /// A target's copy is durable, or failed with this text, which names the node. Gives the
+    /// Whether any copy was made.
+    pub fn is_somewhere(&self) -> bool {
+        self.have > 0
+    }
+
+    /// A target's copy is durable, or failed. Gives the
     /// put's result the moment it is known; a failed one waits for all targets, so that the error
     /// counts right.
     pub fn answered(
         &mut self,
         node: NodeId,
-        copy: Result<(), String>,
+        copy: Result<(), NoCopy>,
     ) -> Option<Result<(), BlobError>> {
         if !self.waiting.remove(&node) {
             return None;
@@ -44,7 +58,13 @@ impl PutPlan {
         if self.have >= self.need {
             return Some(Ok(()));
         }
-        let why = self.failures.join("; ");
+        let why: Vec<&str> = self.failures.iter().map(|copy| &*copy.why).collect();
+        let why = why.join("; ");
+        let full = self.failures.iter().filter(|copy| copy.full).count();
+        // With room it would have succeeded: to try again helps nobody.
+        if self.have + full >= self.need {
+            return Some(Err(BlobError::Full(why)));
+        }
         Some(Err(BlobError::TooFewCopies { have: self.have, need: self.need, why }))
     }
 }
@@ -56,16 +76,35 @@ pub struct GetPlan {
     sources: VecDeque<NodeId>,
     asking: Option<NodeId>,
     failures: Vec<String>,
+    /// Those that said they do not have it.
+    without: Vec<NodeId>,
+    /// Some place could not say whether it has it.
+    unsure: bool,
+    repeated: bool,
 }
 
 impl GetPlan {
     /// Asks these nodes in this order.
     pub fn new(hash: BlobHash, sources: Vec<NodeId>) -> Self {
-        Self { hash, sources: sources.into(), asking: None, failures: Vec::new() }
+        Self {
+            hash,
+            sources: sources.into(),
+            asking: None,
+            failures: Vec::new(),
+            without: Vec::new(),
+            unsure: false,
+            repeated: false,
+        }
     }
 
-    /// The node to ask now; `None` when there is none left.
+    /// The node to ask now; `None` when there is none left. Those that do not have it are asked a
+    /// second time: while the others were asked, a copy may have moved from one of them to one
+    /// asked before.
     pub fn next(&mut self) -> Option<NodeId> {
+        if self.sources.is_empty() && !self.repeated && self.without.len() > 1 {
+            self.repeated = true;
+            self.sources = std::mem::take(&mut self.without).into();
+        }
         self.asking = self.sources.pop_front();
         self.asking
     }
@@ -73,7 +112,21 @@ impl GetPlan {
     /// A place was no use, for this reason, which names it.
     pub fn failed(&mut self, why: String) {
         self.asking = None;
+        self.unsure = true;
         self.failures.push(why);
+    }
+
+    /// The node that was asked does not have it.
+    pub fn lacks(&mut self, why: String) {
+        self.without.extend(self.asking.take());
+        if !self.failures.contains(&why) {
+            self.failures.push(why);
+        }
+    }
+
+    /// Whether all nodes were asked, and none has it.
+    pub fn is_nowhere(&self) -> bool {
+        self.sources.is_empty() && !self.unsure
     }
 
     /// Nobody is left to ask.
@@ -104,8 +157,12 @@ mod tests {
 
     const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
-    fn down(node: NodeId) -> Result<(), String> {
-        Err(format!("{node} is down"))
+    fn down(node: NodeId) -> Result<(), NoCopy> {
+        Err(NoCopy { why: format!("{node} is down"), full: false })
+    }
+
+    fn full(node: NodeId) -> Result<(), NoCopy> {
+        Err(NoCopy { why: format!("{node} is full"), full: true })
     }
 
     #[test]
@@ -150,13 +207,44 @@ mod tests {
         assert_eq!(plan.next(), Some(NODES[0]));
         plan.failed("n1 is down".to_owned());
         assert_eq!(plan.next(), Some(NODES[1]));
-        plan.failed("n2: does not have it".to_owned());
+        plan.lacks("n2: does not have it".to_owned());
         assert_eq!(plan.next(), Some(NODES[2]));
+        plan.failed("n3 is down".to_owned());
         assert_eq!(plan.next(), None);
-        let why = "n1 is down; n2: does not have it".to_owned();
+        assert!(!plan.is_nowhere());
+        let why = "n1 is down; n2: does not have it; n3 is down".to_owned();
         assert_eq!(plan.not_found(), BlobError::NotFound(hash, why));
         let why = "there is no other node".to_owned();
         assert_eq!(GetPlan::new(hash, vec![]).not_found(), BlobError::NotFound(hash, why));
+    }
+
+    #[test]
+    fn nodes_that_lack_it_are_asked_twice_for_a_copy_may_move_meanwhile() {
+        let mut plan = GetPlan::new(BlobHash::of(b"x"), NODES.to_vec());
+        let mut asked = Vec::new();
+        while let Some(node) = plan.next() {
+            asked.push(node);
+            plan.lacks(format!("{node}: does not have it"));
+        }
+        assert_eq!(asked, [NODES, NODES].concat());
+        assert!(plan.is_nowhere());
+        let text = plan.not_found().to_string();
+        assert_eq!(text.matches("n2: does not have it").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_put_that_only_lacks_room_says_so() {
+        let mut plan = PutPlan::new(&NODES);
+        assert_eq!(plan.answered(NODES[0], Ok(())), None);
+        assert_eq!(plan.answered(NODES[1], full(NODES[1])), None);
+        let error = plan.answered(NODES[2], down(NODES[2]));
+        assert_eq!(error, Some(Err(BlobError::Full("n2 is full; n3 is down".to_owned()))));
+
+        let mut plan = PutPlan::new(&NODES);
+        assert_eq!(plan.answered(NODES[0], down(NODES[0])), None);
+        assert_eq!(plan.answered(NODES[1], full(NODES[1])), None);
+        let error = plan.answered(NODES[2], down(NODES[2]));
+        assert!(matches!(error, Some(Err(BlobError::TooFewCopies { .. }))), "{error:?}");
     }
 
     #[test]

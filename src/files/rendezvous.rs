@@ -21,7 +21,8 @@ pub fn targets(hash: &BlobHash, nodes: &[NodeId], copies: usize) -> Vec<NodeId> 
     ranked
 }
 
-fn weight(hash: &BlobHash, node: NodeId) -> u64 {
+/// How fitting a node is for a blob.
+pub fn weight(hash: &BlobHash, node: NodeId) -> u64 {
     let mut key = [0; 40];
     key[..32].copy_from_slice(&hash.0);
     key[32..].copy_from_slice(&node.0.to_le_bytes());

@@ -1,18 +1,18 @@
 //! What this node does for others: sends blobs, keeps blobs, says which it lacks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::MAX_BLOB;
-use super::index::Role;
 use super::local::Local;
 use super::remote::Stream;
 use super::transfer::{
     self, Budget, TransferError, receive_reply, send_reply, time_for, unexpected, within,
 };
+use super::{BlobError, MAX_BLOB};
 use crate::id::{BlobHash, NodeId};
 use crate::net::{BulkStream, Inbound, Peer, Replier};
 use crate::wire::blobs::{BlobBulk, BulkReply, Have, Lacking, MAX_HAVE};
@@ -30,6 +30,9 @@ pub struct Server {
 
 struct Inner {
     local: Local,
+    closed: AtomicBool,
+    /// Blobs that are being taken.
+    taking: AtomicUsize,
     admitted: Arc<Semaphore>,
     /// Apart, so that nodes which fetch from each other cannot wait in a ring.
     sending: Budget,
@@ -43,7 +46,19 @@ impl Server {
     pub fn new(local: Local, patience: Duration) -> Self {
         let admitted = Arc::new(Semaphore::new(ADMITTED));
         let (sending, keeping) = (Budget::new(), Budget::new());
-        Self { inner: Arc::new(Inner { local, admitted, sending, keeping, patience }) }
+        let (closed, taking) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let inner = Inner { local, closed, taking, admitted, sending, keeping, patience };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether it takes no more blobs: this node leaves the cluster, and its blobs are elsewhere.
+    pub fn set_closed(&self, closed: bool) {
+        self.inner.closed.store(closed, Ordering::SeqCst);
+    }
+
+    /// Whether no blob is being taken.
+    pub fn is_idle(&self) -> bool {
+        self.inner.taking.load(Ordering::SeqCst) == 0
     }
 
     /// Takes a bulk stream that a peer opened, and serves it in the background.
@@ -116,16 +131,22 @@ impl Inner {
         len: u64,
         mut stream: Stream,
     ) -> Result<(), TransferError> {
+        let _taking = Taking::new(&self.taking);
         let work = async {
-            let _room = self.keeping.take(len).await?;
+            if self.closed.load(Ordering::SeqCst) {
+                return Err(TransferError::Leaving);
+            }
+            let _memory = self.keeping.take(len).await?;
+            let room = self.local.room(len).await?;
             send_reply(&mut stream.send, &BulkReply::Go).await?;
             let bytes = transfer::receive_blob(&mut stream.recv, hash, len).await?;
             // Whatever this node thinks of the members: its answer counts as a durable copy.
-            Ok(self.local.write(hash, bytes, Role::Target).await?)
+            Ok(self.local.keep(hash, bytes, room).await?)
         };
         let done = within(self.until(len), "its bytes did not come", work).await;
         let reply = match &done {
             Ok(()) => BulkReply::Stored,
+            Err(TransferError::Here(BlobError::Full(why))) => BulkReply::full(why),
             Err(error) => BulkReply::refused(error.to_string()),
         };
         let reply = send_reply(&mut stream.send, &reply);
@@ -135,6 +156,22 @@ impl Inner {
 
     fn until(&self, len: u64) -> Instant {
         Instant::now() + self.patience + time_for(len)
+    }
+}
+
+/// A blob that is being taken.
+struct Taking<'a>(&'a AtomicUsize);
+
+impl<'a> Taking<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -41,6 +41,9 @@ pub enum TransferError {
     /// It would not.
     #[error("refused: {0}")]
     Refused(String),
+    /// Its disk has no room.
+    #[error("its disk is full: {0}")]
+    Full(String),
     /// It announced more bytes than a blob may have.
     #[error("announced {0} bytes, more than a blob may have")]
     TooBig(u64),
@@ -58,6 +61,9 @@ pub enum TransferError {
     /// It said what no message says.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// This node takes no more blobs.
+    #[error("this node leaves the cluster")]
+    Leaving,
     /// Something failed here, not there.
     #[error(transparent)]
     Here(#[from] BlobError),
@@ -165,6 +171,7 @@ pub async fn offer(
         match receive_reply(&mut stream.recv).await? {
             BulkReply::Go => {}
             BulkReply::Refused(why) => return Err(TransferError::Refused(why)),
+            BulkReply::Full(why) => return Err(TransferError::Full(why)),
             reply => return Err(unexpected(&reply)),
         }
         let sent = send_blob(&mut stream.send, bytes).await;
@@ -173,6 +180,7 @@ pub async fn offer(
         match (receive_reply(&mut stream.recv).await, sent) {
             (Ok(BulkReply::Stored), _) => Ok(()),
             (Ok(BulkReply::Refused(why)), _) => Err(TransferError::Refused(why)),
+            (Ok(BulkReply::Full(why)), _) => Err(TransferError::Full(why)),
             (_, Err(error)) | (Err(error), Ok(())) => Err(error),
             (Ok(reply), Ok(())) => Err(unexpected(&reply)),
         }

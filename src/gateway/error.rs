@@ -16,8 +16,9 @@
 //!
 //! What HTTP itself has a status for keeps it: 405 (`FAASM_ENOSYS`, with `Allow`), 408 for a body
 //! that comes too slowly (`FAASM_ETIMEDOUT`), 414 and 431 for long heads (`FAASM_ETOOBIG`), 401 for a
-//! request without a valid token (`FAASM_EPERM`). `FAASM_EQUOTA` is 403 where waiting does not help:
-//! for the functions that a user may register.
+//! request without a valid token (`FAASM_EPERM`), 507 for an upload that the disks have no room for
+//! (`FAASM_EFULL`). `FAASM_EQUOTA` is 403 where waiting does not help: for the functions that a user
+//! may register.
 
 use std::time::Duration;
 
@@ -173,10 +174,16 @@ impl From<BlobError> for ApiError {
             BlobError::NotFound(..) => Errno::NoEnt,
             BlobError::TooFewCopies { .. } => Errno::Unavailable,
             BlobError::TooBig(_) => Errno::TooBig,
+            BlobError::Full(_) => Errno::Full,
+            BlobError::Unavailable(_) | BlobError::NotElsewhere { .. } => Errno::Unavailable,
             BlobError::Io(_) => Errno::Io,
             BlobError::TimedOut(_) => Errno::TimedOut,
         };
-        Self::new(code, error.to_string())
+        let told = Self::new(code, error.to_string());
+        match error {
+            BlobError::Full(_) => told.with_status(StatusCode::INSUFFICIENT_STORAGE),
+            _ => told,
+        }
     }
 }
 

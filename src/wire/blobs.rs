@@ -7,8 +7,8 @@
 //!
 //! | asking node | answering node |
 //! |---|---|
-//! | `Store(hash, len)` | `Go`, or `Refused` and the end |
-//! | the bytes | `Stored` or `Refused` |
+//! | `Store(hash, len)` | `Go`, or `Refused` or `Full` and the end |
+//! | the bytes | `Stored`, `Refused` or `Full` |
 //!
 //! Bytes move only after the receiver's `Go`: those that wait unread for room would use up the
 //! flow control of the whole connection, and stop everything else on it.
@@ -49,21 +49,31 @@ pub enum BulkReply {
     Stored,
     /// I could not do it, and why: at most [`MAX_REASON`] bytes.
     Refused(String),
+    /// My disk has no room for it: at most [`MAX_REASON`] bytes on how much there is.
+    Full(String),
 }
 
 impl BulkReply {
     /// A refusal, its reason cut to [`MAX_REASON`] bytes.
     pub fn refused(reason: impl Into<String>) -> Self {
-        let mut reason = reason.into();
-        if reason.len() > MAX_REASON {
-            let mut end = MAX_REASON;
-            while !reason.is_char_boundary(end) {
-                end -= 1;
-            }
-            reason.truncate(end);
-        }
-        Self::Refused(reason)
+        Self::Refused(cut(reason.into()))
     }
+
+    /// A refusal for want of room, its reason cut to [`MAX_REASON`] bytes.
+    pub fn full(reason: impl Into<String>) -> Self {
+        Self::Full(cut(reason.into()))
+    }
+}
+
+fn cut(mut reason: String) -> String {
+    if reason.len() > MAX_REASON {
+        let mut end = MAX_REASON;
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+    }
+    reason
 }
 
 /// Which of these blobs do you lack? At most [`MAX_HAVE`]; answered by [`Lacking`].

@@ -244,6 +244,7 @@ impl World {
                     CallBulk::Log(call) => (call, true),
                     CallBulk::Output(call) => (call, false),
                     CallBulk::Start(start) => (start.call, false),
+                    CallBulk::Hand(call, is_log, _) => (call, is_log),
                 };
                 let bytes = node.calls.kept().lock().get(key);
                 self.send(&node.life, from.node, What::Fetched(number, bytes));

@@ -1,10 +1,7 @@
 //! Making a new local cluster: addresses, id, authority, cluster file.
 
-use std::fs::File;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::layout::Layout;

@@ -8,6 +8,7 @@ use crate::config::{ClusterConfig, NodeAddress};
 use crate::id::{ClusterId, NodeId};
 use crate::net::CertificateAuthority;
 use crate::wire::members::TokenHash;
+use crate::wire::token;
 
 /// The id of the first node.
 const FIRST: NodeId = NodeId(1);
@@ -25,7 +26,7 @@ pub fn make(home: &Home, name: &str, listen: &Listen) -> Result<(ClusterConfig, 
     addrs.dedup();
     authority.save(&certs).map_err(failed)?;
     authority.issue(FIRST, &addrs).and_then(|id| id.save(&certs)).map_err(failed)?;
-    let token = secret::new_token();
+    let token = token::draw();
     secret::write(&home.admin_token(), &token)?;
     let config = ClusterConfig {
         name: name.to_owned(),

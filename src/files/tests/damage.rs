@@ -24,10 +24,11 @@ async fn a_damaged_file_is_found_on_read_and_healed_from_another_copy() {
     let hash = cluster.put_everywhere(N1, &bytes).await;
     let path = cluster.file(N1, &hash);
     let whole = fs::read(&path).unwrap();
-    let damages: [(&str, &dyn Fn()); 6] = [
+    let damages: [(&str, &dyn Fn()); 7] = [
         ("a bit of the blob", &|| flip(&path, 5000)),
         ("a bit of the header", &|| flip(&path, 9)),
         ("all after a page", &|| cut(&path, 4096)),
+        ("a byte too many", &|| cut(&path, whole.len() as u64 + 1)),
         ("everything", &|| cut(&path, 0)),
         ("the file", &|| fs::remove_file(&path).unwrap()),
         ("its length, which no blob may have", &|| cut(&path, MAX_BLOB + 17)),

@@ -18,7 +18,7 @@ fn files(dir: &Path) -> Vec<String> {
 #[tokio::test]
 async fn what_unfinished_writes_left_is_removed_at_start_and_strange_files_are_not_listed() {
     let dir = tempfile::tempdir().unwrap();
-    let (disk, found) = Disk::open(dir.path().to_owned()).await.unwrap();
+    let (disk, found) = Disk::open(dir.path().to_owned(), 0).await.unwrap();
     assert_eq!(found, []);
     let hash = BlobHash::of(b"whole");
     disk.write(&hash, "whole".into(), Durability::Synced).await.unwrap();
@@ -28,7 +28,7 @@ async fn what_unfinished_writes_left_is_removed_at_start_and_strange_files_are_n
     fs::write(sub.join("notes.txt"), "no blob, though long enough for one").unwrap();
     let too_short = BlobHash([hash.0[0]; 32]).to_string();
     fs::write(sub.join(&too_short), vec![0; HEADER - 1]).unwrap();
-    let (disk, found) = Disk::open(dir.path().to_owned()).await.unwrap();
+    let (disk, found) = Disk::open(dir.path().to_owned(), 0).await.unwrap();
     let found: Vec<_> = found.iter().map(|found| (found.hash, found.len)).collect();
     assert_eq!(found, [(hash, 5)]);
     assert_eq!(disk.read(&hash).await, Ok(Held::Good("whole".into())));
@@ -44,7 +44,7 @@ async fn a_directory_that_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("blobs");
     fs::write(&path, "a file").unwrap();
-    let Err(BlobError::Io(why)) = Disk::open(path.clone()).await else { panic!("it was used") };
+    let Err(BlobError::Io(why)) = Disk::open(path.clone(), 0).await else { panic!("it was used") };
     assert!(why.contains(path.to_str().unwrap()), "{why}");
 }
 
@@ -90,7 +90,7 @@ fn a_full_disk_gives_a_clear_error_and_leaves_nothing_half_written() {
 #[tokio::test]
 async fn a_full_disk() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
-    let (disk, _) = Disk::open(dir.into()).await.unwrap();
+    let (disk, _) = Disk::open(dir.into(), 0).await.unwrap();
     let large = blob(1, 1 << 20);
     for durability in [Durability::Synced, Durability::Relaxed] {
         let error = disk.write(&BlobHash::of(&large), large.clone(), durability).await;

@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::config::FileOptions;
-use crate::files::Blobs;
 use crate::files::members::Members;
 use crate::files::remote::{Remote, Stream};
 use crate::files::serve::Server;
 use crate::files::store::Store;
 use crate::files::transfer::TransferError;
+use crate::files::{Blobs, Place};
 use crate::id::{BlobHash, Incarnation, NodeId};
 use crate::net::{Peer, PeerStatus, PeerTable, RequestError, SendError};
 use crate::wire::blobs::{BlobBulk, Have, Lacking};
@@ -51,12 +51,11 @@ impl Fabric {
         let mut wires = self.wires.lock();
         wires.links += 1;
         let link = wires.links;
-        let up = node.as_ref().map(|_| Peer { node: id, incarnation: Incarnation(1), link });
+        let status = status(id, node.as_ref().map(|_| link));
         match node {
             Some(node) => wires.nodes.insert(id, node),
             None => wires.nodes.remove(&id),
         };
-        let status = PeerStatus { up, since: Instant::now(), rtt: None, last_error: None };
         for (at, peers) in &wires.peers {
             if *at != id {
                 peers.send_modify(|table| {
@@ -93,6 +92,11 @@ impl Fabric {
         let node = self.wires.lock().nodes.get(&id).cloned();
         node.ok_or_else(|| RequestError::Send(SendError::Down(id, "killed".to_owned())).into())
     }
+}
+
+fn status(id: NodeId, link: Option<u64>) -> PeerStatus {
+    let up = link.map(|link| Peer { node: id, incarnation: Incarnation(1), link });
+    PeerStatus { up, since: Instant::now(), rtt: None, last_error: None }
 }
 
 /// Two ends of one stream.
@@ -142,8 +146,12 @@ impl Remote for Port {
 
     fn peers(&self) -> watch::Receiver<Arc<PeerTable>> {
         let mut wires = self.fabric.wires.lock();
-        let peers =
-            wires.peers.entry(self.me).or_insert_with(|| watch::Sender::new(Arc::default()));
+        let Wires { nodes, peers, links } = &mut *wires;
+        let table = || {
+            let others = nodes.keys().filter(|id| **id != self.me);
+            others.map(|id| (*id, status(*id, Some(*links)))).collect()
+        };
+        let peers = peers.entry(self.me).or_insert_with(|| watch::Sender::new(Arc::new(table())));
         peers.subscribe()
     }
 }
@@ -152,7 +160,8 @@ impl Remote for Port {
 pub struct Cluster {
     pub fabric: Fabric,
     pub blobs: BTreeMap<NodeId, Blobs>,
-    ids: Vec<NodeId>,
+    /// The members, as all nodes know them at once.
+    pub members: Arc<Mutex<Vec<NodeId>>>,
     options: FileOptions,
     dir: TempDir,
 }
@@ -167,26 +176,26 @@ impl Cluster {
         let mut cluster = Self {
             fabric: Fabric::default(),
             blobs: BTreeMap::new(),
-            ids: (1..=count).map(NodeId).collect(),
+            members: Arc::new(Mutex::new((1..=count).map(NodeId).collect())),
             options,
             dir: tempfile::tempdir().unwrap(),
         };
-        for id in cluster.ids.clone() {
-            cluster.up(id).await;
+        for id in 1..=count {
+            cluster.up(NodeId(id)).await;
         }
         cluster
     }
 
     /// Starts a node on the directory it had.
     pub async fn up(&mut self, me: NodeId) {
-        let ids = self.ids.clone();
-        let nodes = Arc::new(move || ids.clone());
-        let members = Members { me, copies: self.options.copies, nodes };
+        let list = self.members.clone();
+        let nodes = Arc::new(move || list.lock().clone());
+        let members = Members::new(me, self.options.copies, nodes);
         let port = Arc::new(Port { me, fabric: self.fabric.clone() });
-        let store = Store::start(members, self.dir(me), self.options.cache_bytes, port);
-        let store = store.await.unwrap();
+        let store = Store::start(members, self.dir(me), &self.options, port).await.unwrap();
         let server = Server::new(store.local.clone(), Duration::from_secs(5));
-        self.blobs.insert(me, Blobs { store });
+        let blobs = Blobs::over(store, server.clone(), &self.options).await.unwrap();
+        self.blobs.insert(me, blobs);
         self.fabric.set(me, Some(Node::Up(server)));
     }
 
@@ -209,9 +218,15 @@ impl Cluster {
         self.dir(id).join(&name[..1]).join(name)
     }
 
+    /// The insides of a node.
+    pub fn store(&self, id: NodeId) -> &Arc<Store> {
+        let Place::Nodes(store, _) = &self.blobs[&id].place else { panic!("not on nodes") };
+        store
+    }
+
     /// Whether a node has a blob.
     pub fn has(&self, id: NodeId, hash: &BlobHash) -> bool {
-        self.blobs[&id].store.local.len_of(hash).is_some()
+        self.store(id).local.len_of(hash).is_some()
     }
 
     /// Stores through one node and waits until all its targets have it.

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::fabric::{Cluster, Script, blob, pipe, soon, until};
+use crate::config::FileOptions;
 use crate::files::MAX_BLOB;
+use crate::files::index::Role;
 use crate::files::local::Local;
-use crate::files::members::Members;
 use crate::files::remote::Stream;
 use crate::files::serve::Server;
 use crate::files::transfer::{Budget, receive_reply, send_reply};
@@ -20,8 +21,8 @@ const N2: NodeId = NodeId(2);
 /// A server of its own, which gives a silent peer `patience`.
 async fn server(patience: Duration) -> (Server, Local, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let members = Members { me: N1, copies: 3, nodes: Arc::new(|| vec![N1, N2]) };
-    let local = Local::open(dir.path().to_owned(), members, 1 << 20).await.unwrap();
+    let roles = Arc::new(|_: &BlobHash| Role::Target);
+    let local = Local::open(dir.path().to_owned(), roles, &FileOptions::default()).await.unwrap();
     (Server::new(local.clone(), patience), local, dir)
 }
 

@@ -77,12 +77,12 @@ async fn a_blob_that_is_too_large_is_refused_before_anything_is_stored() {
     let bytes = Bytes::from(vec![0; MAX_BLOB as usize + 1]);
     let error = cluster.blobs[&N1].put(bytes, soon()).await;
     assert_eq!(error, Err(BlobError::TooBig(MAX_BLOB + 1)));
-    assert_eq!(cluster.blobs[&N1].store.local.after(None, 1), []);
+    assert_eq!(cluster.store(N1).local.after(None, 1), []);
 }
 
 #[tokio::test]
 async fn who_need_not_keep_it_caches_it_and_drops_the_longest_unused() {
-    let options = FileOptions { copies: 1, cache_bytes: 2500 };
+    let options = FileOptions { copies: 1, cache_bytes: 2500, ..FileOptions::default() };
     let mut cluster = Cluster::with_options(2, options).await;
     let mut hashes = Vec::new();
     for seed in 0..=u8::MAX {
@@ -115,7 +115,11 @@ async fn who_need_not_keep_it_caches_it_and_drops_the_longest_unused() {
 
 #[tokio::test]
 async fn a_blob_larger_than_the_cache_is_read_and_not_kept() {
-    let cluster = Cluster::with_options(2, FileOptions { copies: 1, cache_bytes: 10 }).await;
+    let cluster = Cluster::with_options(
+        2,
+        FileOptions { copies: 1, cache_bytes: 10, ..FileOptions::default() },
+    )
+    .await;
     let bytes = blob(1, 1000);
     let hash = cluster.blobs[&N1].put(bytes.clone(), soon()).await.unwrap();
     let other = if cluster.blobs[&N1].targets(&hash) == [N1] { N2 } else { N1 };
@@ -125,7 +129,11 @@ async fn a_blob_larger_than_the_cache_is_read_and_not_kept() {
 
 #[tokio::test]
 async fn many_who_want_the_same_blob_fetch_it_once() {
-    let cluster = Cluster::with_options(2, FileOptions { copies: 1, cache_bytes: 1 << 20 }).await;
+    let cluster = Cluster::with_options(
+        2,
+        FileOptions { copies: 1, cache_bytes: 1 << 20, ..FileOptions::default() },
+    )
+    .await;
     let bytes = blob(1, 100_000);
     let hash = cluster.blobs[&N1].put(bytes.clone(), soon()).await.unwrap();
     let target = cluster.blobs[&N1].targets(&hash)[0];

@@ -37,7 +37,19 @@ async fn a_node_that_lost_its_disk_is_given_all_it_should_have_and_no_more() {
     let targets = |hash| cluster.blobs[&N1].targets(hash).contains(&N3);
     let due = hashes.iter().filter(|hash| targets(hash)).count();
     assert!((1..12).contains(&due));
-    let held = || cluster.blobs[&N3].store.local.after(None, 99);
+    let held = || cluster.store(N3).local.after(None, 99);
     until("n3 has its blobs", || held().len() >= due).await;
     assert!(held().iter().all(targets), "it was given blobs that are not its own");
+}
+
+#[tokio::test]
+async fn repair_goes_on_after_its_actor_failed() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.store(N1).repairs.fail();
+    cluster.down(N3).await;
+    let hash = cluster.blobs[&N1].put(blob(1, 2000), soon()).await.unwrap();
+    // Only n1 is left to give it to n3.
+    cluster.down(NodeId(2)).await;
+    cluster.up(N3).await;
+    until("n3 has the blob", || cluster.has(N3, &hash)).await;
 }
