@@ -313,9 +313,9 @@ impl Calls {
         let lost = self.outgoing().lock().lost(node, link);
         for lost in lost {
             let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
-            let waits = self.answers().lock().remove(&outgoing.spec.call);
-            if !outgoing.cancelled && waits.is_some_and(|told| told.send(false).is_ok()) {
-                continue;
+            // It may have been taken, so who waits must not try another node as if it had not.
+            if let Some(told) = self.answers().lock().remove(&outgoing.spec.call) {
+                let _ = told.send(true);
             }
             match lost {
                 Lost::Again(again) => self.go_again(again),

@@ -177,7 +177,7 @@ async fn records(world: &Arc<World>) -> Result<(), String> {
 /// Only age, or the death of all that kept it, makes a record be forgotten.
 fn forgotten(world: &World, call: crate::id::CallId, deadline: Instant) -> Result<(), String> {
     let state = world.state();
-    let old = clock::now() > deadline + Duration::from_secs(12);
+    let old = clock::now() > deadline + Duration::from_secs(80);
     if old || state.checks.last_fault.is_some() {
         return Ok(());
     }

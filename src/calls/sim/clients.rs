@@ -146,7 +146,8 @@ impl World {
             let after = Duration::from_millis(state.rng.random_range(1..1_500));
             leaves.then_some(after)
         };
-        let open = self.open(&node, timeout, "invoke");
+        let what = if key.is_some() { "keyed invoke" } else { "invoke" };
+        let open = self.open(&node, timeout, what);
         let world = self.clone();
         let life = node.life.clone();
         life.spawn(Box::pin(async move {

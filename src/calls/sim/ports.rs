@@ -12,7 +12,7 @@ use super::functions;
 use super::guests::{self, Program};
 use super::life::Life;
 use super::network::What;
-use super::world::World;
+use super::world::{Plant, World};
 use crate::calls::ports::{Connections, Instances, Ports, Registry};
 use crate::function::Job;
 use crate::id::{FunctionKey, Incarnation, NodeId};
@@ -118,7 +118,8 @@ impl Registry for Node {
     }
 
     fn session_is_live(&self) -> bool {
-        self.world.state().sessions.is_live(&self.life)
+        let lasts = self.world.setup.plant == Some(Plant::SessionsLast);
+        lasts || self.world.state().sessions.is_live(&self.life)
     }
 
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
@@ -139,6 +140,9 @@ impl Instances for Node {
             let program = Program::from_input(&job.input);
             let outcome = guests::run(program, job.control, job.host, execution).await;
             world.ends(execution, &outcome);
+            if world.setup.plant == Some(Plant::EndsUntold) && execution % 64 == 63 {
+                return;
+            }
             (job.done)(outcome);
         }));
     }

@@ -23,7 +23,7 @@ use crate::config::CallOptions;
 use crate::id::NodeId;
 use crate::net::{PeerStatus, PeerTable};
 use crate::scheduler::{Parts, Scheduler};
-use crate::wire::calls::{CallBulk, CallReply};
+use crate::wire::calls::{CallBulk, CallMessage, CallReply};
 
 /// How a run is set up.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,19 @@ pub struct Setup {
     pub faults: bool,
     /// Whether callers cancel, leave, and set short deadlines.
     pub fickle: bool,
+    /// A bug that is to be found.
+    pub plant: Option<Plant>,
+}
+
+/// What a broken part of a node would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// A node believes in its session when that is over.
+    SessionsLast,
+    /// Cancels are not passed on to other nodes.
+    CancelsVanish,
+    /// Some instances end without telling.
+    EndsUntold,
 }
 
 /// One node, while it lives.
@@ -147,7 +160,7 @@ impl World {
         });
         let table = watch::Sender::new(Arc::new(PeerTable::new()));
         let ports = ports::of(self, &life, &table);
-        let options = CallOptions { record_age: Duration::from_secs(20), ..CallOptions::default() };
+        let options = CallOptions { record_age: Duration::from_secs(90), ..CallOptions::default() };
         let calls = Calls::new(id, life.incarnation, options, ports, scheduler.clone());
         let watch = Arc::new(Mutex::new(Watch::new(calls.clone())));
         let node = SimNode { life: life.clone(), calls, scheduler, watch, table };
@@ -228,6 +241,13 @@ impl World {
         let Packet { from, to, what } = packet;
         let Some(node) = self.state().nodes.get(&to).cloned() else { return };
         self.note((from.node.0, to.0, kind(&what)));
+        let cancels = matches!(
+            what,
+            What::Message(CallMessage::Cancel(_) | CallMessage::CancelTree(_), _)
+        );
+        if cancels && self.setup.plant == Some(Plant::CancelsVanish) {
+            return;
+        }
         let refused = match what {
             What::Message(message, body) => node.calls.told(from, message, body).err(),
             What::Push(start, body) => node.calls.taken_in(from, start, body).err(),
