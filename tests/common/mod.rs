@@ -3,4 +3,5 @@
 
 pub mod cluster;
 pub mod guests;
+pub mod netns;
 pub mod processes;
