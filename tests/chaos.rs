@@ -114,7 +114,7 @@ fn perform(run: &Run, steps: &[plan::Step], log: &Mutex<String>) {
 /// The last look at everything, through nodes that all live.
 fn look_again(run: &Run, calls: &mut [history::Call]) {
     for (at, call) in calls.iter_mut().enumerate() {
-        let Some(id) = call.name.split(' ').nth(1).map(str::to_owned) else { continue };
+        let Some(id) = call.id.clone() else { continue };
         // Records are kept for ten minutes; of older ones nothing can be said.
         if run.now() - call.begun < Duration::from_secs(500) {
             let seen = run.look(&id, at % run.hosts.count + 1);

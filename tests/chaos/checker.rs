@@ -25,7 +25,8 @@ pub fn violations(history: &History) -> Vec<String> {
     let calls = history.calls.iter().flat_map(|call| {
         by_call.iter().filter_map(|rule| {
             let why = rule(history, call)?;
-            Some(format!("{} ({:?}, begun at {:.3?}): {why}", call.name, call.sort, call.begun))
+            let (name, id, sort) = (&call.name, call.id.as_deref().unwrap_or("-"), call.sort);
+            Some(format!("{name} {id} ({sort:?}, begun at {:.3?}): {why}", call.begun))
         })
     });
     calls.chain(lost_uploads(history)).collect()

@@ -152,6 +152,7 @@ impl<'a> Client<'a> {
     fn call(&mut self, sort: Sort) -> Call {
         Call {
             name: format!("{}-{}", self.name, self.turn),
+            id: None,
             sort,
             through: self.host(),
             begun: self.run.now(),
@@ -216,8 +217,8 @@ impl<'a> Client<'a> {
         }
         if let Some(id) = id {
             call.accepted = Some(self.run.now());
-            call.name.push_str(&format!(" {id}"));
             self.follow(&mut call, &id);
+            call.id = Some(id);
         }
         self.run.calls.lock().expect("no client failed").push(call);
     }

@@ -36,6 +36,8 @@ pub struct Fault {
 pub struct Call {
     /// The client's name for it, which is also its input.
     pub name: String,
+    /// Its id, once it is known.
+    pub id: Option<String>,
     /// What it is.
     pub sort: Sort,
     /// The node that it was first asked of.

@@ -28,6 +28,7 @@ fn ended(seconds: u64, result: Result<u8, &str>) -> Seen {
 fn call(sort: Sort, looks: Vec<Seen>) -> Call {
     Call {
         name: "c1".to_owned(),
+        id: None,
         sort,
         through: 1,
         begun: at(20),
