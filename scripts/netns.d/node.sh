@@ -40,9 +40,13 @@ node_pid() {
     cat "$dir/n$1/netns.pid"
 }
 
-# `running`, `paused` or `dead`.
+# `running`, `paused` or `dead`; `none` on a bare host.
 node_state() {
     local pid state
+    if [ ! -f "$dir/n$1/netns.pid" ]; then
+        echo none
+        return
+    fi
     pid=$(node_pid "$1")
     # A number that another process got since is not the node.
     if ! grep -qsF "$dir/n$1" "/proc/$pid/cmdline"; then

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -34,14 +35,24 @@ fn script() -> Command {
 impl Hosts {
     /// Makes so many hosts, and waits until their nodes are ready.
     pub fn up(count: usize) -> Self {
+        Self::make(count, &["--binary", env!("CARGO_BIN_EXE_faasm")])
+    }
+
+    /// Makes hosts without nodes.
+    pub fn bare(count: usize) -> Self {
+        Self::make(count, &["--bare"])
+    }
+
+    fn make(count: usize, options: &[&str]) -> Self {
         // Kept as it is when the test fails: no folder that removes itself.
         let dir = tempfile::Builder::new().prefix("faasm-netns-").tempdir().expect("a folder");
         let dir = dir.keep();
-        let prefix = format!("t{}-", std::process::id());
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("t{}-{number}-", std::process::id());
         let keeper = keeper(&dir, &prefix);
         let hosts = Self { count, prefix, dir, keeper, keep_files: false };
-        let binary = env!("CARGO_BIN_EXE_faasm");
-        hosts.must(&["up", &count.to_string(), "--binary", binary]);
+        hosts.must(&[&["up", &count.to_string()], options].concat());
         hosts
     }
 
@@ -58,6 +69,11 @@ impl Hosts {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "scripts/netns {}: {errors}", args.join(" "));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What the names of its namespaces begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Where its files are: a folder per node, n1 and so on.
