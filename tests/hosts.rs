@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -268,5 +269,99 @@ fn a_hosts_file_that_is_wrong_says_where() {
             assert!(!output.status.success(), "{lines:?}");
             assert!(text(&output).contains(wanted), "{lines:?}: {}", text(&output));
         }
+    }
+}
+
+fn namespaces_of_files_missing() -> Option<String> {
+    let try_it = "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && \
+                  mount -t overlay o -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc";
+    let unshare = ["--mount", "--net", "--propagation", "private", "sh", "-c", try_it];
+    let output = Command::new("unshare").args(unshare).output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("no system folders for a try: {}", text(&output).trim())),
+        Err(error) => Some(format!("no unshare: {error}")),
+    }
+}
+
+#[test]
+fn a_machine_is_provisioned_from_its_folder_once_and_its_node_runs_as_its_user() {
+    if !possible(namespaces_of_files_missing()) {
+        return;
+    }
+    let work = tempfile::tempdir().expect("a folder");
+    let dir = work.path().join("cluster");
+    // The node's own user has to get at what is in it.
+    fs::set_permissions(work.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    for _ in 0..2 {
+        let prepared = Command::new(root().join("scripts/hosts.d/vagrant"))
+            .args(["prepare", "1"])
+            .arg(&dir)
+            .env("FAASM_BINARY", env!("CARGO_BIN_EXE_faasm"))
+            .output()
+            .expect("bash starts");
+        assert!(prepared.status.success(), "{}", text(&prepared));
+    }
+    let output = Command::new(root().join("tests/hosts/provision.sh"))
+        .arg(work.path())
+        .arg(dir.join("machines/n1"))
+        .arg("192.168.56.11")
+        .output()
+        .expect("bash starts");
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    for wanted in [
+        "faasm 700 /var/lib/faasm\n",
+        "faasm 600 /var/lib/faasm/certs/node-key.pem",
+        "root 755 /usr/local/bin/faasm",
+        "\"session\": \"i1\"",
+        "192.168.56.11:7100",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    let settings = fs::read_to_string(work.path().join("sysctl")).expect("they were loaded");
+    assert!(settings.contains("vm.max_map_count = 1048576"), "{settings}");
+    let asked = fs::read_to_string(work.path().join("systemctl")).expect("it was asked");
+    let (first, again) = asked.split_once("then again").expect("both");
+    assert!(first.contains("restart") && !again.contains("restart"), "{asked}");
+}
+
+#[test]
+fn the_unit_is_sound_and_exposes_little() {
+    if !possible((!has("systemd-analyze")).then(|| "there is no systemd-analyze".to_owned())) {
+        return;
+    }
+    let unit = fs::read_to_string(root().join("cluster/node.service")).expect("the unit");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("faasm.service");
+    let here = unit.replace("/usr/local/bin/faasm", env!("CARGO_BIN_EXE_faasm"));
+    fs::write(&file, here).expect("written");
+    let analyze = |args: &[&str]| {
+        Command::new("systemd-analyze").args(args).arg(&file).output().expect("it starts")
+    };
+    let verified = analyze(&["verify", "--man=no"]);
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{}", text(&verified));
+    let exposed = analyze(&["security", "--offline=true", "--threshold=25", "--no-pager"]);
+    assert!(exposed.status.success(), "{}", text(&exposed));
+}
+
+#[test]
+fn the_vagrantfile_is_valid_for_three_machines_and_more() {
+    if !possible((!has("vagrant")).then(|| "there is no vagrant".to_owned())) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    for nodes in ["3", "5"] {
+        let output = Command::new("vagrant")
+            // Without -p it looks for a provider that works here.
+            .args(["validate", "-p"])
+            .current_dir(root())
+            .env("FAASM_NODES", nodes)
+            .env("VAGRANT_HOME", home.path())
+            .env("VAGRANT_DOTFILE_PATH", home.path().join("machines"))
+            .env("VAGRANT_CHECKPOINT_DISABLE", "1")
+            .output()
+            .expect("vagrant starts");
+        assert!(output.status.success(), "{}", text(&output));
     }
 }

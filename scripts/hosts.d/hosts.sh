@@ -2,13 +2,14 @@
 # A cluster on hosts that ssh reaches. Sourced by scripts/up and scripts/down.
 # shellcheck disable=SC2154 # repo: of lib.sh
 set -euo pipefail
+source "$repo/scripts/hosts.d/describe.sh"
 
 # A new cluster is ready within seconds; this is for slow networks and busy machines.
 readonly ready_seconds=60
 # The most nodes that a cluster file may have.
 readonly most_hosts=256
 
-file='' data_dir='' binary=''
+file='' data_dir='' binary='' ours=''
 # By node, from 1; index 0 is not used.
 destinations=('') ports=('') addresses=('') directories=('')
 
@@ -103,82 +104,32 @@ hosts_up() {
         binary=${CARGO_TARGET_DIR:-$repo/target}/release/faasm
     fi
     [ -x "$binary" ] || fail "there is no binary $binary"
-    describe_cluster
+    describe_cluster hosts "${addresses[@]:1}"
     find_places
     # All first get their files, so that a host that cannot be reached stops this before a node does.
-    for node in $(nodes); do install_files "$node"; done
+    ours=$(sha256sum <"$binary")
+    local jobs=() job
+    for node in $(nodes); do
+        install_files "$node" &
+        jobs+=($!)
+    done
+    for job in "${jobs[@]}"; do wait "$job" || fail "not every host has its files; above is why"; done
     for node in $(nodes); do
         remote "$node" start </dev/null || fail "n$node does not start on ${destinations[node]}; above is why"
     done
     wait_until_ready
 }
 
-# Makes the authority, the cluster file and each node's certificate, once. What was made stays:
-# a cluster's nodes know each other by it.
-describe_cluster() {
-    local id node address made=$data_dir/cluster.toml
-    mkdir -p "$data_dir"
-    chmod 0700 "$data_dir"
-    if [ ! -f "$made" ]; then
-        rm -rf "$data_dir/ca"
-        id=$("$binary" cert init --dir "$data_dir/ca" --json | sed -n 's/.*"cluster": "\([0-9a-f]*\)".*/\1/p')
-        {
-            printf 'name = "hosts"\nid = "%s"\n' "$id"
-            for node in $(nodes); do
-                printf '\n[[nodes]]\nid = %s\nquic = "%s"\nhttp = "127.0.0.1:%s"\n' \
-                    "$node" "$(quic_address "$node")" "$(http_port "$node")"
-            done
-        } >"$made.new"
-        mv "$made.new" "$made"
-    fi
-    for node in $(nodes); do
-        grep -qF "quic = \"$(quic_address "$node")\"" "$made" ||
-            fail "$data_dir is of a cluster without ${addresses[node]}: the hosts of a cluster stay" \
-                "as they were; name another --data-dir for a new cluster"
-        address=${addresses[node]}
-        [ -f "$data_dir/n$node/node-key.pem" ] ||
-            "$binary" cert issue --dir "$data_dir/ca" --node "$node" --ip "$address" \
-                --out "$data_dir/n$node" >/dev/null
-    done
-    [ "$(grep -c '^quic' "$made")" = "$(nodes | wc -l)" ] ||
-        fail "$file has fewer hosts than the cluster in $data_dir: name another --data-dir for a new one"
-}
-
-quic_address() {
-    case ${addresses[$1]} in
-    *:*) echo "[${addresses[$1]}]:7100" ;;
-    *) echo "${addresses[$1]}:7100" ;;
-    esac
-}
-
-http_port() {
-    echo $((7000 + $1))
-}
-
-# What `faasm node` is started with on a host, but for --data-dir.
-node_arguments() {
-    echo "--config CLUSTER --id $1"
-}
-
 # Sends what a host lacks or has otherwise.
 install_files() {
     local node=$1 stage place=${places[$1]}
     stage=$(mktemp -d)
-    mkdir -p "$stage/scripts/hosts.d" "$stage/cluster" "$stage/certs"
-    cp "$repo/scripts/lib.sh" "$repo/scripts/provision" "$stage/scripts/"
-    cp "$repo/scripts/hosts.d/remote" "$stage/scripts/hosts.d/"
-    cp "$repo/cluster/node.service" "$stage/cluster/"
-    cp "$data_dir/cluster.toml" "$stage/cluster/cluster.toml"
-    cp "$data_dir/n$node/"*.pem "$stage/certs/"
-    node_arguments "$node" >"$stage/arguments"
-    http_port "$node" >"$stage/http-port"
+    stage_node "$node" "$stage"
     tar -C "$stage" -c . | on_host "$node" \
         "umask 077; mkdir -p $place && rm -rf $place/certs && tar -x --no-same-owner -C $place" ||
         fail "n$node: ${destinations[node]} does not take files"
     rm -rf "$stage"
-    local ours
-    ours=$(sha256sum <"$binary")
-    if [ "$(on_host "$node" "sha256sum <$place/faasm 2>/dev/null" </dev/null || true)" = "$ours" ]; then
+    if [ "$(on_host "$node" "test ! -f $place/faasm || sha256sum <$place/faasm" </dev/null)" = "$ours" ]; then
         return
     fi
     gzip --fast <"$binary" | on_host "$node" "gzip -d >$place/faasm.new &&
@@ -194,7 +145,8 @@ wait_until_ready() {
         ready=$(remote 1 nodes-json </dev/null 2>/dev/null | grep -c '"session": "' || true)
         if [ $SECONDS -gt $until ]; then
             remote 1 nodes </dev/null || true
-            fail "only $ready of $wanted nodes are ready after $ready_seconds s; \`remote log\` is on the hosts"
+            fail "only $ready of $wanted nodes are ready after $ready_seconds s: the reason is in the" \
+                "logs on the hosts (node.log, or journalctl -u faasm)"
         fi
         sleep 0.2
     done

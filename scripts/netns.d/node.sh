@@ -3,33 +3,17 @@
 # it uses.
 # shellcheck disable=SC2154 # dir, prefix, hosts, binary, options: of scripts/netns
 set -euo pipefail
+source "$repo/scripts/hosts.d/describe.sh"
 
 # A start takes a second; this is for machines that are very busy.
 readonly ready_seconds=60
 
-http_port() {
-    echo $((7000 + $1))
-}
-
-# The authority, each node's certificate, and the cluster file.
-describe_cluster() {
-    local id host
-    id=$("$binary" cert init --dir "$dir/ca" --json | sed -n 's/.*"cluster": "\([0-9a-f]*\)".*/\1/p')
-    {
-        printf 'name = "netns"\nid = "%s"\n' "$id"
-        for ((host = 1; host <= hosts; host++)); do
-            printf '\n[[nodes]]\nid = %s\nquic = "%s:7100"\nhttp = "127.0.0.1:%s"\n' \
-                $host "$(address $host)" "$(http_port $host)"
-            "$binary" cert issue --dir "$dir/ca" --node $host --ip "$(address $host)" \
-                --out "$dir/n$host/certs" >/dev/null
-        done
-    } >"$dir/cluster.toml"
-}
-
 # Starts the node of a host, and returns before it is ready.
 start_node() {
     local data=$dir/n$1
-    local start=("$binary" node --config "$dir/cluster.toml" --id "$1" --data-dir "$data")
+    local arguments
+    read -ra arguments <<<"$(node_arguments "$1")"
+    local start=("$binary" node --data-dir "$data" "${arguments[@]/#CLUSTER/$dir/cluster.toml}")
     [ -z "$options" ] || start+=(--options "$options")
     # Both replace themselves by what they run: the pid is the node's.
     ip netns exec "$(namespace "$1")" setsid "${start[@]}" </dev/null >>"$data/node.log" 2>&1 &
@@ -75,7 +59,7 @@ kill_node() {
 # What the node's /readyz says.
 is_ready() {
     ip netns exec "$(namespace "$1")" curl --silent --fail --noproxy '*' --max-time 2 \
-        --output /dev/null "http://127.0.0.1:$(http_port "$1")/readyz"
+        --output /dev/null "http://$(http_of "$1" "$(address "$1")")/readyz"
 }
 
 # Fails, with the end of the log, when a node dies or takes too long.

@@ -1,6 +1,7 @@
 //! What must be true of a history, a function for each rule. Pure: a history goes in, the
 //! violations come out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::history::{Call, End, Fault, History, Kind, Sort, What};
@@ -177,8 +178,8 @@ pub fn lost_uploads(history: &History) -> Vec<String> {
             ));
         }
     }
-    let mut functions: Vec<_> = history.uploads.iter().map(|u| &u.function).collect();
-    functions.dedup();
+    let confirmed = history.uploads.iter().filter(|u| u.confirmed.is_some());
+    let functions: BTreeSet<&String> = confirmed.map(|u| &u.function).collect();
     for function in functions {
         for node in 1..=history.nodes {
             let last = |r: &&super::history::Read| {
