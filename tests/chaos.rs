@@ -2,7 +2,8 @@
 //! its clients saw is checked afterwards.
 //!
 //! `FAASM_CHAOS_SECONDS` says how long (3600 for an hour), `FAASM_CHAOS_SEED` which faults and which
-//! load, `FAASM_CHAOS_NODES` how many nodes. Skipped, with the reason, where there can be no
+//! load, `FAASM_CHAOS_NODES` how many nodes; `FAASM_CHAOS_STRICT=1` also fails for calls that were given
+//! up while their home was silent and that ended otherwise. Skipped, with the reason, where there can be no
 //! namespaces.
 
 #[path = "chaos/checker.rs"]
@@ -237,6 +238,11 @@ fn one_run(hosts: &Hosts, (seed, time): (u64, Duration), log: &Mutex<String>) ->
         nodes: hosts.count,
     };
     let mut found = checker::violations(&history);
+    let given_up = checker::given_up(&history);
+    println!("{} calls were given up and ended otherwise {given_up:#?}", given_up.len());
+    if setting("FAASM_CHAOS_STRICT", 0) > 0 {
+        found.extend(given_up);
+    }
     match again {
         Err(why) => found.push(format!("nothing works {PATIENCE:?} after healing: {why}")),
         Ok(again) => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::history::{Call, End, Fault, History, Kind, Sort, What};
+use super::history::{Call, End, Fault, History, Kind, Seen, Sort, What};
 
 /// What a call may take past its deadline until its end is seen, when no fault was near: the poll
 /// of the client and a busy machine.
@@ -46,27 +46,53 @@ fn ends(call: &Call) -> impl Iterator<Item = (Duration, &End)> {
 }
 
 /// A call ends once: all ends that were seen are the same one, and after it the call never lives.
-pub fn ended_twice(_: &History, call: &Call) -> Option<String> {
-    let mut first: Option<&End> = None;
-    for seen in &call.seen {
-        match (&seen.what, first) {
-            (What::Ended(end), None) => first = Some(end),
-            (What::Ended(end), Some(before)) => {
-                let outputs = before.output.as_ref().zip(end.output.as_ref());
-                if before.result != end.result || outputs.is_some_and(|(a, b)| a != b) {
-                    return Some(format!(
-                        "ended as {before:?}, then as {end:?} at {:.3?}",
-                        seen.at
-                    ));
-                }
-            }
-            (What::Alive, Some(before)) => {
-                return Some(format!("ended as {before:?}, but lives at {:.3?}", seen.at));
-            }
-            _ => {}
+/// While nodes do not reach each other, one may show what was so before; once healed, none may.
+pub fn ended_twice(history: &History, call: &Call) -> Option<String> {
+    let (first, rest) = first_end(call)?;
+    rest.iter().find_map(|seen| match &seen.what {
+        What::Ended(end) if !same(&first.1, end) && !was_given_up(history, &first, seen, end) => {
+            Some(format!("ended as {:?}, then as {end:?} at {:.3?}", first.1, seen.at))
         }
-    }
-    None
+        What::Alive if faults_near(history, seen.at, seen.at).next().is_none() => {
+            Some(format!("ended as {:?}, but lives at {:.3?}", first.1, seen.at))
+        }
+        _ => None,
+    })
+}
+
+/// Calls that nodes gave up as lost with their home, though it was only silent or its record was
+/// elsewhere: another end was seen too. They are not among the violations: a node answers so when
+/// the home's session is over, and the home, when it is back, still files how the call ended.
+pub fn given_up(history: &History) -> Vec<String> {
+    let found = history.calls.iter().filter_map(|call| {
+        let (first, rest) = first_end(call)?;
+        rest.iter().find_map(|seen| match &seen.what {
+            What::Ended(end) if was_given_up(history, &first, seen, end) => Some(format!(
+                "{} ({:?}): {:?} at {:.3?}, {:?} at {:.3?} through n{}",
+                call.name, call.sort, first.1.result, first.0, end.result, seen.at, seen.through
+            )),
+            _ => None,
+        })
+    });
+    found.collect()
+}
+
+fn first_end(call: &Call) -> Option<((Duration, End), &[Seen])> {
+    call.seen.iter().enumerate().find_map(|(at, seen)| match &seen.what {
+        What::Ended(end) => Some(((seen.at, end.clone()), &call.seen[at + 1..])),
+        _ => None,
+    })
+}
+
+fn same(a: &End, b: &End) -> bool {
+    let outputs = a.output.as_ref().zip(b.output.as_ref());
+    a.result == b.result && outputs.is_none_or(|(a, b)| a == b)
+}
+
+fn was_given_up(history: &History, first: &(Duration, End), seen: &Seen, end: &End) -> bool {
+    let is_lost = |end: &End| end.result == Err("FAASM_EHOSTLOST".to_owned());
+    let near = faults_near(history, first.0, seen.at).next().is_some();
+    near && !same(&first.1, end) && (is_lost(&first.1) || is_lost(end))
 }
 
 /// Every accepted call ends. Its record is in memory on two nodes: that two were killed is an

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::checker::{
-    ended_twice, late, lost, lost_uploads, ran_twice, violations, without_reason, wrong,
+    ended_twice, given_up, late, lost, lost_uploads, ran_twice, violations, without_reason, wrong,
 };
 use super::history::{Call, End, Fault, History, Kind, Read, Seen, Sort, Upload, What};
 
@@ -69,6 +69,7 @@ fn a_good_history_has_no_violations() {
 fn a_doubled_end_is_found() {
     let quiet = history(vec![]);
     for looks in [
+        vec![ended(21, Ok(0)), ended(22, Err("FAASM_ETIMEDOUT"))],
         vec![ended(21, Err("FAASM_EHOSTLOST")), ended(22, Ok(0))],
         vec![ended(21, Ok(0)), seen(22, What::Alive)],
         vec![ended(21, Ok(0)), {
@@ -78,6 +79,14 @@ fn a_doubled_end_is_found() {
     ] {
         assert!(ended_twice(&quiet, &call(Sort::Keyed, looks.clone())).is_some(), "{looks:?}");
     }
+    // With a fault near, only what a home that was given up explains is no violation, but counted.
+    let mut near = history(vec![fault(Kind::Pause, 2, 20)]);
+    let lost_first = vec![ended(21, Err("FAASM_EHOSTLOST")), ended(22, Ok(0))];
+    let other = vec![ended(21, Err("FAASM_ETIMEDOUT")), ended(22, Ok(0))];
+    assert!(ended_twice(&near, &call(Sort::Keyed, other)).is_some());
+    assert!(ended_twice(&near, &call(Sort::Keyed, lost_first.clone())).is_none());
+    near.calls = vec![call(Sort::Keyed, lost_first), call(Sort::Keyed, vec![ended(21, Ok(0))])];
+    assert_eq!(given_up(&near).len(), 1);
 }
 
 #[test]
