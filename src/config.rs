@@ -48,6 +48,12 @@ pub struct ClusterConfig {
     /// Nodes with another id are refused; drawn when the cluster is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// BLAKE3 of the first admin's token, in hexadecimal; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token_hash: Option<String>,
+    /// The nodes that it began with, in order, where others have joined since; without it all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub founders: Vec<u64>,
     /// All its nodes. The first three vote (one, if there are fewer than three).
     pub nodes: Vec<NodeAddress>,
 }
@@ -70,10 +76,19 @@ impl ClusterConfig {
         self.id.as_deref().and_then(|id| id.parse().ok())
     }
 
-    /// The nodes that vote: the first three, or the first alone when there are fewer.
+    /// The nodes that it began with.
+    pub fn founders(&self) -> Vec<NodeId> {
+        match self.founders.is_empty() {
+            true => self.nodes.iter().map(|node| NodeId(node.id)).collect(),
+            false => self.founders.iter().map(|id| NodeId(*id)).collect(),
+        }
+    }
+
+    /// The founders that vote at first: three, or one when there are fewer.
     pub fn voters(&self) -> Vec<NodeId> {
-        let count = if self.nodes.len() >= 3 { 3 } else { 1 };
-        self.nodes.iter().take(count).map(|n| NodeId(n.id)).collect()
+        let mut founders = self.founders();
+        founders.truncate(if founders.len() >= 3 { 3 } else { 1 });
+        founders
     }
 
     /// The address entry of a node.

@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod calls;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod consensus;
 pub mod errno;

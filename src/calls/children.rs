@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::cell::{CallCell, Ended};
 use super::live::LiveCall;
-use super::spec::{Spec, Tree, now_us};
+use super::spec::{Spec, Tree};
 use crate::errno::{CallError, Errno};
 use crate::function::{CallHost, Target};
 use crate::id::{CallId, FunctionKey, Name};
@@ -122,7 +122,7 @@ impl CallHost for LiveCall {
     }
 
     fn started(&self) {
-        self.control.set_started_us(now_us());
+        self.begins();
     }
 }
 
@@ -156,7 +156,7 @@ impl LiveCall {
             Needs { policy: options.policy, pin: options.pin.clone(), wasm: function.entry.wasm };
         let share = self.calls.budget().take(&self.spec.user, input.len())?;
         Ok(Spec {
-            call: CallId::random(),
+            call: CallId(self.calls.draw()),
             function,
             user: self.spec.user.clone(),
             start,

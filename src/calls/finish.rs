@@ -9,10 +9,11 @@ use super::cell::{CallCell, Ended, Payload};
 use super::live::{LiveCall, Origin};
 use super::spec::{Spec, now_us};
 use super::{Calls, metrics as names};
+use crate::clock;
 use crate::errno::CallError;
 use crate::function::{EndReason, Outcome};
 use crate::id::{CallId, NodeId};
-use crate::net::{Peer, ServiceId};
+use crate::net::Peer;
 use crate::wire::calls::{CallMessage, Done, INLINE_MAX, KeptAt, Phase, Times, Work};
 
 impl Calls {
@@ -62,7 +63,7 @@ impl Calls {
 
     /// Tells the caller's node how a call ended here; not when this node's session lapsed.
     fn report(&self, peer: Peer, live: &Arc<LiveCall>, ended: Ended) {
-        if !self.consensus().session_is_live() {
+        if !self.registry().session_is_live() {
             return;
         }
         let call = live.spec.call;
@@ -80,7 +81,7 @@ impl Calls {
             room: self.scheduler().room(),
         };
         let body = join(output_bytes, log_bytes);
-        let sent = self.net().send(peer.node, ServiceId::Calls, &CallMessage::Done(done), body);
+        let sent = self.net().send(peer.node, &CallMessage::Done(done), body);
         if let Err(error) = sent {
             tracing::debug!(%call, %error, "a result could not be reported");
         }
@@ -91,7 +92,7 @@ impl Calls {
         match payload {
             Payload::Here(bytes) if bytes.len() > INLINE_MAX => {
                 let len = bytes.len() as u64;
-                self.kept().lock().keep((call, is_log), bytes, std::time::Instant::now());
+                self.kept().lock().keep((call, is_log), bytes, clock::now());
                 Payload::At(KeptAt { node: self.me(), incarnation: self.incarnation(), len })
             }
             other => other,
@@ -108,7 +109,7 @@ impl Calls {
         if spec.tree.depth == 0 {
             self.close_root(spec.call);
         } else {
-            self.recent().lock().push(spec, cell, &ended, std::time::Instant::now());
+            self.recent().lock().push(spec, cell, &ended, clock::now());
         }
         if let Some(parent) = cell.parent()
             && parent.child_ended(&ended)
@@ -159,8 +160,7 @@ impl Calls {
             return self.end_call(&live, EndReason::Cancelled);
         }
         if let Some(node) = node.filter(|node| *node != self.me()) {
-            let _ =
-                self.net().send(node, ServiceId::Calls, &CallMessage::Cancel(call), Bytes::new());
+            let _ = self.net().send(node, &CallMessage::Cancel(call), Bytes::new());
         }
     }
 
@@ -169,12 +169,7 @@ impl Calls {
         self.end_tree_here(root, reason);
         let peers = self.net().peers().borrow().clone();
         for (node, _) in peers.iter().filter(|(_, status)| status.up.is_some()) {
-            let _ = self.net().send(
-                *node,
-                ServiceId::Calls,
-                &CallMessage::CancelTree(root),
-                Bytes::new(),
-            );
+            let _ = self.net().send(*node, &CallMessage::CancelTree(root), Bytes::new());
         }
     }
 
@@ -185,7 +180,7 @@ impl Calls {
 
     /// Ends every call here that `picks` picks.
     pub(super) fn end_where(&self, reason: EndReason, picks: impl Fn(&LiveCall) -> bool) {
-        for live in self.living().into_iter().filter(|live| picks(live)) {
+        for live in self.living_where(picks) {
             self.end_call(&live, reason);
         }
     }

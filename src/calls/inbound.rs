@@ -1,7 +1,7 @@
 //! What other nodes say about calls.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,15 +12,16 @@ use super::outgoing::Lost;
 use super::place::no_session;
 use super::records::Stored;
 use super::spec::{Spec, Tree};
+use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::{Attempt, CallId, FunctionKey, NodeId};
-use crate::net::{BulkStream, Inbound, Peer, Replier, ServiceId};
+use crate::net::{BulkStream, Inbound, Peer, Replier};
 use crate::scheduler::Needs;
 use crate::wire::calls::{
     CallBulk, CallMessage, CallReply, CallRequest, Done, INLINE_MAX, Phase, Record, Start,
 };
-use crate::wire::function::Policy;
+use crate::wire::function::{Limits, Policy};
 use crate::wire::{Malformed, decode};
 
 /// Largest input that another node may send, in bytes.
@@ -30,7 +31,51 @@ const BULK_TIME: Duration = Duration::from_secs(60);
 
 impl Inbound for Calls {
     fn message(&self, from: Peer, head: &[u8], body: Bytes) -> Result<(), Malformed> {
-        match decode("call message", head)? {
+        self.told(from, decode("call message", head)?, body)
+    }
+
+    fn request(&self, _: Peer, head: &[u8], body: Bytes, reply: Replier) -> Result<(), Malformed> {
+        let (answer, bytes) = self.answer(decode("call request", head)?, body)?;
+        reply.send(&answer, bytes);
+        Ok(())
+    }
+
+    fn bulk(&self, from: Peer, head: &[u8], stream: BulkStream) -> Result<(), Malformed> {
+        match decode("call stream", head)? {
+            CallBulk::Start(start) => {
+                if start.input_len > MAX_INPUT {
+                    return Err(wrong("an input larger than a node may send"));
+                }
+                let calls = self.clone();
+                self.spawn(async move { calls.read_start(from, *start, stream).await });
+            }
+            CallBulk::Output(call) => self.serve_kept((call, false), stream),
+            CallBulk::Log(call) => self.serve_kept((call, true), stream),
+            CallBulk::Hand(call, is_log, len) => {
+                if len > Limits::MAX_OUTPUT {
+                    return Err(wrong("an output larger than a function may have"));
+                }
+                let calls = self.clone();
+                self.spawn(async move { calls.take_over((call, is_log), len, stream).await });
+            }
+        }
+        Ok(())
+    }
+
+    fn datagram(&self, _: Peer, _: &[u8]) -> Result<(), Malformed> {
+        Err(wrong("calls are not told by datagrams"))
+    }
+}
+
+impl Calls {
+    /// A message of another node.
+    pub(super) fn told(
+        &self,
+        from: Peer,
+        message: CallMessage,
+        body: Bytes,
+    ) -> Result<(), Malformed> {
+        match message {
             CallMessage::Start(start) => {
                 if start.input_len != body.len() as u64 || body.len() > INLINE_MAX {
                     return Err(wrong("a start whose input is not as long as it says"));
@@ -54,17 +99,22 @@ impl Inbound for Calls {
             CallMessage::CancelTree(root) => self.end_tree_here(root, EndReason::Cancelled),
             CallMessage::Keep(record) => {
                 let stored = stored(*record, body)?;
-                self.records().lock().keep(stored, Instant::now());
+                self.records().lock().keep(stored, clock::now());
             }
         }
         Ok(())
     }
 
-    fn request(&self, _: Peer, head: &[u8], body: Bytes, reply: Replier) -> Result<(), Malformed> {
-        let (answer, bytes) = match decode("call request", head)? {
+    /// Answers another node's request.
+    pub(super) fn answer(
+        &self,
+        request: CallRequest,
+        body: Bytes,
+    ) -> Result<(CallReply, Bytes), Malformed> {
+        Ok(match request {
             CallRequest::Claim(record) => {
                 let stored = stored(*record, body)?;
-                match self.records().lock().claim(stored, Instant::now()) {
+                match self.records().lock().claim(stored, clock::now()) {
                     None => (CallReply::Done, Bytes::new()),
                     Some(known) => to_reply(known),
                 }
@@ -80,39 +130,16 @@ impl Inbound for Calls {
             CallRequest::List(most) => {
                 (CallReply::Calls(self.list_here(most as usize)), Bytes::new())
             }
-        };
-        reply.send(&answer, bytes);
-        Ok(())
+        })
     }
 
-    fn bulk(&self, from: Peer, head: &[u8], stream: BulkStream) -> Result<(), Malformed> {
-        match decode("call stream", head)? {
-            CallBulk::Start(start) => {
-                if start.input_len > MAX_INPUT {
-                    return Err(wrong("an input larger than a node may send"));
-                }
-                let calls = self.clone();
-                self.control().spawn(async move { calls.read_start(from, *start, stream).await });
-            }
-            CallBulk::Output(call) => self.serve_kept((call, false), stream),
-            CallBulk::Log(call) => self.serve_kept((call, true), stream),
-        }
-        Ok(())
-    }
-
-    fn datagram(&self, _: Peer, _: &[u8]) -> Result<(), Malformed> {
-        Err(wrong("calls are not told by datagrams"))
-    }
-}
-
-impl Calls {
     /// Takes in a call that another node sent, or refuses it.
     fn taken_in(&self, from: Peer, start: Start, input: Bytes) -> Result<(), Malformed> {
         let (call, attempt, may_queue) = (start.call, start.attempt, start.may_queue);
         self.hear(start.tree.clock);
         let refuse = |error| {
             let message = CallMessage::Refused(call, attempt, error, self.scheduler().room());
-            let _ = self.net().send(from.node, ServiceId::Calls, &message, Bytes::new());
+            let _ = self.net().send(from.node, &message, Bytes::new());
             Ok(())
         };
         let spec = match self.spec_from(start, input)? {
@@ -122,7 +149,7 @@ impl Calls {
         if self.was_cancelled(call) {
             return refuse(EndReason::Cancelled.error());
         }
-        if !self.consensus().session_is_live() {
+        if !self.registry().session_is_live() {
             return refuse(no_session());
         }
         if !self.scheduler().accepting() {
@@ -158,7 +185,7 @@ impl Calls {
 
     fn accept(&self, from: Peer, call: CallId, attempt: Attempt) {
         let accepted = CallMessage::Accepted(call, attempt, self.scheduler().room());
-        let _ = self.net().send(from.node, ServiceId::Calls, &accepted, Bytes::new());
+        let _ = self.net().send(from.node, &accepted, Bytes::new());
     }
 
     fn spec_from(&self, start: Start, input: Bytes) -> Result<Result<Spec, CallError>, Malformed> {
@@ -167,7 +194,7 @@ impl Calls {
         let tree = Tree {
             root: start.tree.root,
             home: start.tree.home,
-            deadline: Instant::now() + left,
+            deadline: clock::now() + left,
             depth: start.tree.depth,
             trace: start.tree.trace,
         };
@@ -194,7 +221,7 @@ impl Calls {
             let (call, attempt) = (start.call, start.attempt);
             let error = CallError::new(Errno::HostLost, "the input did not arrive whole");
             let message = CallMessage::Refused(call, attempt, error, self.scheduler().room());
-            let _ = self.net().send(from.node, ServiceId::Calls, &message, Bytes::new());
+            let _ = self.net().send(from.node, &message, Bytes::new());
             return;
         };
         if let Err(error) = self.taken_in(from, start, input.into()) {
@@ -202,9 +229,21 @@ impl Calls {
         }
     }
 
+    /// Keeps what a node that stops has kept.
+    async fn take_over(&self, key: (CallId, bool), len: u64, mut stream: BulkStream) {
+        let read = async {
+            let _budget = self.bulk_budget(len).await?;
+            stream.recv.read_to_end(len as usize).await.ok()
+        };
+        let Ok(Some(bytes)) = tokio::time::timeout(BULK_TIME, read).await else { return };
+        if bytes.len() as u64 == len {
+            self.kept().lock().keep(key, bytes.into(), clock::now());
+        }
+    }
+
     fn serve_kept(&self, key: (CallId, bool), mut stream: BulkStream) {
         let bytes = self.kept().lock().get(key);
-        self.control().spawn(async move {
+        self.spawn(async move {
             let write = async {
                 let Some(bytes) = bytes else { return stream.send.finish().is_ok() };
                 let len = (bytes.len() as u64).to_le_bytes();

@@ -43,6 +43,12 @@ impl<K: Copy + Eq + Hash> Kept<K> {
         self.by_key.get(&key).cloned()
     }
 
+    /// Of what there are bytes, the oldest first.
+    pub fn keys(&self) -> Vec<K> {
+        let held = self.order.iter().map(|(_, key)| *key);
+        held.filter(|key| self.by_key.contains_key(key)).collect()
+    }
+
     /// Forgets what is too old or too much.
     pub fn trim(&mut self, now: Instant) {
         while let Some((at, key)) = self.order.front().copied() {

@@ -2,7 +2,8 @@
 //! instance asks for.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -10,6 +11,7 @@ use super::Calls;
 use super::cell::{CallCell, Ended};
 use super::place::PlaceHere;
 use super::spec::{Spec, now_us};
+use crate::clock;
 use crate::function::{Control, EndReason};
 use crate::id::{Attempt, CallId};
 use crate::net::Peer;
@@ -46,6 +48,7 @@ pub struct LiveCall {
     work: Mutex<Vec<Work>>,
     pending: AtomicUsize,
     resting: AtomicBool,
+    began: OnceLock<Instant>,
 }
 
 /// What a call has taken on this node.
@@ -78,6 +81,7 @@ impl LiveCall {
             work: Mutex::default(),
             pending: AtomicUsize::new(0),
             resting: AtomicBool::new(true),
+            began: OnceLock::new(),
         })
     }
 
@@ -166,13 +170,19 @@ impl LiveCall {
     }
 
     /// Why it must end now, if its time is up.
-    pub(super) fn overdue(&self, now: std::time::Instant, now_us: u64) -> Option<EndReason> {
+    pub(super) fn overdue(&self, now: Instant) -> Option<EndReason> {
         if now >= self.spec.tree.deadline {
             return Some(EndReason::TimedOut);
         }
-        let started = self.control.started_us();
-        let ran = std::time::Duration::from_micros(now_us.saturating_sub(started));
-        (started > 0 && ran >= self.spec.run_limit()).then_some(EndReason::RunLimit)
+        let ran = now.saturating_duration_since(*self.began.get()?);
+        (ran >= self.spec.run_limit()).then_some(EndReason::RunLimit)
+    }
+
+    /// Its instance begins to run.
+    pub(super) fn begins(&self) {
+        self.control.set_started_us(now_us());
+        // An instance begins once.
+        let _ = self.began.set(clock::now());
     }
 
     /// A line of `faasm ps`.

@@ -9,12 +9,12 @@ use super::cell::Payload;
 use super::inbound::from_reply;
 use super::records::Stored;
 use super::root::payload_of;
+use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::{CallId, NodeId};
-use crate::net::{RequestError, ServiceId};
+use crate::net::RequestError;
 use crate::wire::calls::{CallBulk, CallReply, CallRequest, CallSummary, KeptAt, Phase, Record};
-use crate::wire::decode;
 use crate::wire::function::Limits;
 
 /// How long another node may take to answer about a call.
@@ -30,7 +30,7 @@ impl Calls {
 
     /// Waits at most `wait` for the call's end; gives the record as it is then.
     pub async fn wait(&self, call: CallId, wait: Duration) -> Result<Record, CallError> {
-        let until = Instant::now() + wait.min(super::MAX_DEADLINE);
+        let until = clock::now() + wait.min(super::MAX_DEADLINE);
         let root = self.roots().get(&call).map(|root| root.clone());
         if let Some(root) = root {
             let _ = tokio::time::timeout_at(until.into(), root.cell.wait()).await;
@@ -38,7 +38,7 @@ impl Calls {
         let mut pause = POLL.0;
         loop {
             let record = self.record(call).await?;
-            let now = Instant::now();
+            let now = clock::now();
             if record.phase == Phase::Done || now >= until {
                 return Ok(record);
             }
@@ -55,7 +55,7 @@ impl Calls {
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(_)) => {
                 let payload = payload_of(&stored.record.output, &stored.output);
-                self.payload(call, &payload, Instant::now() + Duration::from_secs(60)).await
+                self.payload(call, &payload, clock::now() + Duration::from_secs(60)).await
             }
         }
     }
@@ -67,7 +67,7 @@ impl Calls {
             return Err(CallError::new(Errno::Again, "the call has not ended; wait for it"));
         }
         let payload = payload_of(&stored.record.log, &stored.log);
-        self.kept_bytes(call, true, &payload, Instant::now() + Duration::from_secs(60)).await
+        self.kept_bytes(call, true, &payload, clock::now() + Duration::from_secs(60)).await
     }
 
     /// Cancels a call and all below it; fine if it has ended.
@@ -122,34 +122,38 @@ impl Calls {
             Payload::Here(bytes) => return Ok(bytes.clone()),
             Payload::At(at) => *at,
         };
-        let gone = |why: &str| {
-            let detail = format!("the {len} bytes kept by {node} cannot be had: {why}");
-            CallError::new(Errno::HostLost, detail)
-        };
-        if node == self.me() {
-            let here = self.kept().lock().get((call, is_log));
-            return here.ok_or_else(|| gone("they were kept for the time configured, no longer"));
-        }
         if len > Limits::MAX_OUTPUT {
             return Err(CallError::new(Errno::TooBig, "the output is larger than allowed"));
         }
-        let fetch = async {
-            let head = if is_log { CallBulk::Log(call) } else { CallBulk::Output(call) };
-            let bulk = self.net().bulk(node, ServiceId::Calls, &head, deadline).await;
-            let mut stream = bulk.map_err(|error| gone(&error.to_string()))?.recv;
-            let mut told = [0; 8];
-            let there = stream.read_exact(&mut told).await;
-            there.map_err(|_| gone("that node has them no more"))?;
-            if u64::from_le_bytes(told) != len {
-                return Err(gone("that node has other bytes under this call"));
+        let mut why = String::from("they were kept for the time configured, no longer");
+        // A node that stopped has handed them over to one that keeps the record.
+        for holder in [node].into_iter().chain(self.record_nodes(call)) {
+            let here = self.kept().lock().get((call, is_log));
+            let bytes = match holder == self.me() {
+                true => here.ok_or_else(|| why.clone()),
+                false => self.fetch_kept(holder, (call, is_log), len, deadline).await,
+            };
+            match bytes {
+                Ok(bytes) if bytes.len() as u64 == len => return Ok(bytes),
+                Ok(_) => {}
+                Err(error) if holder == node => why = error,
+                Err(_) => {}
             }
-            let bytes = stream.read_to_end(len as usize).await;
-            let bytes = bytes.map_err(|error| gone(&error.to_string()))?;
-            (bytes.len() as u64 == len)
-                .then(|| Bytes::from(bytes))
-                .ok_or_else(|| gone("they did not arrive whole"))
-        };
-        let late = || CallError::new(Errno::TimedOut, format!("{node} did not send in time"));
+        }
+        let detail = format!("the {len} bytes kept by {node} cannot be had: {why}");
+        Err(CallError::new(Errno::HostLost, detail))
+    }
+
+    async fn fetch_kept(
+        &self,
+        node: NodeId,
+        (call, is_log): (CallId, bool),
+        len: u64,
+        deadline: Instant,
+    ) -> Result<Bytes, String> {
+        let head = if is_log { CallBulk::Log(call) } else { CallBulk::Output(call) };
+        let fetch = self.net().fetch(node, head, len, deadline);
+        let late = || "it did not send them in time".to_owned();
         tokio::time::timeout_at(deadline.into(), fetch).await.map_err(|_| late())?
     }
 
@@ -182,9 +186,8 @@ impl Calls {
     /// A call whose home died has ended, though nobody could file that.
     fn settle(&self, mut stored: Stored) -> Stored {
         let record = &mut stored.record;
-        let home_lives = self.consensus().members().iter().any(|member| {
-            member.node == record.home && member.session == Some(record.home_incarnation)
-        });
+        let session = self.registry().sessions().get(&record.home).copied();
+        let home_lives = session == Some(record.home_incarnation);
         if record.phase != Phase::Done && !home_lives {
             let detail = format!("{}, which answered for the call, was lost", record.home);
             record.phase = Phase::Done;
@@ -207,7 +210,7 @@ impl Calls {
             return Some(stored.clone());
         }
         let age = self.options().record_age;
-        let recent = self.recent().lock().get(call, age, Instant::now()).cloned();
+        let recent = self.recent().lock().get(call, age, clock::now()).cloned();
         recent.map(|end| self.ended_child(end))
     }
 
@@ -230,26 +233,19 @@ impl Calls {
 
     /// The calls that live here.
     pub(super) fn list_here(&self, most: usize) -> Vec<CallSummary> {
-        let living = self.living();
-        let alive = living.iter().filter(|live| live.phase() != Phase::Done);
-        alive.take(most).map(|live| live.summary()).collect()
+        let alive = self.living_where(|live| live.phase() != Phase::Done);
+        alive.iter().take(most).map(|live| live.summary()).collect()
     }
 
     async fn ask_all(
         &self,
         request: &CallRequest,
     ) -> Vec<(NodeId, Result<(CallReply, Bytes), RequestError>)> {
-        let deadline = Instant::now() + ASK_TIME;
+        let deadline = clock::now() + ASK_TIME;
         let peers = self.net().peers().borrow().clone();
         let up = peers.iter().filter(|(_, status)| status.up.is_some()).map(|(node, _)| *node);
         let asks = up.map(|node| async move {
-            let reply = self.net().request(node, ServiceId::Calls, request, Bytes::new(), deadline);
-            let reply = reply.await.and_then(|reply| {
-                let head = decode("call reply", &reply.head);
-                let head = head.map_err(|error| RequestError::Bad(node, error.to_string()))?;
-                Ok((head, reply.body))
-            });
-            (node, reply)
+            (node, self.net().request(node, request.clone(), deadline).await)
         });
         futures_util::future::join_all(asks).await
     }

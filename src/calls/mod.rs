@@ -14,6 +14,7 @@ pub mod cell;
 mod children;
 mod describe;
 mod finish;
+mod handover;
 mod inbound;
 pub mod kept;
 pub mod live;
@@ -21,20 +22,23 @@ mod lookup;
 pub mod metrics;
 pub mod outgoing;
 pub mod place;
+mod ports;
 pub mod records;
 pub mod root;
 pub mod spec;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
+use crate::clock;
 use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
@@ -48,6 +52,7 @@ use crate::wire::function::{FunctionEntry, Options, Policy};
 use budget::Budget;
 use kept::{Kept, Recent};
 use live::LiveCall;
+use ports::{Connections, Instances, Ports, Registry};
 use records::{Bounds, Records};
 use root::Root;
 use spec::{Function, UserBook};
@@ -95,6 +100,8 @@ pub struct Finished {
 const BULK_UNITS: usize = 2048;
 /// One mebibyte.
 const BULK_UNIT: u64 = 1 << 20;
+/// How long a node that stops may take to hand over its records and outputs.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// Cancelled calls remembered, so that a start that comes after its cancel is refused.
 const CANCELLED: usize = 10_000;
 
@@ -123,8 +130,11 @@ pub struct Calls {
 }
 
 struct Inner {
-    setup: CallsSetup,
-    control: tokio::runtime::Handle,
+    me: NodeId,
+    incarnation: Incarnation,
+    options: CallOptions,
+    ports: Ports,
+    scheduler: Scheduler,
     live: DashMap<CallId, Arc<LiveCall>>,
     roots: DashMap<CallId, Arc<Root>>,
     outgoing: Mutex<outgoing::Table>,
@@ -146,7 +156,23 @@ struct Inner {
 impl Calls {
     /// Starts the component on the current tokio runtime, and takes what peers send.
     pub async fn start(setup: CallsSetup) -> anyhow::Result<Self> {
-        let options = &setup.options;
+        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler } = setup;
+        let ports = Ports::of_node(net.clone(), consensus, functions);
+        let calls = Self::new(me, incarnation, options, ports, scheduler);
+        net.register(ServiceId::Calls, Arc::new(calls.clone()));
+        let clock = actor::spawn(calls.clone()).await?;
+        // This is the first and only time.
+        let _ = calls.inner.ticker.set(clock);
+        Ok(calls)
+    }
+
+    fn new(
+        me: NodeId,
+        incarnation: Incarnation,
+        options: CallOptions,
+        ports: Ports,
+        scheduler: Scheduler,
+    ) -> Self {
         let bounds = Bounds {
             age: options.record_age,
             count: options.records,
@@ -154,10 +180,12 @@ impl Calls {
         };
         let kept = Kept::new(options.record_age, options.record_bytes / 2);
         let budget = Budget::new(options.held_bytes);
-        let net = setup.net.clone();
         let inner = Inner {
-            setup,
-            control: tokio::runtime::Handle::current(),
+            me,
+            incarnation,
+            options,
+            ports,
+            scheduler,
             live: DashMap::new(),
             roots: DashMap::new(),
             outgoing: Mutex::default(),
@@ -175,26 +203,27 @@ impl Calls {
             latency: ::metrics::histogram!(metrics::SECONDS),
             ticker: OnceLock::new(),
         };
-        let calls = Self { inner: Arc::new(inner) };
-        net.register(ServiceId::Calls, Arc::new(calls.clone()));
-        let clock = actor::spawn(calls.clone()).await?;
-        // This is the first and only time.
-        let _ = calls.inner.ticker.set(clock);
-        Ok(calls)
+        Self { inner: Arc::new(inner) }
     }
 
     /// Takes no new calls, gives the living `grace` to end, then ends them.
     pub async fn drain(&self, grace: Duration) {
         self.scheduler().stop_accepting();
-        let until = Instant::now() + grace;
-        while !self.inner.live.is_empty() && Instant::now() < until {
+        let until = clock::now() + grace;
+        while !self.inner.live.is_empty() && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.end_where(EndReason::Stopping, |_| true);
-        let until = Instant::now() + Duration::from_millis(500);
-        while !self.inner.live.is_empty() && Instant::now() < until {
+        let until = clock::now() + Duration::from_millis(500);
+        while !self.inner.live.is_empty() && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        self.hand_over(clock::now() + HAND_OVER).await;
+    }
+
+    /// Calls that wait or run on this node.
+    pub fn living_here(&self) -> usize {
+        self.inner.live.len()
     }
 
     /// Ends the component's clock; to be called after [`Calls::drain`].
@@ -204,7 +233,7 @@ impl Calls {
 
     /// A function as this node runs it, from the registry's local copy.
     fn function(&self, key: &FunctionKey) -> Result<Arc<Function>, CallError> {
-        let entry = self.consensus().function(key).ok_or_else(|| {
+        let entry = self.registry().function(key).ok_or_else(|| {
             let detail = format!("there is no function {key}; `faasm functions` lists them");
             CallError::new(Errno::NoEnt, detail)
         })?;
@@ -237,7 +266,7 @@ impl Calls {
         {
             return known.clone();
         }
-        if let Some(entry) = self.consensus().function(&key).filter(|entry| is_it(entry)) {
+        if let Some(entry) = self.registry().function(&key).filter(|entry| is_it(entry)) {
             return self.function_with(key, entry);
         }
         let book = self.inner.functions.get(&key).map(|known| known.book.clone());
@@ -256,7 +285,7 @@ impl Calls {
         if let Some(known) = self.inner.users.get(user) {
             return known.clone();
         }
-        let capacity = self.inner.setup.functions.capacity();
+        let capacity = self.instances().capacity();
         let limit = match self.options().live_per_user {
             0 => capacity - capacity / 8,
             limit => limit,
@@ -299,37 +328,43 @@ impl Calls {
         self.inner.live.get(&call).map(|live| live.clone())
     }
 
-    /// All calls here, as they are now.
-    fn living(&self) -> Vec<Arc<LiveCall>> {
-        self.inner.live.iter().map(|live| live.clone()).collect()
+    /// The calls here that `picks` picks, as they are now, in the order of their ids.
+    fn living_where(&self, picks: impl Fn(&LiveCall) -> bool) -> Vec<Arc<LiveCall>> {
+        let picked = self.inner.live.iter().filter(|live| picks(live));
+        let mut living: Vec<_> = picked.map(|live| live.clone()).collect();
+        living.sort_unstable_by_key(|live| live.spec.call);
+        living
     }
 }
 
 /// Short names for what the parts of this component share.
 impl Calls {
     fn me(&self) -> NodeId {
-        self.inner.setup.me
+        self.inner.me
     }
     fn incarnation(&self) -> Incarnation {
-        self.inner.setup.incarnation
+        self.inner.incarnation
     }
     fn options(&self) -> &CallOptions {
-        &self.inner.setup.options
+        &self.inner.options
     }
-    fn net(&self) -> &Net {
-        &self.inner.setup.net
+    fn net(&self) -> &dyn Connections {
+        &*self.inner.ports.connections
     }
-    fn consensus(&self) -> &Consensus {
-        &self.inner.setup.consensus
+    fn registry(&self) -> &dyn Registry {
+        &*self.inner.ports.registry
     }
-    fn functions(&self) -> &Functions {
-        &self.inner.setup.functions
+    fn instances(&self) -> &dyn Instances {
+        &*self.inner.ports.instances
     }
     fn scheduler(&self) -> &Scheduler {
-        &self.inner.setup.scheduler
+        &self.inner.scheduler
     }
-    fn control(&self) -> &tokio::runtime::Handle {
-        &self.inner.control
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        (self.inner.ports.spawn)(Box::pin(task));
+    }
+    fn draw(&self) -> u128 {
+        (self.inner.ports.draw)()
     }
     fn live(&self) -> &DashMap<CallId, Arc<LiveCall>> {
         &self.inner.live

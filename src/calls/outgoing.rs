@@ -85,21 +85,19 @@ impl Table {
     /// A node was lost. Calls with a retry left get a new attempt number, so that a late result of
     /// the old one is not taken.
     pub fn lost(&mut self, node: NodeId) -> Vec<Lost> {
-        let there: Vec<_> =
-            self.calls.iter().filter(|(_, o)| o.node == node).map(|(call, _)| *call).collect();
-        let taken = there.into_iter().filter_map(|call| self.calls.remove(&call));
-        taken.map(Outgoing::lost).collect()
+        self.take_where(|o| o.node == node).into_iter().map(Outgoing::lost).collect()
     }
 
     /// Takes out what should have ended long ago.
     pub fn overdue(&mut self, now: Instant) -> Vec<Outgoing> {
-        let late: Vec<_> = self
-            .calls
-            .iter()
-            .filter(|(_, o)| now >= o.spec.tree.deadline + GRACE)
-            .map(|(call, _)| *call)
-            .collect();
-        late.into_iter().filter_map(|call| self.calls.remove(&call)).collect()
+        self.take_where(|o| now >= o.spec.tree.deadline + GRACE)
+    }
+
+    fn take_where(&mut self, picks: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
+        let picked = self.calls.iter().filter(|(_, o)| picks(o));
+        let mut calls: Vec<_> = picked.map(|(call, _)| *call).collect();
+        calls.sort_unstable();
+        calls.into_iter().filter_map(|call| self.calls.remove(&call)).collect()
     }
 
     /// Where a call was sent.

@@ -1,9 +1,6 @@
 //! The way of a call to where it runs: here at once, in line here, or at another node.
 
 use std::sync::Arc;
-use std::time::Instant;
-
-use bytes::Bytes;
 
 use super::Calls;
 use super::cell::{CallCell, Ended};
@@ -13,7 +10,6 @@ use super::spec::{Spec, UserBook, now_us};
 use crate::errno::{CallError, Errno};
 use crate::function::Job;
 use crate::id::{Attempt, CallId, NodeId};
-use crate::net::ServiceId;
 use crate::scheduler::{Go, Place, Slot, Waiting};
 use crate::wire::calls::{CallBulk, CallMessage, INLINE_MAX};
 
@@ -167,7 +163,7 @@ impl Calls {
         if let Some(reason) = live.control.ended() {
             return self.finish_unstarted(&live, reason.error());
         }
-        if !self.consensus().session_is_live() {
+        if !self.registry().session_is_live() {
             return self.finish_unstarted(&live, no_session());
         }
         if !live.spec.function.book.try_enter(live.spec.function.entry.limits.instances) {
@@ -199,7 +195,7 @@ impl Calls {
             span,
             done: Box::new(move |outcome| calls.finish(&done, outcome)),
         };
-        self.functions().run(job);
+        self.instances().run(job);
     }
 
     /// Sends a call to a node.
@@ -222,7 +218,7 @@ impl Calls {
         });
         self.scheduler().sent(node);
         if input.len() <= INLINE_MAX {
-            let sent = self.net().send(node, ServiceId::Calls, &CallMessage::Start(start), input);
+            let sent = self.net().send(node, &CallMessage::Start(start), input);
             if let Err(error) = sent {
                 let error = CallError::new(Errno::HostLost, error.to_string());
                 self.refused(node, call, attempt, error);
@@ -230,30 +226,14 @@ impl Calls {
             return;
         }
         let calls = self.clone();
-        self.control().spawn(async move {
-            if let Err(error) = calls.send_bulk(node, start, input, deadline).await {
+        self.spawn(async move {
+            if let Err(error) =
+                calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await
+            {
                 let error = CallError::new(Errno::HostLost, error);
                 calls.refused(node, call, attempt, error);
             }
         });
-    }
-
-    async fn send_bulk(
-        &self,
-        node: NodeId,
-        start: crate::wire::calls::Start,
-        input: Bytes,
-        deadline: Instant,
-    ) -> Result<(), String> {
-        let head = CallBulk::Start(Box::new(start));
-        let bulk = self.net().bulk(node, ServiceId::Calls, &head, deadline).await;
-        let mut stream = bulk.map_err(|error| error.to_string())?.send;
-        let write = async {
-            stream.write_chunk(input).await.map_err(|error| error.to_string())?;
-            stream.finish().map_err(|error| error.to_string())
-        };
-        let late = || "the input could not be sent before the call's deadline".to_owned();
-        tokio::time::timeout_at(deadline.into(), write).await.map_err(|_| late())?
     }
 
     /// A node did not take a call: another one is tried, or it waits here.

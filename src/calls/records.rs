@@ -83,6 +83,13 @@ impl Records {
         self.kept.get(&call).map(|(_, stored)| stored)
     }
 
+    /// The calls that have one, the oldest first.
+    pub fn calls(&self) -> Vec<CallId> {
+        let mut calls: Vec<_> = self.kept.iter().map(|(call, (at, _))| (*at, *call)).collect();
+        calls.sort_unstable();
+        calls.into_iter().map(|(_, call)| call).collect()
+    }
+
     /// Forgets what is too old or too much, oldest first.
     pub fn trim(&mut self, now: Instant) {
         while let Some((at, call)) = self.order.front().copied() {

@@ -11,13 +11,12 @@ use super::place::no_session;
 use super::records::Stored;
 use super::spec::{Spec, Tree, now_us};
 use super::{Calls, DEFAULT_DEADLINE, Finished, Invoke, MAX_DEADLINE};
+use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::{CallId, NodeId};
-use crate::net::ServiceId;
 use crate::scheduler::Needs;
-use crate::wire::calls::{CallMessage, CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
-use crate::wire::decode;
+use crate::wire::calls::{CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
 
 /// A synchronous call that runs longer than this gets a record while it runs, so that other nodes
 /// can answer for it; shorter ones get theirs at the end.
@@ -85,7 +84,7 @@ impl Calls {
     }
 
     fn root_spec(&self, request: Invoke) -> Result<Arc<Spec>, CallError> {
-        if !self.consensus().session_is_live() {
+        if !self.registry().session_is_live() {
             return Err(no_session());
         }
         if !self.scheduler().accepting() {
@@ -96,13 +95,13 @@ impl Calls {
         }
         let function = self.function(&request.key)?;
         let call = match &request.idempotency {
-            None => CallId::random(),
+            None => CallId(self.draw()),
             Some(key) => keyed_id(request.key.user.as_str(), key),
         };
         let timeout = request.timeout.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
-        let trace = if request.trace == 0 { rand::random() } else { request.trace };
+        let trace = if request.trace == 0 { self.draw() } else { request.trace };
         let (root, home) = (call, self.me());
-        let tree = Tree { root, home, deadline: Instant::now() + timeout, depth: 0, trace };
+        let tree = Tree { root, home, deadline: clock::now() + timeout, depth: 0, trace };
         let options = &function.entry.options;
         let pin = if request.pin.is_empty() { options.pin.clone() } else { request.pin };
         self.check_pin(&pin)?;
@@ -153,15 +152,12 @@ impl Calls {
 
     fn keep_record(&self, stored: Stored) {
         // Here too: who heard of the end may ask before the others have the record.
-        self.records().lock().keep(stored.clone(), Instant::now());
+        self.records().lock().keep(stored.clone(), clock::now());
         for node in self.record_nodes(stored.record.call) {
             if node == self.me() {
                 continue;
             }
-            let message = CallMessage::Keep(Box::new(stored.record.clone()));
-            let body = [stored.output.clone(), stored.log.clone()].concat();
-            let sent = self.net().send(node, ServiceId::Calls, &message, body.into());
-            if let Err(error) = sent {
+            if let Err(error) = self.send_record(node, &stored) {
                 tracing::debug!(%error, "a record could not be sent to a node that keeps it");
             }
         }
@@ -170,36 +166,27 @@ impl Calls {
     /// The nodes that keep a call's record: those with a live session that rendezvous hashing
     /// puts first.
     pub(super) fn record_nodes(&self, call: CallId) -> Vec<NodeId> {
-        let members = self.consensus().members();
-        let mut live: Vec<_> =
-            members.into_iter().filter(|m| m.session.is_some()).map(|m| m.node).collect();
-        let rank =
-            |node: &NodeId| std::cmp::Reverse(xxh3_64_with_seed(&call.0.to_le_bytes(), node.0));
-        live.sort_by_key(|node| (rank(node), *node));
-        live.truncate(RECORD_COPIES);
-        live
+        rank_nodes(call, self.registry().sessions().into_keys())
     }
 
     /// Files a record with the nodes that keep it. An older one under the same id is the answer.
     async fn claim(&self, spec: &Arc<Spec>) -> Result<Option<Stored>, CallError> {
         let root = Root { spec: spec.clone(), cell: CallCell::new(None), requested_us: now_us() };
         let stored = root.stored(self);
-        let deadline = Instant::now() + CLAIM_TIME;
+        let deadline = clock::now() + CLAIM_TIME;
         let (mut kept, mut why) = (0, String::from("no node has a live session"));
         for node in self.record_nodes(spec.call) {
             if node == self.me() {
-                if let Some(known) = self.records().lock().claim(stored.clone(), Instant::now()) {
+                if let Some(known) = self.records().lock().claim(stored.clone(), clock::now()) {
                     return Ok(Some(known));
                 }
                 kept += 1;
                 continue;
             }
             let request = CallRequest::Claim(Box::new(stored.record.clone()));
-            let reply =
-                self.net().request(node, ServiceId::Calls, &request, Bytes::new(), deadline).await;
-            match reply.map(|reply| (decode("call reply", &reply.head), reply.body)) {
-                Ok((Ok(CallReply::Done), _)) => kept += 1,
-                Ok((Ok(CallReply::Record(record)), body)) => {
+            match self.net().request(node, request, deadline).await {
+                Ok((CallReply::Done, _)) => kept += 1,
+                Ok((CallReply::Record(record), body)) => {
                     return Ok(super::inbound::from_reply(*record, body));
                 }
                 Ok((answer, _)) => why = format!("{node} gave an unexpected answer: {answer:?}"),
@@ -216,7 +203,7 @@ impl Calls {
     /// Waits for the end of the call that an earlier request with the same key made.
     async fn follow(&self, known: Stored, deadline: Instant) -> Result<Finished, CallError> {
         let call = known.record.call;
-        let record = self.wait(call, crate::function::job::left(deadline)).await?;
+        let record = self.wait(call, clock::left(deadline)).await?;
         let Some(result) = record.result.clone() else {
             return Err(CallError::new(Errno::TimedOut, "the call with this key still runs"));
         };
@@ -263,6 +250,15 @@ impl Root {
         };
         Stored { record, output: output_bytes, log: log_bytes }
     }
+}
+
+/// Those of `nodes` that keep a call's record.
+pub(super) fn rank_nodes(call: CallId, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut nodes: Vec<_> = nodes.into_iter().collect();
+    let rank = |node: &NodeId| std::cmp::Reverse(xxh3_64_with_seed(&call.0.to_le_bytes(), node.0));
+    nodes.sort_by_key(|node| (rank(node), *node));
+    nodes.truncate(RECORD_COPIES);
+    nodes
 }
 
 /// The id of a call that a client named by a key: the same for the same user and key, so that

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::budget::Share;
-use crate::function::job::left;
+use crate::clock;
 use crate::id::{Attempt, CallId, FunctionKey, Name, NodeId};
 use crate::scheduler::{FunctionBook, Holding, Needs};
 use crate::wire::calls::{Entry, Start, TreeContext};
@@ -130,7 +130,8 @@ impl Spec {
             tree: TreeContext {
                 root: self.tree.root,
                 home: self.tree.home,
-                left_ms: u64::try_from(left(self.tree.deadline).as_millis()).unwrap_or(u64::MAX),
+                left_ms: u64::try_from(clock::left(self.tree.deadline).as_millis())
+                    .unwrap_or(u64::MAX),
                 depth: self.tree.depth,
                 trace: self.tree.trace,
                 clock,

@@ -10,6 +10,7 @@ use ureq::Agent;
 use super::Globals;
 use super::cluster::layout::{self, Layout};
 use super::exit::{CliError, Exit};
+use super::tls::{self, Trust};
 use crate::config::ClusterConfig;
 use crate::gateway::view::{ErrorBody, ErrorView};
 
@@ -109,6 +110,13 @@ impl Client {
         Ok(Self { agent: agent(), bases: vec![base], hint })
     }
 
+    /// A client of one node over TLS.
+    pub fn over_tls(base: &str, trust: Trust<'_>) -> Result<Self, CliError> {
+        let hint = "is it the HTTP address of a node that runs?".to_owned();
+        let agent = agent_with(tls::config(trust)?);
+        Ok(Self { agent, bases: vec![base.to_owned()], hint })
+    }
+
     fn of_data_dir(dir: &Path) -> Result<Self, CliError> {
         let layout = Layout::new(dir);
         let file = layout.config();
@@ -135,6 +143,16 @@ impl Client {
     /// Asks, and reads the answer as JSON.
     pub fn json<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, CliError> {
         self.ask(ask)?.json()
+    }
+
+    /// Asks one node, by the HTTP address that it announced.
+    pub fn json_at<T: DeserializeOwned>(&self, http: &str, ask: Ask<'_>) -> Result<T, CliError> {
+        let scheme = self.bases.first().and_then(|base| base.split_once("://"));
+        let base = format!("{}://{http}", scheme.map_or("http", |(scheme, _)| scheme));
+        match self.try_node(&base, ask)? {
+            Tried::Done(reply) => reply.json(),
+            Tried::Elsewhere(error) => Err(error),
+        }
     }
 
     /// Asks the nodes in turn. A node that cannot be reached or has no room passes the question
@@ -214,7 +232,12 @@ pub fn data_dir(globals: &Globals) -> Result<PathBuf, CliError> {
 
 /// The agent: no proxy, since a cluster on loopback is never behind one.
 pub fn agent() -> Agent {
+    agent_with(ureq::tls::TlsConfig::default())
+}
+
+fn agent_with(tls: ureq::tls::TlsConfig) -> Agent {
     Agent::config_builder()
+        .tls_config(tls)
         .http_status_as_error(false)
         .proxy(None)
         .max_redirects(0)
@@ -226,8 +249,21 @@ pub fn agent() -> Agent {
         .new_agent()
 }
 
+/// The URL of a node that is named by its URL or by HOST:PORT; the latter is plain HTTP on
+/// loopback and TLS elsewhere, as nodes serve it.
+pub fn base_url(address: &str) -> Result<String, CliError> {
+    if address.contains("://") {
+        return check_url(address);
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let ip: Option<std::net::IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    let local = host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
+    check_url(&format!("{}://{address}", if local { "http" } else { "https" }))
+}
+
 fn check_url(url: &str) -> Result<String, CliError> {
-    let rest = url.strip_prefix("http://").unwrap_or_default();
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let rest = rest.unwrap_or_default();
     if rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace) {
         let message = format!("`{url}` is no cluster: write http://HOST:PORT of one of its nodes");
         return Err(CliError::new(Exit::Usage, message));

@@ -13,7 +13,9 @@ mod invoke;
 mod node;
 mod nodes;
 mod out;
+mod secret;
 mod table;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,7 +119,7 @@ fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Logs(args) => calls::logs(globals, &args),
         Command::Cancel(args) => calls::cancel(globals, &args),
         Command::Ps(args) => calls::ps(globals, &args),
-        Command::Nodes(args) => nodes::list(globals, &args),
+        Command::Nodes(args) => nodes::run(globals, &args),
         Command::Cert(args) => cert::run(globals, &args),
     }
     .map(|()| 0)

@@ -7,6 +7,7 @@ use raft::eraftpb::{Message as RaftMessage, MessageType};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::consensus::conf::Conf;
 use crate::consensus::core::CoreSettings;
 use crate::consensus::inbox::{Inbox, Input};
 use crate::consensus::raft_node::RaftSettings;
@@ -41,14 +42,20 @@ impl Transport for Alone {
 
 fn parts(dir: &std::path::Path) -> DriverParts {
     let me = NodeId(1);
-    let raft =
-        RaftSettings { me, voters: vec![me], learners: vec![], snapshot_after: 100, seed: 1 };
+    let raft = RaftSettings {
+        me,
+        founds: Some(Conf::new(vec![me], vec![])),
+        snapshot_after: 100,
+        seed: 1,
+    };
     DriverParts {
         settings: CoreSettings {
             raft,
             incarnation: Incarnation(1),
             session: Duration::from_millis(800),
             http: String::new(),
+            key: None,
+            founding: None,
             numbers: Arc::default(),
             restarts: 0,
         },

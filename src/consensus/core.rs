@@ -18,6 +18,7 @@ use super::sessions::Sessions;
 use super::{Applied, RaftStatus};
 use crate::id::{Incarnation, NodeId};
 use crate::wire::consensus::{Command, Message, Proposal, Renewal, RequestId, Response};
+use crate::wire::members::{KeyHash, MemberCommand};
 
 /// How long nothing is heard of a snapshot before the follower is asked how far it is. raft-rs
 /// sends a follower nothing else meanwhile.
@@ -36,6 +37,10 @@ pub struct CoreSettings {
     pub session: Duration,
     /// The HTTP address to announce.
     pub http: String,
+    /// The public key that this node shows.
+    pub key: Option<KeyHash>,
+    /// What founds the cluster, if this node is one of its founders.
+    pub founding: Option<MemberCommand>,
     /// The last proposal number given in this life.
     pub numbers: Arc<AtomicU64>,
     /// How often the driver was started again in this life. What it numbers anew begins behind
@@ -72,6 +77,8 @@ pub struct Core<D: Disk> {
     me: NodeId,
     incarnation: Incarnation,
     http: String,
+    key: Option<KeyHash>,
+    founding: Option<MemberCommand>,
     raft: RaftNode<D>,
     proposals: Proposals,
     reads: Reads,
@@ -97,6 +104,8 @@ impl<D: Disk> Core<D> {
             me,
             incarnation: settings.incarnation,
             http: settings.http.clone(),
+            key: settings.key,
+            founding: settings.founding.clone(),
             raft,
             proposals: Proposals::new(me, settings.incarnation, settings.numbers.clone()),
             reads: Reads::new(after),
@@ -147,6 +156,10 @@ impl<D: Disk> Core<D> {
             commit: self.raft.commit(),
             applied: self.machine().applied(),
             first: self.raft.log().base().index + 1,
+            voters: self.machine().conf().voters().to_vec(),
+            learners: self.machine().conf().learners().to_vec(),
+            changing: self.machine().conf().joint(),
+            caught_up: self.raft.leads().then(|| self.raft.caught_up()),
         }
     }
 
@@ -238,6 +251,7 @@ impl<D: Disk> Core<D> {
     pub fn flush(&mut self, now: Instant, sink: Sink<'_>) -> Result<(), Fatal> {
         loop {
             self.follow_leader(now);
+            self.found();
             self.keep_session(now, sink);
             self.send_proposals(now, sink);
             self.ask_for_reads(now);
@@ -276,12 +290,29 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    /// The first leader says who belongs to the cluster. Others hold the same text, and a second
+    /// founding is refused.
+    fn found(&mut self) {
+        if self.led.is_none() || self.founding.is_none() {
+            return;
+        }
+        if self.machine().members().founded() {
+            self.founding = None;
+        } else if let Some(command) = self.founding.clone() {
+            let id = self.proposals.next_id();
+            if self.append(&Proposal { id, command: Command::Member(command) }) {
+                self.founding = None;
+            }
+        }
+    }
+
     fn keep_session(&mut self, now: Instant, sink: Sink<'_>) {
         match self.keeper.next(self.leader, self.raft.machine().applied(), now) {
             None => {}
             Some(Deed::Open) => {
                 let (node, incarnation) = (self.me, self.incarnation);
-                let command = Command::OpenSession { node, incarnation, http: self.http.clone() };
+                let (http, key) = (self.http.clone(), self.key);
+                let command = Command::OpenSession { node, incarnation, http, key };
                 match self.propose(command, self.http.len(), now + OPEN_PATIENCE, now) {
                     Ok(number) => self.opening = Some(number),
                     Err(Full) => self.keeper.open_settled(),
@@ -369,7 +400,11 @@ impl<D: Disk> Core<D> {
                     self.sessions.ended(*id);
                     self.keeper.ended(*id);
                 }
-                Change::Function(..) | Change::Artifact(..) | Change::ArtifactGone(..) => {}
+                Change::Function(..)
+                | Change::Artifact(..)
+                | Change::ArtifactGone(..)
+                | Change::Members(_)
+                | Change::Users(_) => {}
             }
         }
         if !outcome.changes.is_empty() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::consensus::conf::Conf;
 use crate::consensus::log::{DiskError, Write};
 use crate::consensus::testnet::{key, put};
 use crate::id::Incarnation;
@@ -44,8 +45,7 @@ struct Test {
 fn settings(me: u64, voters: u64) -> CoreSettings {
     let raft = RaftSettings {
         me: NodeId(me),
-        voters: (1..=voters).map(NodeId).collect(),
-        learners: vec![],
+        founds: Some(Conf::new((1..=voters).map(NodeId).collect(), vec![])),
         snapshot_after: 4,
         seed: 1,
     };
@@ -54,6 +54,8 @@ fn settings(me: u64, voters: u64) -> CoreSettings {
         incarnation: Incarnation(1),
         session: Duration::from_secs(3),
         http: "here".into(),
+        key: None,
+        founding: None,
         numbers: Arc::default(),
         restarts: 0,
     }
@@ -64,6 +66,7 @@ impl Test {
         let disk = NoteDisk::default();
         let notes = disk.written.clone();
         let core = Core::open(&settings(1, voters), disk, Loaded::default()).unwrap();
+        notes.borrow_mut().clear();
         Self { core, notes, now: Instant::now() }
     }
 
@@ -109,7 +112,7 @@ fn from_leader(kind: MessageType) -> RaftMessage {
     message.set_msg_type(kind);
     message.from = 2;
     message.to = 1;
-    message.term = 1;
+    (message.term, message.index, message.log_term) = (2, 1, 1);
     message
 }
 
@@ -147,7 +150,7 @@ fn a_follower_acknowledges_what_is_synced_and_not_before() {
     let mut test = Test::new(3);
     let mut append = from_leader(MessageType::MsgAppend);
     let mut entry = raft::eraftpb::Entry::default();
-    (entry.index, entry.term) = (1, 1);
+    (entry.index, entry.term) = (2, 2);
     append.set_entries(vec![entry].into());
     test.core.raft_message(append).unwrap();
     test.flush();
@@ -179,7 +182,7 @@ fn a_snapshot_is_saved_and_the_log_compacted_after_so_many_entries() {
     let notes = test.notes.borrow();
     let about: Vec<_> =
         notes.iter().filter(|note| note.contains("snapshot") || note.contains("compact")).collect();
-    assert_eq!(about, ["save snapshot 4", "compact to 3", "save snapshot 8", "compact to 7"]);
+    assert_eq!(about, ["save snapshot 5", "compact to 4", "save snapshot 9", "compact to 8"]);
     assert_eq!(test.core.raft().snapshots(), 2);
 }
 
@@ -217,7 +220,7 @@ fn a_peer_proposes_in_its_own_name_and_ends_its_own_session_only() {
     let mut test = Test::new(1);
     test.until_live();
     let id = |node| RequestId { node: NodeId(node), incarnation: Incarnation(1), number: 1 };
-    let mine = SessionId { node: NodeId(1), incarnation: Incarnation(1), opened: 2 };
+    let mine = SessionId { node: NodeId(1), incarnation: Incarnation(1), opened: 3 };
     assert_eq!(test.core.machine().session(NodeId(1)).unwrap().id, mine);
     let expire = Proposal { id: id(2), command: Command::ExpireSession { session: mine } };
     let forged = Proposal { id: id(3), command: put("f") };

@@ -49,8 +49,8 @@ pub struct DriverParts {
 impl DriverParts {
     /// Reads the log. Blocks on the disk.
     pub fn open(&self) -> Result<Core<EngineDisk>, Fatal> {
-        let (disk, loaded) = EngineDisk::open(&self.dir, &self.settings.raft.voters)
-            .map_err(|error: DiskError| Fatal::Disk(error))?;
+        let (disk, loaded) =
+            EngineDisk::open(&self.dir).map_err(|error: DiskError| Fatal::Disk(error))?;
         Core::open(&self.settings, disk, loaded)
     }
 }

@@ -2,9 +2,10 @@
 //! they are found here first.
 
 use protobuf::Message as _;
-use raft::eraftpb::{EntryType, Message as RaftMessage, MessageType};
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message as RaftMessage, MessageType};
 use raft::{Raft, Storage};
 
+use super::conf::Conf;
 use super::log::MemLog;
 use super::machine::Machine;
 use super::raft_node::Fatal;
@@ -57,6 +58,7 @@ fn is_taken(kind: MessageType) -> bool {
             | T::MsgHeartbeatResponse
             | T::MsgReadIndex
             | T::MsgReadIndexResp
+            | T::MsgTimeoutNow
     )
 }
 
@@ -93,8 +95,7 @@ fn append(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> {
     let mut index = message.index;
     let mut term = message.log_term;
     for entry in message.get_entries() {
-        let normal = entry.get_entry_type() == EntryType::EntryNormal;
-        check(normal, || format!("entry {} is no plain one", entry.index))?;
+        check(is_known(entry), || format!("entry {} is of no kind known here", entry.index))?;
         let follows = Some(entry.index) == index.checked_add(1) && entry.term >= term;
         check(follows && entry.term <= message.term, || {
             format!("entry ({}, {}) follows ({index}, {term})", entry.index, entry.term)
@@ -110,12 +111,25 @@ fn append(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> {
     check(clash.is_none(), || "it changes a committed entry".to_owned())
 }
 
+fn is_known(entry: &Entry) -> bool {
+    match entry.get_entry_type() {
+        EntryType::EntryNormal => true,
+        EntryType::EntryConfChangeV2 => {
+            ConfChangeV2::default().merge_from_bytes(&entry.data).is_ok()
+        }
+        EntryType::EntryConfChange => false,
+    }
+}
+
 fn snapshot(message: &RaftMessage) -> Result<(), Refusal> {
     let machine = Machine::restore(&message.get_snapshot().data)
         .map_err(|error| Refusal::Fatal(Fatal::Entry(error)))?;
-    let index = message.get_snapshot().get_metadata().index;
-    check(machine.applied() == index, || {
-        format!("a snapshot of {index} holds the state of {}", machine.applied())
+    let meta = message.get_snapshot().get_metadata();
+    check(machine.applied() == meta.index, || {
+        format!("a snapshot of {} holds the state of {}", meta.index, machine.applied())
+    })?;
+    check(Conf::from(meta.get_conf_state()) == *machine.conf(), || {
+        format!("a snapshot of {} is of other voters than it holds", meta.index)
     })
 }
 

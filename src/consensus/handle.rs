@@ -12,14 +12,16 @@ use tokio::time::timeout_at;
 
 use super::actor::Event;
 use super::inbox::{Inbox, Input};
+use super::members::Members;
 use super::proposals::Full;
 use super::shared::Shared;
 use super::transport::Transport;
+use super::users::Users;
 use super::{Applied, ConsensusSetup, MemberView, ProposeError, RaftStatus, StartError, image};
-use crate::config::ClusterConfig;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::consensus::{Answer, Command, Request, Response, SessionId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::members::Member;
 
 /// How long a node that is behind holds its answer back; the question is then put again, so that
 /// a connection that hangs does not decide.
@@ -37,8 +39,8 @@ pub struct Consensus {
 pub(super) struct Inner {
     /// This node.
     pub me: NodeId,
-    /// The cluster.
-    pub cluster: ClusterConfig,
+    /// The members until the cluster is founded.
+    pub configured: Vec<Member>,
     /// The local copy of the state.
     pub shared: Arc<Shared>,
     /// Where the driver is told things.
@@ -129,7 +131,7 @@ impl Consensus {
             None => format!("{node} is reachable"),
             Some(why) => format!("{node} is not reachable ({why})"),
         };
-        let voters: Vec<String> = self.inner.cluster.voters().into_iter().map(voter).collect();
+        let voters: Vec<String> = self.status().voters.into_iter().map(voter).collect();
         format!("{leader}; of the voters {}", voters.join(", "))
     }
 
@@ -217,22 +219,46 @@ impl Consensus {
         self.inner.shared.artifact(wasm, engine)
     }
 
-    /// The members, with their sessions.
+    /// The members, with their sessions; before the cluster is founded those of the
+    /// configuration.
     pub fn members(&self) -> Vec<MemberView> {
         let sessions = self.inner.shared.sessions();
-        let voters = self.inner.cluster.voters();
-        let view = |node: &crate::config::NodeAddress| {
-            let id = NodeId(node.id);
-            let session = sessions.get(&id);
+        let members = self.membership();
+        let status = self.status();
+        let view = |member: &Member| {
+            let session = sessions.get(&member.node);
             MemberView {
-                node: id,
-                voter: voters.contains(&id),
-                quic: node.quic.to_string(),
-                http: session.map_or_else(|| node.http.to_string(), |s| s.http.clone()),
+                node: member.node,
+                voter: status.voters.contains(&member.node),
+                leader: status.leader == Some(member.node),
+                caught_up: status.caught_up.as_ref().map(|all| all.contains(&member.node)),
+                quic: member.quic.clone(),
+                http: session.map_or_else(|| member.http.clone(), |s| s.http.clone()),
+                keys: member.keys.clone(),
+                draining: member.draining,
                 session: session.map(|session| session.id.incarnation),
             }
         };
-        self.inner.cluster.nodes.iter().map(view).collect()
+        if members.founded() {
+            members.all().values().map(view).collect()
+        } else {
+            self.inner.configured.iter().map(view).collect()
+        }
+    }
+
+    /// Who belongs to the cluster, as this node knows; not founded before the first leader.
+    pub fn membership(&self) -> Arc<Members> {
+        self.inner.shared.members().borrow().clone()
+    }
+
+    /// Who belongs to the cluster, as it changes.
+    pub fn watch_membership(&self) -> watch::Receiver<Arc<Members>> {
+        self.inner.shared.members()
+    }
+
+    /// Who may use the cluster, as this node knows. One atomic load.
+    pub fn users(&self) -> Arc<Users> {
+        self.inner.shared.users()
     }
 
     /// Whether this node's own session is alive at this moment: one atomic load. A node whose

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::conf::Conf;
 use super::dedup::Answers;
 use super::machine::{Machine, NodeRecord, Session, weight};
+use super::members::Members;
+use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::consensus::{Proposal, Response, SessionId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::users::User;
 use crate::wire::{Malformed, decode, encode};
 
 /// Version of a log entry's bytes, their first byte.
@@ -25,6 +29,9 @@ struct Image {
     functions: Vec<(String, String, FunctionEntry)>,
     artifacts: Vec<(BlobHash, u64, u64, BlobHash)>,
     nodes: Vec<NodeImage>,
+    members: Members,
+    users: Vec<(String, User)>,
+    conf: Conf,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -67,6 +74,9 @@ impl Machine {
                 .map(|(key, (index, hash))| (key.0, key.1, *index, *hash))
                 .collect(),
             nodes: nodes.collect(),
+            members: Members::clone(&self.members),
+            users: self.users.image(),
+            conf: self.conf.clone(),
         };
         versioned(SNAPSHOT_VERSION, &encode(&image))
     }
@@ -75,7 +85,14 @@ impl Machine {
     pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
         let what = "snapshot of the state";
         let image: Image = decode(what, body(what, SNAPSHOT_VERSION, bytes)?)?;
-        let mut machine = Machine { applied: image.applied, ..Machine::default() };
+        let users = Users::restore(image.users).map_err(|why| Malformed { what, why })?;
+        let mut machine = Machine {
+            applied: image.applied,
+            members: Arc::new(image.members),
+            users: Arc::new(users),
+            conf: image.conf,
+            ..Machine::default()
+        };
         for (user, name, entry) in image.functions {
             let key = FunctionKey::new(&user, &name)
                 .map_err(|error| Malformed { what, why: error.to_string() })?;

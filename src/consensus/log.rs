@@ -69,19 +69,6 @@ pub enum DiskError {
         /// What the check found.
         why: String,
     },
-    /// It was made for other voters.
-    #[error(
-        "{what} was made for the voters {made_for:?}, and the configuration names {named:?}: \
-         voters cannot be changed by configuration"
-    )]
-    OtherVoters {
-        /// The log.
-        what: String,
-        /// Its voters.
-        made_for: Vec<u64>,
-        /// Those of the configuration.
-        named: Vec<u64>,
-    },
 }
 
 /// Where the log is durable.
@@ -106,6 +93,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Whether nothing was ever written.
+    pub fn is_blank(&self) -> bool {
+        self.hard_state == HardState::default()
+            && self.base == Position::default()
+            && self.entries.is_empty()
+            && self.snapshot.is_none()
+    }
+
     /// Checks that the parts fit together; raft-rs would panic on some that do not.
     pub fn check(&self) -> Result<(), DiskError> {
         let corrupt = |why: String| DiskError::Corrupt { what: "the Raft log".into(), why };
@@ -217,9 +212,9 @@ impl MemLog {
         }
     }
 
-    /// The members of the group.
-    pub fn conf(&self) -> &ConfState {
-        &self.conf
+    /// Replaces the configuration of the group.
+    pub fn set_conf(&mut self, conf: ConfState) {
+        self.conf = conf;
     }
 
     /// Whether raft-rs asked for a snapshot that was not there. Asking clears it.

@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::conf::Conf;
 use super::dedup::{Answers, Seen};
 use super::image;
+use super::members::Members;
+use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::Malformed;
 use crate::wire::consensus::{Command, Proposal, RequestId, Response, SessionId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::members::{KeyHash, MemberCommand};
+use crate::wire::users::UserCommand;
 
 /// Bytes that the function registry may take: it is kept in memory by every node and travels
 /// whole in a snapshot.
@@ -54,6 +59,10 @@ pub enum Change {
     Opened(Session),
     /// A session ended.
     Ended(SessionId),
+    /// Who belongs to the cluster, or what vouches for it.
+    Members(Arc<Members>),
+    /// The users.
+    Users(Arc<Users>),
 }
 
 /// A log entry that was applied.
@@ -77,6 +86,9 @@ pub struct Machine {
     pub(super) weight: usize,
     pub(super) artifacts: BTreeMap<(BlobHash, u64), (u64, BlobHash)>,
     pub(super) nodes: BTreeMap<NodeId, NodeRecord>,
+    pub(super) members: Arc<Members>,
+    pub(super) users: Arc<Users>,
+    pub(super) conf: Conf,
 }
 
 impl Machine {
@@ -105,12 +117,38 @@ impl Machine {
         self.nodes.get(&node)?.session.as_ref()
     }
 
+    /// Who belongs to the cluster.
+    pub fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+
+    /// Who may use it.
+    pub fn users(&self) -> &Arc<Users> {
+        &self.users
+    }
+
     /// Whether a proposal was applied, and with what answer.
     pub fn answer(&self, id: RequestId) -> Option<(u64, Response)> {
         match self.nodes.get(&id.node)?.answers.seen(id) {
             Seen::Before(index, response) => Some((index, response)),
             Seen::Fresh | Seen::Stale => None,
         }
+    }
+
+    /// Who votes and who follows.
+    pub fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    /// The state of a group that begins.
+    pub fn begin(index: u64, conf: Conf) -> Self {
+        Self { applied: index, conf, ..Self::default() }
+    }
+
+    /// Applies the entry at `index`, which changed the configuration to this.
+    pub fn reconfigure(&mut self, index: u64, conf: Conf) {
+        self.applied = index;
+        self.conf = conf;
     }
 
     /// Applies an entry that changes nothing (a new leader's first).
@@ -132,6 +170,10 @@ impl Machine {
                 response: Response::Refused(self.stale(id)),
                 changes: vec![],
             }),
+            Seen::Fresh if self.members.was_removed(id.node) => {
+                let why = format!("{} was removed from the cluster", id.node);
+                Ok(Outcome { id, index, response: Response::Refused(why), changes: vec![] })
+            }
             Seen::Fresh if !self.nodes.contains_key(&id.node) && self.nodes.len() >= MAX_NODES => {
                 let why = format!("a cluster has at most {MAX_NODES} nodes");
                 Ok(Outcome { id, index, response: Response::Refused(why), changes: vec![] })
@@ -182,14 +224,68 @@ impl Machine {
                 self.evict_artifact(changes);
                 Response::Done
             }
-            Command::OpenSession { node, incarnation, http } => {
+            Command::OpenSession { node, incarnation, http, key } => {
                 if node != id.node || incarnation != id.incarnation {
                     return Response::Refused("a node opens its own session only".into());
                 }
-                self.open(SessionId { node, incarnation, opened: index }, http, changes)
+                let session = Session { id: SessionId { node, incarnation, opened: index }, http };
+                self.open(session, key, changes)
             }
             Command::ExpireSession { session } => self.expire(session, changes),
+            Command::Member(command) => self.change_members(id.node, command, changes),
+            Command::User(command) => self.change_users(command, changes),
         }
+    }
+
+    fn change_members(
+        &mut self,
+        proposer: NodeId,
+        command: MemberCommand,
+        changes: &mut Vec<Change>,
+    ) -> Response {
+        if let MemberCommand::Found { admin, now_ms, .. } = &command
+            && !self.members.founded()
+        {
+            Arc::make_mut(&mut self.users).found(*admin, *now_ms);
+            changes.push(Change::Users(self.users.clone()));
+        }
+        let response = Arc::make_mut(&mut self.members).change(command);
+        if matches!(response, Response::Done | Response::Joined(_)) {
+            self.forget_removed(proposer, changes);
+            changes.push(Change::Members(self.members.clone()));
+        }
+        response
+    }
+
+    /// What is left of nodes that are no members any more. The proposer's answers stay until its
+    /// proposal is noted.
+    fn forget_removed(&mut self, proposer: NodeId, changes: &mut Vec<Change>) {
+        let members = self.members.clone();
+        for (node, record) in &mut self.nodes {
+            if members.was_removed(*node)
+                && let Some(session) = record.session.take()
+            {
+                changes.push(Change::Ended(session.id));
+            }
+        }
+        self.nodes.retain(|node, _| *node == proposer || !members.was_removed(*node));
+    }
+
+    fn change_users(&mut self, command: UserCommand, changes: &mut Vec<Change>) -> Response {
+        let removed = match &command {
+            UserCommand::Remove { name } => Some(name.clone()),
+            _ => None,
+        };
+        let response = Arc::make_mut(&mut self.users).change(command);
+        if response == Response::Done {
+            changes.push(Change::Users(self.users.clone()));
+            let of = |key: &&FunctionKey| Some(key.user.as_str()) == removed.as_deref();
+            let keys: Vec<FunctionKey> = self.functions.keys().filter(of).cloned().collect();
+            for key in keys {
+                self.delete(key.user.as_str(), key.name.as_str(), changes);
+            }
+        }
+        response
     }
 
     fn put(
@@ -207,6 +303,9 @@ impl Machine {
         if entry.options.pin.len() > MAX_PIN {
             return Response::Refused(format!("a function is pinned to at most {MAX_PIN} nodes"));
         }
+        if let Err(why) = self.within_quota(&key, entry.size) {
+            return Response::Refused(why);
+        }
         let old = self.functions.get(&key).map_or(0, |old| weight(&key, old));
         let after = self.weight - old + weight(&key, &entry);
         if after > MAX_REGISTRY {
@@ -220,6 +319,28 @@ impl Machine {
         self.functions.insert(key.clone(), entry.clone());
         changes.push(Change::Function(key, Some(entry)));
         Response::Done
+    }
+
+    /// Whether the user may register this function too.
+    fn within_quota(&self, key: &FunctionKey, size: u64) -> Result<(), String> {
+        let Some(quotas) = self.users.get(key.user.as_str()).map(|user| user.quotas) else {
+            return Ok(());
+        };
+        let others = self.functions.iter().filter(|(k, _)| k.user == key.user && *k != key);
+        let (count, bytes) =
+            others.fold((1u32, size), |(n, sum), (_, e)| (n + 1, sum.saturating_add(e.size)));
+        if quotas.functions > 0 && count > quotas.functions {
+            let most = quotas.functions;
+            return Err(format!("quota: {} may register {most} functions", key.user));
+        }
+        if quotas.bytes > 0 && bytes > quotas.bytes {
+            let most = quotas.bytes;
+            return Err(format!(
+                "quota: the functions of {} would have {bytes} bytes, and {most} are allowed",
+                key.user
+            ));
+        }
+        Ok(())
     }
 
     fn delete(&mut self, user: &str, name: &str, changes: &mut Vec<Change>) -> Response {
@@ -241,11 +362,21 @@ impl Machine {
         }
     }
 
-    fn open(&mut self, id: SessionId, http: String, changes: &mut Vec<Change>) -> Response {
-        if http.len() > MAX_HTTP {
+    fn open(
+        &mut self,
+        session: Session,
+        key: Option<KeyHash>,
+        changes: &mut Vec<Change>,
+    ) -> Response {
+        if session.http.len() > MAX_HTTP {
             return Response::Refused(format!("an HTTP address has at most {MAX_HTTP} bytes"));
         }
-        let session = Session { id, http };
+        let id = session.id;
+        match Arc::make_mut(&mut self.members).opens(id.node, key) {
+            Err(why) => return Response::Refused(why),
+            Ok(true) => changes.push(Change::Members(self.members.clone())),
+            Ok(false) => {}
+        }
         let record = self
             .nodes
             .entry(id.node)

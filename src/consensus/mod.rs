@@ -9,6 +9,7 @@
 //! Everything below [`core`] is pure; the driver's thread is supervised by [`actor`].
 
 mod actor;
+mod conf;
 mod core;
 mod dedup;
 mod driver;
@@ -22,6 +23,7 @@ mod inbox;
 mod keeper;
 mod log;
 mod machine;
+pub mod members;
 pub mod metrics;
 mod proposals;
 mod raft_node;
@@ -35,6 +37,7 @@ mod snapshot_file;
 mod storage;
 mod timeouts;
 mod transport;
+pub mod users;
 
 #[cfg(test)]
 mod sim;
@@ -45,10 +48,11 @@ mod three_nodes_tests;
 
 pub use error::{ProposeError, StartError};
 pub use handle::Consensus;
-pub use setup::ConsensusSetup;
+pub use setup::{ConsensusSetup, Start};
 
 use crate::id::{Incarnation, NodeId};
 use crate::wire::consensus::Response;
+use crate::wire::members::KeyHash;
 
 /// A command that was applied, at this log index, with this answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +70,18 @@ pub struct MemberView {
     pub node: NodeId,
     /// Whether it votes.
     pub voter: bool,
-    /// QUIC address, from configuration.
+    /// Whether it leads, as this node believes.
+    pub leader: bool,
+    /// Whether it has (nearly) all that was committed; only the leader knows.
+    pub caught_up: Option<bool>,
+    /// QUIC address.
     pub quic: String,
     /// HTTP address, as it announced it.
     pub http: String,
+    /// The public keys that it may show; empty while the cluster knows none.
+    pub keys: Vec<KeyHash>,
+    /// Whether it takes no new calls, by an admin's word.
+    pub draining: bool,
     /// Incarnation of its live session, if it has one.
     pub session: Option<Incarnation>,
 }
@@ -87,4 +99,12 @@ pub struct RaftStatus {
     pub applied: u64,
     /// First index still in the log.
     pub first: u64,
+    /// Who votes, as of the applied index; while a change is under way, who will.
+    pub voters: Vec<NodeId>,
+    /// Who follows only.
+    pub learners: Vec<NodeId>,
+    /// Whether a change of the voters is under way.
+    pub changing: bool,
+    /// The followers that have (nearly) all that was committed, if this node leads.
+    pub caught_up: Option<Vec<NodeId>>,
 }

@@ -3,9 +3,12 @@
 //! does.
 
 use protobuf::Message as _;
-use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message as RaftMessage, Snapshot};
-use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
+use raft::eraftpb::{
+    ConfChangeV2, ConfState, Entry, EntryType, HardState, Message as RaftMessage, Snapshot,
+};
+use raft::{Config, Progress, ProgressState, RawNode, ReadState, SnapshotStatus, StateRole};
 
+use super::conf::Conf;
 use super::guard::{self, Refusal};
 use super::log::{Disk, DiskError, Loaded, MemLog, Position, Write};
 use super::machine::{Machine, Outcome};
@@ -29,15 +32,18 @@ const MAX_APPLY: u64 = 4 << 20;
 /// Bytes of log after which a snapshot is taken even if the entries are few.
 const MAX_LOG: usize = 16 << 20;
 
+/// Entries that a follower may be behind and still counts as caught up: some are always on the
+/// way to it.
+const NEAR: u64 = 256;
+
 /// What a member is made of.
 #[derive(Debug, Clone)]
 pub struct RaftSettings {
     /// Which node.
     pub me: NodeId,
-    /// Who votes.
-    pub voters: Vec<NodeId>,
-    /// Who follows only.
-    pub learners: Vec<NodeId>,
+    /// The group that this member founds with others if its log is empty. Without it, it waits
+    /// until a group takes it in.
+    pub founds: Option<Conf>,
     /// Entries applied after which a snapshot is taken.
     pub snapshot_after: u64,
     /// Seed of the election timeouts.
@@ -101,14 +107,16 @@ impl<D: Disk> RaftNode<D> {
     /// Starts from what the disk held.
     pub fn open(settings: &RaftSettings, disk: D, loaded: Loaded) -> Result<Self, Fatal> {
         loaded.check()?;
+        let (mut disk, mut loaded) = (disk, loaded);
+        if let Some(conf) = settings.founds.clone().filter(|_| loaded.is_blank()) {
+            loaded = begin(&mut disk, conf)?;
+        }
         let machine = match &loaded.snapshot {
             Some((_, data)) => Machine::restore(data)?,
             None => Machine::default(),
         };
-        let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
-        let mut conf = ConfState::default();
-        conf.set_voters(ids(&settings.voters));
-        conf.set_learners(ids(&settings.learners));
+        let alone = machine.conf().voters() == [settings.me] && !machine.conf().joint();
+        let conf = ConfState::from(machine.conf());
         let config = Config {
             id: settings.me.0,
             applied: machine.applied(),
@@ -136,7 +144,7 @@ impl<D: Disk> RaftNode<D> {
             timeouts: super::timeouts::Timeouts::new(settings.seed ^ settings.me.0, range),
         };
         node.timeouts.enforce(&mut node.raw);
-        if settings.voters == [settings.me] {
+        if alone {
             // There is nobody to wait for.
             node.raw.campaign().map_err(|error| Fatal::Raft(error.to_string()))?;
         }
@@ -184,6 +192,21 @@ impl<D: Disk> RaftNode<D> {
             0 => None,
             id => Some(NodeId(id)),
         }
+    }
+
+    /// The members that have (nearly) all that was committed, as the leader knows.
+    pub fn caught_up(&self) -> Vec<NodeId> {
+        let (me, commit) = (self.raw.raft.id, self.commit());
+        let near = |progress: &Progress| {
+            progress.state == ProgressState::Replicate && progress.matched + NEAR >= commit
+        };
+        let all = self.raw.raft.prs().iter();
+        let mut nodes: Vec<NodeId> = all
+            .filter(|(id, progress)| **id == me || near(progress))
+            .map(|(id, _)| NodeId(*id))
+            .collect();
+        nodes.sort_unstable();
+        nodes
     }
 
     /// One tick of its clock.
@@ -294,7 +317,7 @@ impl<D: Disk> RaftNode<D> {
         self.disk.write(Write::Reset { hard_state: &hard_state, snapshot: at })?;
         let log = self.raw.mut_store();
         log.set_hard_state(hard_state);
-        log.reset(at, meta.get_conf_state().clone());
+        log.reset(at, ConfState::from(machine.conf()));
         self.machine = machine;
         self.snapshot_at = at.index;
         self.snapshots += 1;
@@ -303,11 +326,38 @@ impl<D: Disk> RaftNode<D> {
 
     fn apply(&mut self, entries: &[Entry], step: &mut Step) -> Result<(), Fatal> {
         for entry in entries {
-            let normal = entry.get_entry_type() == EntryType::EntryNormal;
-            if !normal || entry.data.is_empty() {
+            match entry.get_entry_type() {
+                EntryType::EntryNormal if !entry.data.is_empty() => {
+                    step.applied.push(self.machine.apply(entry.index, &entry.data)?);
+                }
+                EntryType::EntryConfChangeV2 => self.reconfigure(entry)?,
+                EntryType::EntryNormal | EntryType::EntryConfChange => {
+                    self.machine.skip(entry.index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reconfigure(&mut self, entry: &Entry) -> Result<(), Fatal> {
+        let malformed = |error: protobuf::ProtobufError| Malformed {
+            what: "change of the voters",
+            why: error.to_string(),
+        };
+        let mut change = ConfChangeV2::default();
+        change.merge_from_bytes(&entry.data).map_err(malformed)?;
+        // What does not fit the configuration is refused by every node alike.
+        match self.raw.apply_conf_change(&change) {
+            Ok(state) => {
+                let conf = Conf::from(&state);
+                tracing::info!(voters = ?conf.voters(), outgoing = ?conf.outgoing(),
+                    learners = ?conf.learners(), index = entry.index, "the group changed");
+                self.machine.reconfigure(entry.index, conf);
+                self.raw.mut_store().set_conf(state);
+            }
+            Err(error) => {
+                tracing::warn!(%error, index = entry.index, "change of the voters not applied");
                 self.machine.skip(entry.index);
-            } else {
-                step.applied.push(self.machine.apply(entry.index, &entry.data)?);
             }
         }
         Ok(())
@@ -350,7 +400,7 @@ impl<D: Disk> RaftNode<D> {
         snapshot.data = self.machine.snapshot().into();
         snapshot.mut_metadata().index = at.index;
         snapshot.mut_metadata().term = at.term;
-        snapshot.mut_metadata().set_conf_state(self.log().conf().clone());
+        snapshot.mut_metadata().set_conf_state(ConfState::from(self.machine.conf()));
         tracing::info!(
             index = at.index,
             bytes = snapshot.compute_size(),
@@ -358,4 +408,17 @@ impl<D: Disk> RaftNode<D> {
         );
         self.log().offer(snapshot);
     }
+}
+
+/// Where every group's log begins: with a snapshot that holds the founders and nothing else. A
+/// node that is taken in later has an empty log, and so is always sent a snapshot, from which it
+/// knows the configuration.
+const FIRST: Position = Position { index: 1, term: 1 };
+
+fn begin<D: Disk>(disk: &mut D, conf: Conf) -> Result<Loaded, Fatal> {
+    let data = Machine::begin(FIRST.index, conf).snapshot();
+    let hard_state = HardState { term: FIRST.term, commit: FIRST.index, ..HardState::default() };
+    disk.save_snapshot(FIRST, &data)?;
+    disk.write(Write::Reset { hard_state: &hard_state, snapshot: FIRST })?;
+    Ok(Loaded { hard_state, base: FIRST, entries: Vec::new(), snapshot: Some((FIRST, data)) })
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use ractor::Actor;
 
 use super::actor::Supervisor;
+use super::conf::Conf;
 use super::core::CoreSettings;
 use super::driver::DriverParts;
 use super::error::StartError;
 use super::handle::{Consensus, Inner};
 use super::inbox::Inbox;
 use super::machine::MAX_HTTP;
+use super::members::configured;
 use super::raft_node::RaftSettings;
 use super::service::Door;
 use super::shared::Shared;
@@ -21,11 +23,23 @@ use super::transport::{NetTransport, Transport};
 use crate::config::{ClusterConfig, ConsensusOptions};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Net, ServiceId};
+use crate::wire::members::{KeyHash, MemberCommand};
 
 /// Shortest tick: below it a machine under load holds elections all the time.
 const MIN_TICK: Duration = Duration::from_millis(5);
 /// Fewest ticks in a session: the leader looks for lapsed sessions at ticks.
 const MIN_SESSION_TICKS: u32 = 10;
+
+/// How a node came to the cluster. Looked at only while its log is empty: from then on the log
+/// says who votes.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// It founds the cluster, with the other nodes of this configuration.
+    Founder(ClusterConfig),
+    /// The cluster let it in and gave it its id. It waits for the leader, which makes it a
+    /// follower and sends it the state; nothing else need be known.
+    Joiner,
+}
 
 /// What consensus is started with.
 pub struct ConsensusSetup {
@@ -33,12 +47,16 @@ pub struct ConsensusSetup {
     pub me: NodeId,
     /// Which of its lives, from [`super::identity::load_and_bump`].
     pub incarnation: Incarnation,
-    /// The cluster: who votes, who follows.
-    pub cluster: ClusterConfig,
+    /// How the node came to the cluster.
+    pub start: Start,
     /// Where the log and the snapshots are kept; made when missing.
     pub dir: PathBuf,
     /// The HTTP address to announce, at most 256 bytes.
     pub http: String,
+    /// The public key that this node shows.
+    pub key: Option<KeyHash>,
+    /// What founds the cluster, if this node is one of its founders.
+    pub founding: Option<MemberCommand>,
     /// Timings and sizes.
     pub options: ConsensusOptions,
     /// The connections; consensus registers its service with it.
@@ -58,8 +76,9 @@ impl ConsensusSetup {
         self,
         transport: Arc<dyn Transport>,
     ) -> Result<(Consensus, Door), StartError> {
-        let Self { me, incarnation, cluster, dir, http, options, net: _ } = self;
-        Local { me, incarnation, cluster, dir, http, options }.start(transport).await
+        let Self { me, incarnation, start, dir, http, key, founding, options, net: _ } = self;
+        let local = Local { me, incarnation, start, dir, http, key, founding, options };
+        local.start(transport).await
     }
 }
 
@@ -69,19 +88,25 @@ pub(super) struct Local {
     pub me: NodeId,
     /// Which of its lives.
     pub incarnation: Incarnation,
-    /// The cluster.
-    pub cluster: ClusterConfig,
+    /// How the node came to the cluster.
+    pub start: Start,
     /// Where the log is.
     pub dir: PathBuf,
     /// The HTTP address to announce.
     pub http: String,
+    /// The public key that this node shows.
+    pub key: Option<KeyHash>,
+    /// What founds the cluster.
+    pub founding: Option<MemberCommand>,
     /// Timings and sizes.
     pub options: ConsensusOptions,
 }
 
 impl Local {
     fn check(&self) -> Result<(), StartError> {
-        if self.cluster.node(self.me).is_none() {
+        if let Start::Founder(cluster) = &self.start
+            && cluster.node(self.me).is_none()
+        {
             return Err(StartError::NotConfigured(self.me));
         }
         if self.options.tick < MIN_TICK {
@@ -98,20 +123,22 @@ impl Local {
     }
 
     fn core(&self) -> CoreSettings {
-        let voters = self.cluster.voters();
-        let nodes = self.cluster.nodes.iter().map(|node| NodeId(node.id));
-        let learners = nodes.filter(|node| !voters.contains(node)).collect();
+        let founds = match &self.start {
+            Start::Founder(cluster) => Some(Conf::of(cluster)),
+            Start::Joiner => None,
+        };
         CoreSettings {
             raft: RaftSettings {
                 me: self.me,
-                voters,
-                learners,
+                founds,
                 snapshot_after: self.options.snapshot_after,
                 seed: rand::random(),
             },
             incarnation: self.incarnation,
             session: self.options.session,
             http: self.http.clone(),
+            key: self.key,
+            founding: self.founding.clone(),
             numbers: Arc::new(AtomicU64::new(0)),
             restarts: 0,
         }
@@ -142,7 +169,11 @@ impl Local {
             .map_err(|error| StartError::Failed(error.to_string()))?;
         let door = Door::new(self.me, inbox.clone(), shared.clone());
         let ended = parking_lot::Mutex::new(Some(ended));
-        let (me, cluster) = (self.me, self.cluster);
-        Ok((Consensus::new(Inner { me, cluster, shared, inbox, transport, actor, ended }), door))
+        let me = self.me;
+        let configured = match &self.start {
+            Start::Founder(cluster) => configured(cluster),
+            Start::Joiner => Vec::new(),
+        };
+        Ok((Consensus::new(Inner { me, configured, shared, inbox, transport, actor, ended }), door))
     }
 }

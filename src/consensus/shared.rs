@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use super::RaftStatus;
 use super::machine::{Change, Machine, Session};
+use super::members::Members;
+use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::function::FunctionEntry;
 
@@ -20,6 +22,8 @@ pub struct Shared {
     functions: DashMap<FunctionKey, Arc<FunctionEntry>>,
     artifacts: DashMap<(BlobHash, u64), BlobHash>,
     sessions: ArcSwap<BTreeMap<NodeId, Session>>,
+    members: watch::Sender<Arc<Members>>,
+    users: ArcSwap<Users>,
     status: ArcSwap<RaftStatus>,
     applied: watch::Sender<u64>,
     began: Instant,
@@ -36,6 +40,8 @@ impl Shared {
             functions: DashMap::new(),
             artifacts: DashMap::new(),
             sessions: ArcSwap::default(),
+            members: watch::Sender::new(Arc::default()),
+            users: ArcSwap::default(),
             status: ArcSwap::default(),
             applied: watch::Sender::new(0),
             began: Instant::now(),
@@ -67,6 +73,16 @@ impl Shared {
     /// The live sessions.
     pub fn sessions(&self) -> Arc<BTreeMap<NodeId, Session>> {
         self.sessions.load_full()
+    }
+
+    /// Who belongs to the cluster, as it changes.
+    pub fn members(&self) -> watch::Receiver<Arc<Members>> {
+        self.members.subscribe()
+    }
+
+    /// Who may use the cluster.
+    pub fn users(&self) -> Arc<Users> {
+        self.users.load_full()
     }
 
     /// How Raft stands.
@@ -123,6 +139,8 @@ impl Shared {
                         all.remove(&id.node);
                     }
                 }),
+                Change::Members(members) => drop(self.members.send_replace(members)),
+                Change::Users(users) => self.users.store(users),
             }
         }
     }
@@ -148,6 +166,8 @@ impl Shared {
         self.artifacts.retain(|key, _| artifacts.contains_key(key));
         let sessions = machine.sessions().map(|session| (session.id.node, session.clone()));
         self.sessions.store(Arc::new(sessions.collect()));
+        self.members.send_replace(machine.members().clone());
+        self.users.store(machine.users().clone());
     }
 
     /// The node stops; also ends the session, as far as this node is concerned.

@@ -4,17 +4,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use raft::eraftpb::{ConfState, Entry, HardState};
+use raft::eraftpb::{Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
 use super::log::{Disk, DiskError, Loaded, Position, Write};
 use super::snapshot_file;
-use crate::id::NodeId;
 
 /// The only group in the engine.
 const GROUP: u64 = 1;
 /// Version of what the engine's keys mean.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Size at which the engine begins another log file.
 const FILE_SIZE: ReadableSize = ReadableSize::mb(8);
 /// Size past which the engine rewrites and deletes old files.
@@ -22,7 +21,6 @@ const PURGE_SIZE: ReadableSize = ReadableSize::mb(32);
 
 const KEY_FORMAT: &[u8] = b"format";
 const KEY_HARD_STATE: &[u8] = b"hard-state";
-const KEY_VOTERS: &[u8] = b"voters";
 const KEY_BASE: &[u8] = b"base";
 const KEY_SNAPSHOT: &[u8] = b"snapshot";
 
@@ -40,12 +38,11 @@ impl MessageExt for Entries {
 pub struct EngineDisk {
     engine: Engine,
     dir: PathBuf,
-    voters: ConfState,
 }
 
 impl EngineDisk {
     /// Opens (or makes) the log under `dir`. Blocks on the disk.
-    pub fn open(dir: &Path, voters: &[NodeId]) -> Result<(Self, Loaded), DiskError> {
+    pub fn open(dir: &Path) -> Result<(Self, Loaded), DiskError> {
         let io = |what: &str, why: String| DiskError::Io { what: what.into(), why };
         std::fs::create_dir_all(dir).map_err(|e| io("making its directory", e.to_string()))?;
         let path = dir.join("log");
@@ -58,9 +55,7 @@ impl EngineDisk {
             ..Config::default()
         };
         let engine = Engine::open(config).map_err(|error| opening(&path, error))?;
-        let mut ids = ConfState::default();
-        ids.set_voters(voters.iter().map(|voter| voter.0).collect());
-        let mut disk = Self { engine, dir: dir.to_owned(), voters: ids };
+        let mut disk = Self { engine, dir: dir.to_owned() };
         let loaded = disk.load()?;
         Ok((disk, loaded))
     }
@@ -76,14 +71,6 @@ impl EngineDisk {
                 let why = format!("it has format {other}, and this build reads {FORMAT}");
                 return Err(self.corrupt(&why));
             }
-        }
-        let stored: ConfState = self.message(KEY_VOTERS)?.unwrap_or_default();
-        if stored.get_voters() != self.voters.get_voters() {
-            return Err(DiskError::OtherVoters {
-                what: self.dir.display().to_string(),
-                made_for: stored.get_voters().to_vec(),
-                named: self.voters.get_voters().to_vec(),
-            });
         }
         let hard_state: HardState = self.message(KEY_HARD_STATE)?.unwrap_or_default();
         let base = self.position(KEY_BASE)?.unwrap_or_default();
@@ -110,8 +97,7 @@ impl EngineDisk {
     }
 
     fn put_constants(&self, batch: &mut LogBatch) -> Result<(), DiskError> {
-        put(batch, KEY_FORMAT, FORMAT.to_be_bytes().to_vec())?;
-        put(batch, KEY_VOTERS, bytes(&self.voters)?)
+        put(batch, KEY_FORMAT, FORMAT.to_be_bytes().to_vec())
     }
 
     fn commit(&self, batch: &mut LogBatch, sync: bool) -> Result<(), DiskError> {

@@ -2,8 +2,6 @@ use std::fs;
 
 use super::*;
 
-const VOTERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
-
 fn entry(index: u64, term: u64) -> Entry {
     let data = format!("data of {index} in {term}").into_bytes().into();
     Entry { index, term, data, ..Entry::default() }
@@ -18,13 +16,13 @@ fn hard(term: u64, commit: u64) -> HardState {
 }
 
 fn open(dir: &Path) -> (EngineDisk, Loaded) {
-    let (disk, loaded) = EngineDisk::open(dir, &VOTERS).unwrap();
+    let (disk, loaded) = EngineDisk::open(dir).unwrap();
     loaded.check().unwrap();
     (disk, loaded)
 }
 
 fn refused(dir: &Path) -> DiskError {
-    EngineDisk::open(dir, &VOTERS).map(|_| ()).unwrap_err()
+    EngineDisk::open(dir).map(|_| ()).unwrap_err()
 }
 
 fn append(disk: &mut EngineDisk, hard_state: &HardState, entries: &[Entry]) {
@@ -89,12 +87,10 @@ fn a_received_snapshot_takes_the_place_of_the_whole_log() {
     disk.write(Write::Reset { hard_state: &hard(3, 20), snapshot: at(20, 3) }).unwrap();
     append(&mut disk, &hard(3, 21), &entries(21..=22, 3));
     drop(disk);
-    let (disk, loaded) = open(dir.path());
+    let (_, loaded) = open(dir.path());
     assert_eq!(loaded.base, at(20, 3));
     assert_eq!(loaded.entries, entries(21..=22, 3), "nothing of the old log is left");
     assert_eq!(loaded.snapshot, Some((at(20, 3), b"theirs".to_vec())));
-    drop(disk);
-    EngineDisk::open(dir.path(), &VOTERS[..1]).map(|_| ()).unwrap_err();
 }
 
 #[test]
@@ -144,15 +140,6 @@ fn a_corrupt_snapshot_is_refused_and_named() {
     let text = refused(dir.path()).to_string();
     assert!(text.contains("checksum does not match"), "{text}");
     assert!(text.contains(&file.display().to_string()) && text.contains("restore"), "{text}");
-}
-
-#[test]
-fn other_voters_are_refused_with_both_lists() {
-    let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path()));
-    let error = EngineDisk::open(dir.path(), &VOTERS[..1]).map(|_| ()).unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("[1, 2, 3]") && text.contains("[1]"), "{text}");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::Consensus;
+use super::members::configured;
 use super::service::Door;
-use super::setup::Local;
+use super::setup::{Local, Start};
 use super::transport::Transport;
 use crate::config::{ClusterConfig, ConsensusOptions, NodeAddress};
 use crate::id::{FunctionKey, Incarnation, NodeId};
@@ -18,6 +19,7 @@ use crate::net::SendError;
 use crate::wire::consensus::{Answer, Command, Message, Request};
 use crate::wire::decode;
 use crate::wire::function::FunctionEntry;
+use crate::wire::members::MemberCommand;
 
 /// What connects the nodes.
 #[derive(Default)]
@@ -91,8 +93,13 @@ impl TestCluster {
     pub fn new(count: u64, snapshot_after: u64) -> Self {
         let address = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let node = |id| NodeAddress { id, quic: address(0), http: address(0) };
-        let config =
-            ClusterConfig { name: "test".into(), id: None, nodes: (1..=count).map(node).collect() };
+        let config = ClusterConfig {
+            name: "test".into(),
+            id: None,
+            admin_token_hash: None,
+            founders: Vec::new(),
+            nodes: (1..=count).map(node).collect(),
+        };
         let options = ConsensusOptions {
             tick: Duration::from_millis(20),
             session: Duration::from_millis(800),
@@ -122,12 +129,20 @@ impl TestCluster {
         let life = self.lives.entry(id).or_default();
         *life += 1;
         let life = *life;
+        let founding = MemberCommand::Found {
+            members: configured(&self.config),
+            authority: None,
+            admin: None,
+            now_ms: 0,
+        };
         let local = Local {
             me: id,
             incarnation: Incarnation(life),
-            cluster: self.config.clone(),
+            start: Start::Founder(self.config.clone()),
             dir: self.node_dir(id),
             http: format!("http-of-{id}"),
+            key: None,
+            founding: Some(founding),
             options: self.options.clone(),
         };
         let wire = Wire { me: id, wires: Arc::downgrade(&self.wires) };

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
 use super::error::ApiError;
-use crate::id::{CallId, FunctionKey};
+use crate::id::{CallId, FunctionKey, NodeId};
 
 /// Longest path segment quoted in an error.
 const MAX_QUOTED: usize = 80;
@@ -23,6 +23,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let params = params(parts, state).await?;
         Ok(Self(FunctionKey::new(&param(&params, "user"), &param(&params, "name"))?))
+    }
+}
+
+/// The node that a path names, as `{id}`.
+#[derive(Debug)]
+pub struct Node(pub NodeId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Node {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = params(parts, state).await?;
+        Ok(Self(param(&params, "id").parse()?))
     }
 }
 

@@ -9,6 +9,10 @@
 //! | `/v1/calls/{id}` | GET (`?wait=10s`), DELETE (cancels) |
 //! | `/v1/calls/{id}/output`, `/v1/calls/{id}/logs` | GET |
 //! | `/v1/nodes` | GET |
+//! | `/v1/nodes/join` | POST (a node that shows a join token) |
+//! | `/v1/nodes/tokens`, `/v1/nodes/tokens/{name}` | GET, POST; DELETE |
+//! | `/v1/nodes/{id}`, `/v1/nodes/{id}/drain` | DELETE (`?force`); PUT, DELETE |
+//! | `/v1/nodes/self` | GET |
 //! | `/healthz`, `/readyz`, `/metrics` | GET |
 //!
 //! An error is answered as `{"error":{"code","detail","call"}}`; [`error`] has the table of codes
@@ -26,6 +30,8 @@ pub mod front;
 mod functions;
 mod invoke;
 mod io;
+mod join;
+pub mod join_view;
 pub mod metrics;
 mod nodes;
 pub mod query;

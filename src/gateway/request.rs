@@ -95,6 +95,18 @@ pub fn limit(query: Option<&str>) -> Result<usize, ApiError> {
     Ok(limit)
 }
 
+/// Whether the only parameter that is allowed, a switch, is on.
+pub fn flag(query: Option<&str>, flag: &str) -> Result<bool, ApiError> {
+    let mut on = false;
+    for (name, value) in query::parse(query)? {
+        if name != flag {
+            return Err(query::unknown(&name, flag));
+        }
+        on = query::switch(&name, &value)?;
+    }
+    Ok(on)
+}
+
 /// Whose functions `GET /v1/functions` lists; all when it does not say.
 pub fn user(query: Option<&str>) -> Result<Option<crate::id::Name>, ApiError> {
     let mut user = None;

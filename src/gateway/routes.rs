@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::Uri;
 
 use super::error::ApiError;
 use super::state::Gateway;
-use super::{calls, functions, invoke, nodes};
+use super::{calls, functions, invoke, join, nodes};
 use crate::errno::Errno;
 
 /// All routes over a node.
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let function = get(functions::show).put(functions::put).delete(functions::delete);
     let call = get(calls::show).delete(calls::cancel);
+    let tokens = get(join::tokens).post(join::make_token);
+    let drain = put(join::drain).delete(join::undrain);
     Router::new()
         .route("/v1/functions/{user}/{name}/invoke", only("POST", post(invoke::invoke)))
         .route("/v1/functions/{user}/{name}", only("GET, PUT, DELETE", function))
@@ -25,6 +27,12 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/calls/{id}/output", only("GET", get(calls::output)))
         .route("/v1/calls/{id}/logs", only("GET", get(calls::logs)))
         .route("/v1/nodes", only("GET", get(nodes::list)))
+        .route("/v1/nodes/join", only("POST", post(join::join)))
+        .route("/v1/nodes/self", only("GET", get(join::this)))
+        .route("/v1/nodes/tokens", only("GET, POST", tokens))
+        .route("/v1/nodes/tokens/{name}", only("DELETE", delete(join::revoke_token)))
+        .route("/v1/nodes/{id}", only("DELETE", delete(join::remove)))
+        .route("/v1/nodes/{id}/drain", only("PUT, DELETE", drain))
         .route("/healthz", only("GET", get(nodes::health)))
         .route("/readyz", only("GET", get(nodes::ready)))
         .route("/metrics", only("GET", get(nodes::metrics)))

@@ -152,8 +152,12 @@ mod tests {
     #[test]
     fn pins_name_nodes_that_there_are() {
         let member = |id| MemberView {
+            keys: Vec::new(),
+            draining: false,
             node: NodeId(id),
             voter: true,
+            leader: false,
+            caught_up: None,
             quic: String::new(),
             http: String::new(),
             session: None,

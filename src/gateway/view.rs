@@ -268,6 +268,9 @@ pub struct NodeView {
     pub voter: bool,
     /// Whether it leads.
     pub leader: bool,
+    /// Whether it takes no new calls, by an admin's word.
+    #[serde(default)]
+    pub draining: bool,
     /// Incarnation of its live session; none when the cluster takes it for gone.
     pub session: Option<String>,
     /// Whether the node that answered is connected to it.
@@ -296,6 +299,7 @@ impl NodesView {
                 node: member.node.to_string(),
                 voter: member.voter,
                 leader: raft.leader == Some(member.node),
+                draining: member.draining,
                 session: member.session.map(|incarnation| incarnation.to_string()),
                 connected: member.node == me.0 || peer.is_some_and(|p| p.up.is_some()),
                 rtt_us: peer

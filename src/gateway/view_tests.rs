@@ -89,8 +89,12 @@ fn a_function_shows_its_limits_and_placement() {
 #[test]
 fn nodes_join_what_consensus_and_the_connections_know() {
     let member = |id, session| MemberView {
+        keys: Vec::new(),
+        draining: false,
         node: NodeId(id),
         voter: true,
+        leader: false,
+        caught_up: None,
         quic: format!("127.0.0.1:710{id}"),
         http: format!("127.0.0.1:700{id}"),
         session,

@@ -14,6 +14,7 @@ use crate::net::handshake::{self, Established};
 use crate::net::link::Link;
 use crate::net::peer::{Effect, Event, PeerCore};
 use crate::net::shared::Shared;
+use crate::net::slots::Slot;
 use crate::net::{Peer, streams};
 
 /// What a peer's actor is told.
@@ -33,6 +34,7 @@ pub(super) struct PeerActor;
 /// Its state.
 pub(super) struct PeerState {
     node: NodeId,
+    slot: Arc<Slot>,
     shared: Arc<Shared>,
     core: PeerCore,
     /// The attempt to dial that is under way.
@@ -44,16 +46,17 @@ pub(super) struct PeerState {
 impl Actor for PeerActor {
     type Msg = PeerMsg;
     type State = PeerState;
-    type Arguments = (NodeId, Arc<Shared>);
+    type Arguments = (Arc<Slot>, Arc<Shared>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<PeerMsg>,
-        (node, shared): (NodeId, Arc<Shared>),
+        (slot, shared): (Arc<Slot>, Arc<Shared>),
     ) -> Result<PeerState, ActorProcessingErr> {
+        let node = slot.node;
         let core = PeerCore::new(shared.me() < node);
         myself.send_message(PeerMsg::Event(Event::Start))?;
-        Ok(PeerState { node, shared, core, dialing: None, serving: None })
+        Ok(PeerState { node, slot, shared, core, dialing: None, serving: None })
     }
 
     async fn handle(
@@ -109,7 +112,7 @@ impl PeerState {
             }
             Effect::Down { why } => {
                 tracing::warn!(peer = %self.node, why, "the peer is down");
-                self.shared.set_down(self.node, &why);
+                self.shared.set_down(&self.slot, &why);
             }
             Effect::Note { why } => {
                 if self.shared.note(self.node, &why) {
@@ -126,8 +129,8 @@ impl PeerState {
 
     fn dial(&mut self, myself: ActorRef<PeerMsg>, attempt: u64) {
         self.give_up();
-        let (node, shared) = (self.node, Arc::clone(&self.shared));
-        let Some(addr) = shared.slots.get(&node).map(|slot| *slot.addr.lock()) else { return };
+        let (node, addr) = (self.node, *self.slot.addr.lock());
+        let shared = Arc::clone(&self.shared);
         let span = tracing::info_span!("dial", peer = %node, %addr, attempt);
         let task = async move {
             let message = match handshake::dial(&shared, node, addr).await {
@@ -147,10 +150,14 @@ impl PeerState {
     }
 
     fn install(&mut self, myself: ActorRef<PeerMsg>, established: Established, number: u64) {
-        let Established { conn, hello } = established;
+        let Established { conn, hello, key } = established;
         let peer = Peer { node: self.node, incarnation: hello.incarnation, link: number };
-        let link = Arc::new(Link::new(peer, conn, self.shared.options.queue_bytes));
-        self.shared.set_up(&link);
+        let link = Arc::new(Link::new(peer, conn, key, self.shared.options.queue_bytes));
+        if let Err(why) = self.shared.set_up(&self.slot, &link) {
+            link.close(&Fault { code: CloseCode::Refused, why: why.clone() });
+            let _ = myself.send_message(PeerMsg::Event(Event::Ended { link: number, why }));
+            return;
+        }
         let inbounds = self.shared.inbounds.lock().clone();
         let before = self.serving.take();
         let span = tracing::info_span!("link", peer = %self.node, link = number);
@@ -183,7 +190,7 @@ impl Drop for PeerState {
         if let Some((link, _)) = &self.serving {
             let why = "the actor of this connection ended".to_owned();
             link.close(&Fault { code: CloseCode::Internal, why: why.clone() });
-            self.shared.set_down(self.node, &why);
+            self.shared.set_down(&self.slot, &why);
         }
     }
 }

@@ -87,6 +87,10 @@ pub(super) enum CloseCode {
     Malformed = 4,
     /// A part of this node failed.
     Internal = 5,
+    /// The other end is no member of the cluster any more.
+    Removed = 6,
+    /// The other end's key is not registered any more.
+    Revoked = 7,
 }
 
 impl From<CloseCode> for VarInt {
@@ -124,6 +128,8 @@ pub(super) fn describe(other: impl Display, error: &ConnectionError) -> String {
                 format!("{other} took a newer connection")
             } else if is(CloseCode::Malformed) {
                 format!("{other} closed the connection for what this node sent: {reason}")
+            } else if is(CloseCode::Removed) || is(CloseCode::Revoked) {
+                format!("{other} cut this node off: {reason}")
             } else {
                 format!("{other} closed the connection: {reason}")
             }
@@ -145,7 +151,16 @@ pub(super) fn describe(other: impl Display, error: &ConnectionError) -> String {
     }
 }
 
-const TLS_HINT: &str = "give all nodes certificates of one authority, made with `faasm cert`";
+const TLS_HINT: &str = "give all nodes certificates of one authority, made with `faasm cert`; a \
+                        node that missed a rotation joins again with `--replace`";
+
+/// Why a node that was removed gets no connection.
+pub(super) fn removed_text(node: NodeId) -> String {
+    format!(
+        "{node} was removed from the cluster; to come back, start it with an empty data directory \
+         and `--join`"
+    )
+}
 
 /// Whether a QUIC error code is a TLS alert (RFC 9001, section 4.8).
 fn is_tls(code: u64) -> bool {

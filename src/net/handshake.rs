@@ -1,6 +1,6 @@
 //! The hello: what happens on a new connection before it is used. Both sides say who they are on
 //! the first stream, each decides, and the dialer confirms. A side that refuses closes the
-//! connection with its reason.
+//! connection with its reason. A connection that only proves a new key is `renew.rs`'s.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -11,16 +11,17 @@ use rustls_pki_types::CertificateDer;
 
 use crate::id::NodeId;
 use crate::net::error::{CloseCode, describe, printable};
-use crate::net::hello::{Expected, decide};
-use crate::net::identity::CertName;
-use crate::net::metrics;
+use crate::net::hello::{Expected, Shown, Side, decide};
+use crate::net::identity::{CertName, key_hash};
 use crate::net::shared::Shared;
+use crate::net::{metrics, renew};
 use crate::wire::Malformed;
 use crate::wire::hello::{Hello, PREFIX_LEN};
+use crate::wire::members::KeyHash;
 
 /// How long a handshake may take, TLS and hello together. Longer than a first packet sent again
 /// after a loss, shorter than the silence after which peers are down.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 /// What the dialer confirms with.
 const READY: u8 = 1;
 
@@ -30,6 +31,8 @@ pub(super) struct Established {
     pub conn: Connection,
     /// What the peer said of itself.
     pub hello: Hello,
+    /// The key that it has shown.
+    pub key: KeyHash,
 }
 
 /// Why a connection did not come to be.
@@ -51,51 +54,65 @@ pub(super) async fn dial(
         let name = CertName { node, cluster: shared.cluster() }.to_string();
         let connecting = shared
             .endpoint
-            .connect(addr, &name)
+            .connect_with(shared.doors.dial(), addr, &name)
             .map_err(|error| format!("{node} cannot be dialed at {addr}: {error}"))?;
         let conn = connecting.await.map_err(|error| describe(node, &error))?;
-        let hello = greet(shared, node, &conn).await?;
-        Ok(Established { conn, hello })
+        let (hello, key) = greet(shared, node, &conn).await?;
+        Ok(Established { conn, hello, key })
     });
     dialed.await.unwrap_or_else(|_| Err(format!("{node} does not answer at {addr}")))
 }
 
-async fn greet(shared: &Shared, node: NodeId, conn: &Connection) -> Result<Hello, String> {
+async fn greet(
+    shared: &Shared,
+    node: NodeId,
+    conn: &Connection,
+) -> Result<(Hello, KeyHash), String> {
     let lost = |error: &dyn Display| lost(conn, node, error);
     let (mut send, mut recv) = conn.open_bi().await.map_err(|error| lost(&error))?;
     send.write_all(&shared.hello.encode()).await.map_err(|error| lost(&error))?;
     let theirs = read_hello(conn, &mut recv, &node).await?;
-    check(shared, conn, &theirs, Some(node))?;
+    let key = check(shared, conn, &theirs, Side::Dials(node))?;
     send.write_all(&[READY]).await.map_err(|error| lost(&error))?;
     send.finish().map_err(|error| lost(&error))?;
-    Ok(theirs)
+    Ok((theirs, key))
 }
 
-/// Takes a connection that somebody dialed.
-pub(super) async fn accept(shared: &Shared, incoming: Incoming) -> Result<Established, Rejected> {
+/// Takes a connection that somebody dialed; `None` if it was only to prove a new key.
+pub(super) async fn accept(
+    shared: &Shared,
+    incoming: Incoming,
+) -> Result<Option<Established>, Rejected> {
     let from = incoming.remote_address();
     // Until TLS has shown who it is, the address it comes from says who it seems to be.
     let by_addr = |why| Rejected { node: shared.peer_at(from), why };
     let accepted = tokio::time::timeout(TIMEOUT, async {
         let conn = incoming.await.map_err(|error| by_addr(describe(from, &error)))?;
-        let name = certificate(&conn).map_err(|why| by_addr(refuse(&conn, why)))?;
-        let hello = answer(shared, &conn, name)
-            .await
-            .map_err(|why| Rejected { node: Some(name.node), why })?;
-        Ok(Established { conn, hello })
+        let shown = certificate(&conn).map_err(|why| by_addr(refuse(&conn, why)))?;
+        let node = shown.name.node;
+        let rejected = |why| Rejected { node: Some(node), why };
+        if renew::is_renewal(&conn) {
+            renew::answer(shared, &conn, node).await.map_err(rejected)?;
+            return Ok(None);
+        }
+        let (hello, key) = answer(shared, &conn, node).await.map_err(rejected)?;
+        Ok(Some(Established { conn, hello, key }))
     });
     accepted.await.unwrap_or_else(|_| Err(by_addr(format!("{from} did not finish its hello"))))
 }
 
-async fn answer(shared: &Shared, conn: &Connection, name: CertName) -> Result<Hello, String> {
-    let node = name.node;
+async fn answer(
+    shared: &Shared,
+    conn: &Connection,
+    node: NodeId,
+) -> Result<(Hello, KeyHash), String> {
     let lost = |error: &dyn Display| lost(conn, node, error);
     let (mut send, mut recv) = conn.accept_bi().await.map_err(|error| lost(&error))?;
     let theirs = read_hello(conn, &mut recv, &node).await?;
-    check(shared, conn, &theirs, None)?;
+    let key = check(shared, conn, &theirs, Side::Accepts)?;
     send.write_all(&shared.hello.encode()).await.map_err(|error| lost(&error))?;
     confirmed(&mut send, &mut recv).await.map_err(|error| lost(&error))?;
-    Ok(theirs)
+    Ok((theirs, key))
 }
 
 async fn confirmed(send: &mut SendStream, recv: &mut RecvStream) -> Result<(), String> {
@@ -105,7 +122,8 @@ async fn confirmed(send: &mut SendStream, recv: &mut RecvStream) -> Result<(), S
     if ready == [READY] { Ok(()) } else { Err("it did not confirm the hello".to_owned()) }
 }
 
-async fn read_hello(
+/// Reads what the other end says of itself.
+pub(super) async fn read_hello(
     conn: &Connection,
     recv: &mut RecvStream,
     from: &NodeId,
@@ -118,43 +136,46 @@ async fn read_hello(
     Hello::decode_rest(&rest).map_err(malformed)
 }
 
-/// Decides on the other end's hello; refuses it on the spot.
-fn check(
+/// Decides on the other end's hello; refuses it on the spot. Gives the key that it has shown.
+pub(super) fn check(
     shared: &Shared,
     conn: &Connection,
     theirs: &Hello,
-    dialed: Option<NodeId>,
-) -> Result<(), String> {
+    side: Side,
+) -> Result<KeyHash, String> {
     let certificate = certificate(conn).map_err(|why| refuse(conn, why))?;
-    let known = shared.known();
-    let expected = Expected { ours: &shared.hello, known: &known, dialed, certificate };
+    let standing = shared.standing(theirs.node);
+    let expected = Expected { ours: &shared.hello, standing: &standing, side, certificate };
     match decide(&expected, theirs) {
         Ok(version) => {
             tracing::debug!(peer = %theirs.node, version, "the hello passed");
-            Ok(())
+            Ok(certificate.key)
         }
         Err(refusal) => Err(refuse(conn, refusal.to_string())),
     }
 }
 
 /// Closes the connection with the reason, and gives it back.
-fn refuse(conn: &Connection, why: String) -> String {
+pub(super) fn refuse(conn: &Connection, why: String) -> String {
     metrics::refused();
     conn.close(CloseCode::Refused.into(), why.as_bytes());
     format!("refused by this node: {}", printable(why.as_bytes()))
 }
 
-/// What the other end's certificate, which TLS has verified, names.
-fn certificate(conn: &Connection) -> Result<CertName, String> {
+/// What the other end's certificate, which TLS has verified, says.
+pub(super) fn certificate(conn: &Connection) -> Result<Shown, String> {
     let chain = conn.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer>>().ok());
     match chain.as_deref().and_then(|chain| chain.first()) {
-        Some(der) => CertName::of(der).map_err(|error| error.to_string()),
+        Some(der) => {
+            let name = CertName::of(der).map_err(|error| error.to_string())?;
+            Ok(Shown { name, key: key_hash(der).map_err(|error| error.to_string())? })
+        }
         None => Err("it shows no certificate".to_owned()),
     }
 }
 
 /// Why a hello was not finished: the connection's own reason where there is one.
-fn lost(conn: &Connection, other: impl Display, error: &dyn Display) -> String {
+pub(super) fn lost(conn: &Connection, other: impl Display, error: &dyn Display) -> String {
     match conn.close_reason() {
         Some(reason) => describe(other, &reason),
         None => format!("the hello with {other} failed: {error}"),

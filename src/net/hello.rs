@@ -1,22 +1,63 @@
 //! Whether the node at the other end may be a peer: a pure decision over its hello, its
 //! certificate and what is known here. Made on both sides of a connection.
 
-use std::collections::BTreeMap;
-
 use crate::id::{ClusterId, Incarnation, NodeId};
+use crate::net::error::removed_text;
 use crate::net::identity::CertName;
+use crate::net::slots::allows;
 use crate::wire::hello::Hello;
+use crate::wire::members::KeyHash;
+
+/// What is known of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its newest incarnation seen.
+    pub seen: Incarnation,
+    /// The keys that it may show; empty for any.
+    pub keys: Vec<KeyHash>,
+}
+
+/// How a node stands with this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A peer.
+    Known(Known),
+    /// It was a peer.
+    Removed,
+    /// Neither.
+    Unknown,
+}
+
+/// Which end of a connection this node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// It dialed this node.
+    Dials(NodeId),
+    /// It was dialed.
+    Accepts,
+    /// It was dialed by a node that only proves a new key.
+    Renews,
+}
+
+/// What a certificate that TLS has verified says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Whom it names.
+    pub name: CertName,
+    /// Its public key.
+    pub key: KeyHash,
+}
 
 /// What this node expects of the other end.
 pub(super) struct Expected<'a> {
     /// What this node says of itself.
     pub ours: &'a Hello,
-    /// The configured peers, each with its newest incarnation seen.
-    pub known: &'a BTreeMap<NodeId, Incarnation>,
-    /// The node that was dialed; `None` on the side that accepts.
-    pub dialed: Option<NodeId>,
-    /// What the other end's certificate names.
-    pub certificate: CertName,
+    /// How the node that the other end says it is stands with this one.
+    pub standing: &'a Standing,
+    /// Which end this is.
+    pub side: Side,
+    /// The other end's certificate.
+    pub certificate: Shown,
 }
 
 /// Why a node is no peer. Both sides print it, so it says what each of them claims.
@@ -43,8 +84,19 @@ pub(super) enum Refusal {
     Certificate { claimed: NodeId, named: CertName },
     #[error("{dialed} was dialed, and {answered} answered: check the address of {dialed}")]
     NotDialed { dialed: NodeId, answered: NodeId },
-    #[error("{node} is no node of the configuration of {us}: add it to that file and restart {us}")]
+    #[error(
+        "{node} is no member of the cluster that {us} knows: it was removed, or {us} has not heard \
+         of it yet; a new node joins with `faasm node --join`"
+    )]
     Unknown { node: NodeId, us: NodeId },
+    #[error("{}", removed_text(*node))]
+    Removed { node: NodeId },
+    #[error(
+        "{node} shows a certificate whose key is not registered for it: it was rotated away, or \
+         made elsewhere; if it is lost, start {node} with an empty data directory and `--join`, \
+         `--replace {node}`"
+    )]
+    Key { node: NodeId },
     #[error("{node} must wait for {us} to dial: of two nodes the one with the lower number dials")]
     Direction { node: NodeId, us: NodeId },
     #[error("{node} comes in incarnation {theirs}, and {seen} was seen: it is an older process")]
@@ -70,19 +122,28 @@ pub(super) fn decide(expected: &Expected<'_>, theirs: &Hello) -> Result<u16, Ref
         let (theirs, ours) = (theirs.cluster, ours.cluster);
         return Err(Refusal::Cluster { node, theirs, us, ours });
     }
-    let named = expected.certificate;
+    let named = expected.certificate.name;
     if named != (CertName { node, cluster: theirs.cluster }) {
         return Err(Refusal::Certificate { claimed: node, named });
     }
-    if let Some(dialed) = expected.dialed.filter(|dialed| *dialed != node) {
-        return Err(Refusal::NotDialed { dialed, answered: node });
+    match expected.side {
+        Side::Dials(dialed) if dialed != node => {
+            return Err(Refusal::NotDialed { dialed, answered: node });
+        }
+        _ => {}
     }
-    let Some(seen) = expected.known.get(&node).copied() else {
-        return Err(Refusal::Unknown { node, us });
+    let Known { seen, keys } = match expected.standing {
+        Standing::Known(known) => known,
+        Standing::Removed => return Err(Refusal::Removed { node }),
+        Standing::Unknown => return Err(Refusal::Unknown { node, us }),
     };
-    if expected.dialed.is_none() && node > us {
+    if !allows(keys, &expected.certificate.key) {
+        return Err(Refusal::Key { node });
+    }
+    if expected.side == Side::Accepts && node > us {
         return Err(Refusal::Direction { node, us });
     }
+    let seen = *seen;
     if theirs.incarnation < seen {
         return Err(Refusal::Stale { node, theirs: theirs.incarnation, seen });
     }
@@ -94,21 +155,51 @@ mod tests {
     use super::*;
 
     const CLUSTER: ClusterId = ClusterId(5);
+    const KEY: KeyHash = KeyHash([7; 32]);
 
     fn said_by(node: u64) -> Hello {
         Hello::new(CLUSTER, NodeId(node), Incarnation(4))
     }
 
-    /// Node 2 looks at `theirs`; it knows nodes 1 and 3, both last seen in incarnation 4.
+    /// Node 2 looks at `theirs`; it knows nodes 1 and 3, both last seen in incarnation 4, and that
+    /// node 9 was removed.
     fn at_node_2(theirs: &Hello, named: u64, dialed: Option<u64>) -> Result<u16, Refusal> {
-        let known = [1, 3].map(|n| (NodeId(n), Incarnation(4))).into_iter().collect();
-        let expected = Expected {
-            ours: &said_by(2),
-            known: &known,
-            dialed: dialed.map(NodeId),
-            certificate: CertName { node: NodeId(named), cluster: CLUSTER },
+        let side = dialed.map_or(Side::Accepts, |node| Side::Dials(NodeId(node)));
+        measured(theirs, named, side, &[])
+    }
+
+    fn measured(theirs: &Hello, named: u64, side: Side, keys: &[KeyHash]) -> Result<u16, Refusal> {
+        let standing = match theirs.node.0 {
+            1 | 3 => Standing::Known(Known { seen: Incarnation(4), keys: keys.to_vec() }),
+            9 => Standing::Removed,
+            _ => Standing::Unknown,
         };
+        let name = CertName { node: NodeId(named), cluster: CLUSTER };
+        let certificate = Shown { name, key: KEY };
+        let expected = Expected { ours: &said_by(2), standing: &standing, side, certificate };
         decide(&expected, theirs)
+    }
+
+    #[test]
+    fn only_a_registered_key_is_taken_where_there_are_any() {
+        let other = KeyHash([8; 32]);
+        let (node, side) = (NodeId(1), Side::Accepts);
+        assert_eq!(measured(&said_by(1), 1, side, &[other, KEY]), Ok(1));
+        assert_eq!(measured(&said_by(1), 1, side, &[other]), Err(Refusal::Key { node }));
+        let dials = Side::Dials(node);
+        assert_eq!(measured(&said_by(1), 1, dials, &[other]), Err(Refusal::Key { node }));
+    }
+
+    #[test]
+    fn a_new_key_is_proven_in_both_directions() {
+        assert_eq!(measured(&said_by(3), 3, Side::Renews, &[KEY]), Ok(1));
+        assert_eq!(measured(&said_by(1), 1, Side::Renews, &[KEY]), Ok(1));
+    }
+
+    #[test]
+    fn a_node_that_was_removed_is_told_so() {
+        let refusal = at_node_2(&said_by(9), 9, None).unwrap_err();
+        assert!(refusal.to_string().starts_with("n9 was removed from the cluster"), "{refusal}");
     }
 
     #[test]

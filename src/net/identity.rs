@@ -10,13 +10,14 @@ use std::path::Path;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::id::{ClusterId, NodeId};
 use crate::net::pem_files::{self, CA_CERT, CA_KEY, NODE_CERT, NODE_KEY};
+use crate::wire::members::KeyHash;
 
 /// What the names in certificates end with.
 const DOMAIN: &str = "faasm";
@@ -92,6 +93,13 @@ impl CertName {
     }
 }
 
+/// The hash of the public key in a certificate.
+pub fn key_hash(der: &CertificateDer<'_>) -> Result<KeyHash, IdentityError> {
+    let (_, cert) = x509_parser::parse_x509_certificate(der)
+        .map_err(|error| IdentityError::Bad { what: "the certificate", why: error.to_string() })?;
+    Ok(KeyHash::of(cert.public_key().raw))
+}
+
 /// A node's certificate and key, and the authority it trusts.
 #[derive(Clone)]
 pub struct Identity {
@@ -127,10 +135,18 @@ impl Identity {
 
     /// The node and cluster that the certificate names.
     pub fn name(&self) -> Result<CertName, IdentityError> {
-        let der = CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).map_err(|error| {
+        CertName::of(&self.der()?)
+    }
+
+    /// The hash of the public key in the certificate.
+    pub fn key(&self) -> Result<KeyHash, IdentityError> {
+        key_hash(&self.der()?)
+    }
+
+    fn der(&self) -> Result<CertificateDer<'static>, IdentityError> {
+        CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).map_err(|error| {
             IdentityError::Bad { what: "the node's certificate", why: error.to_string() }
-        })?;
-        CertName::of(&der)
+        })
     }
 }
 
@@ -156,8 +172,13 @@ impl CertificateAuthority {
 
     /// Reads `ca.pem` and `ca-key.pem`.
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
-        let cert_pem = pem_files::read(&dir.join(CA_CERT))?;
-        let key = KeyPair::from_pem(&pem_files::read(&dir.join(CA_KEY))?)?;
+        let key_pem = pem_files::read(&dir.join(CA_KEY))?;
+        Self::from_pem(pem_files::read(&dir.join(CA_CERT))?, &key_pem)
+    }
+
+    /// From the two texts.
+    pub fn from_pem(cert_pem: String, key_pem: &str) -> Result<Self, IdentityError> {
+        let key = KeyPair::from_pem(key_pem)?;
         Ok(Self { cluster: cluster_of(&cert_pem)?, cert_pem, key })
     }
 
@@ -182,11 +203,27 @@ impl CertificateAuthority {
         &self.cert_pem
     }
 
+    /// The authority's private key, in PEM.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// Makes a key and a certificate for a node. The addresses are named too, for clients that
     /// reach the node by them.
     pub fn issue(&self, node: NodeId, addrs: &[IpAddr]) -> Result<Identity, IdentityError> {
-        let name = CertName { node, cluster: self.cluster }.to_string();
         let key = KeyPair::generate()?;
+        let cert_pem = self.certify(&key, node, addrs)?;
+        Ok(Identity { ca_pem: self.cert_pem.clone(), cert_pem, key_pem: key.serialize_pem() })
+    }
+
+    /// Makes a certificate, in PEM, over a node's public key.
+    pub(super) fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        node: NodeId,
+        addrs: &[IpAddr],
+    ) -> Result<String, IdentityError> {
+        let name = CertName { node, cluster: self.cluster }.to_string();
         let mut params = CertificateParams::new(vec![name.clone()])?;
         params.subject_alt_names.extend(addrs.iter().copied().map(SanType::IpAddress));
         params.distinguished_name = common_name(name);
@@ -194,8 +231,7 @@ impl CertificateAuthority {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, &self.key)?;
-        let cert_pem = params.signed_by(&key, &issuer)?.pem();
-        Ok(Identity { ca_pem: self.cert_pem.clone(), cert_pem, key_pem: key.serialize_pem() })
+        Ok(params.signed_by(key, &issuer)?.pem())
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quinn::{Connection, SendStream};
 use rkyv::util::AlignedVec;
 use tokio::runtime::{self, Handle};
@@ -19,6 +20,7 @@ use crate::net::metrics::LinkMetrics;
 use crate::net::outbox::{Lent, Outbox, Outgoing, PushError};
 use crate::net::pending::{self, MAX_PENDING, Pending};
 use crate::net::{Peer, Replier, RequestError, SendError, ServiceId};
+use crate::wire::members::KeyHash;
 use crate::wire::{Encode, encode_into};
 
 /// What answers may use of a queue beyond its limit, in bytes, to say at least that they failed:
@@ -48,6 +50,8 @@ pub(super) struct Link {
     /// Its counters.
     pub metrics: LinkMetrics,
     lanes: [Lane; ServiceId::ALL.len()],
+    /// The key that the peer has shown last.
+    key: Mutex<KeyHash>,
     /// The component's runtime.
     runtime: runtime::Id,
     /// Why this side closed it, if it did.
@@ -57,7 +61,7 @@ pub(super) struct Link {
 impl Link {
     /// A connection that passed the hello; made on the component's runtime. At most `queue_bytes`
     /// wait in each of its queues.
-    pub(super) fn new(peer: Peer, conn: Connection, queue_bytes: usize) -> Self {
+    pub(super) fn new(peer: Peer, conn: Connection, key: KeyHash, queue_bytes: usize) -> Self {
         let lane = |_| Lane {
             outbox: Outbox::new(queue_bytes),
             pending: Pending::default(),
@@ -69,9 +73,20 @@ impl Link {
             conn,
             metrics: LinkMetrics::new(peer.node),
             lanes: ServiceId::ALL.map(lane),
+            key: Mutex::new(key),
             runtime: Handle::current().id(),
             fault: OnceLock::new(),
         }
+    }
+
+    /// The key that the peer has shown last.
+    pub(super) fn key(&self) -> KeyHash {
+        *self.key.lock()
+    }
+
+    /// The peer has shown another key.
+    pub(super) fn set_key(&self, key: KeyHash) {
+        *self.key.lock() = key;
     }
 
     /// What belongs to a service.

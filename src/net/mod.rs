@@ -9,7 +9,9 @@
 //! tree is in `supervisor.rs`.
 
 mod actor;
+mod admission;
 mod backoff;
+mod doors;
 mod error;
 mod frame;
 mod gate;
@@ -23,8 +25,10 @@ mod peer;
 mod peers;
 mod pem_files;
 mod pending;
+mod renew;
 mod setup;
 mod shared;
+mod slots;
 mod streams;
 mod supervisor;
 #[cfg(test)]
@@ -43,10 +47,12 @@ use tokio::sync::watch;
 use crate::id::NodeId;
 use crate::wire::{Encode, Malformed};
 
+pub use admission::{Admission, NewKey, authority_hash};
 pub use error::{NetError, RequestError, SendError};
-pub use identity::{CertName, CertificateAuthority, Identity, IdentityError};
+pub use identity::{CertName, CertificateAuthority, Identity, IdentityError, key_hash};
 pub use peers::{Peer, PeerStatus, PeerTable};
 pub use setup::NetSetup;
+pub use slots::PeerSpec;
 
 use link::{Link, with_archive};
 use setup::Running;
@@ -200,10 +206,42 @@ impl Net {
     /// Changes where a peer is to be found: for a cluster whose ports the system picks. The peer
     /// is dialed there at once, unless there is a connection to it.
     pub fn set_peer_addr(&self, node: NodeId, addr: SocketAddr) {
-        if let Some(slot) = self.shared.slots.get(&node) {
-            *slot.addr.lock() = addr;
-            self.shared.tell(node, actor::PeerMsg::Event(peer::Event::Moved));
+        if let Some(slot) = self.shared.slot(node)
+            && slot.move_to(addr)
+        {
+            slot.tell(actor::PeerMsg::Event(peer::Event::Moved));
         }
+    }
+
+    /// Replaces the set of peers: all of them, this node's own entry is passed over. New ones are
+    /// dialed, or may dial, at once. One that is gone is cut off at once, its requests fail, and
+    /// it is refused from then on; so is a connection whose key is not registered any more.
+    pub fn set_peers(&self, peers: Vec<PeerSpec>) {
+        if self.shared.set_peers(peers) {
+            self.running.peers_changed();
+        }
+    }
+
+    /// Replaces this node's certificate and the authorities that it trusts, for all connections
+    /// that begin from now on. Those that there are stay; see [`Net::renew`].
+    pub fn set_identity(&self, identity: Identity) -> Result<(), NetError> {
+        let name = CertName { node: self.shared.me(), cluster: self.shared.cluster() };
+        setup::check_name(&identity, name)?;
+        Ok(self.shared.doors.replace(identity, &self.shared.endpoint)?)
+    }
+
+    /// Its certificate and the authorities that it trusts, as they change.
+    pub fn identity(&self) -> watch::Receiver<Arc<Identity>> {
+        self.shared.doors.identity()
+    }
+
+    /// Proves the key of the current identity to the peers of all live connections, which live on:
+    /// then the key before may be revoked without a loss. Tries again until the deadline; gives
+    /// those that have not taken it, and why.
+    pub async fn renew(&self, deadline: Instant) -> Vec<(NodeId, String)> {
+        let all = self.shared.runtime.spawn(renew::all(Arc::clone(&self.shared), deadline));
+        // Fails only with the runtime.
+        all.await.unwrap_or_else(|error| vec![(self.shared.me(), error.to_string())])
     }
 
     /// Queues a one-way message on the service's ordered stream. Never waits; callable from any

@@ -16,7 +16,7 @@ pub struct Peer {
     pub link: u64,
 }
 
-/// What is known of one configured peer.
+/// What is known of one peer.
 #[derive(Clone, Debug)]
 pub struct PeerStatus {
     /// The live connection, if there is one.
@@ -29,5 +29,12 @@ pub struct PeerStatus {
     pub last_error: Option<String>,
 }
 
-/// All configured peers, without this node.
+impl PeerStatus {
+    /// Of a peer that there was no connection to yet.
+    pub(super) fn unseen() -> Self {
+        Self { up: None, since: Instant::now(), rtt: None, last_error: None }
+    }
+}
+
+/// All peers, without this node. One that was removed is not there any more.
 pub type PeerTable = std::collections::BTreeMap<NodeId, PeerStatus>;

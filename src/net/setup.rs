@@ -14,6 +14,7 @@ use crate::net::error::{CloseCode, Fault, NetError};
 use crate::net::frame::{HEADER, MAX_BODY};
 use crate::net::identity::{CertName, Identity};
 use crate::net::shared::{Parts, Shared};
+use crate::net::slots::PeerSpec;
 use crate::net::supervisor::{Msg, Supervisor};
 use crate::net::transport;
 use crate::wire::MAX_HEAD;
@@ -35,7 +36,7 @@ pub struct NetSetup {
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The other nodes; this node's own entry is passed over.
-    pub peers: Vec<(NodeId, SocketAddr)>,
+    pub peers: Vec<PeerSpec>,
     /// Its certificate.
     pub identity: Identity,
     /// Settings.
@@ -47,21 +48,25 @@ impl NetSetup {
     pub(super) fn prepare(self) -> Result<Shared, NetError> {
         let runtime = Handle::try_current()?;
         check_options(&self.options)?;
-        let found = self.identity.name()?;
-        let expected = CertName { node: self.me, cluster: self.cluster };
-        if found != expected {
-            return Err(NetError::WrongIdentity { found, expected });
-        }
+        check_name(&self.identity, CertName { node: self.me, cluster: self.cluster })?;
         let bound = transport::bind(self.listen, &self.identity, &self.options)?;
         Ok(Shared::new(Parts {
             hello: Hello::new(self.cluster, self.me, self.incarnation),
             options: self.options,
             addr: bound.addr,
             endpoint: bound.endpoint,
-            server: bound.server,
+            doors: bound.doors,
             runtime,
             peers: self.peers,
         }))
+    }
+}
+
+/// An identity that names somebody else would be refused everywhere.
+pub(super) fn check_name(identity: &Identity, expected: CertName) -> Result<(), NetError> {
+    match identity.name()? {
+        found if found == expected => Ok(()),
+        found => Err(NetError::WrongIdentity { found, expected }),
     }
 }
 
@@ -107,6 +112,14 @@ impl Running {
         }
     }
 
+    /// The set of peers changed.
+    pub(super) fn peers_changed(&self) {
+        if let Some(supervisor) = &*self.supervisor.lock() {
+            // One that is gone has closed everything already.
+            let _ = supervisor.send_message(Msg::Peers);
+        }
+    }
+
     /// Closes in good order, within `grace`.
     pub(super) async fn close(&self, grace: Duration) {
         let supervisor = self.supervisor.lock().clone();
@@ -135,7 +148,7 @@ impl Running {
     }
 
     fn stop(&self) {
-        for link in self.shared.slots.values().filter_map(|slot| slot.link.load_full()) {
+        for link in self.shared.slots().values().filter_map(|slot| slot.link.load_full()) {
             link.close(&Fault {
                 code: CloseCode::Stopping,
                 why: "the node is stopping".to_owned(),

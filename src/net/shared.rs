@@ -1,38 +1,33 @@
 //! What the handle, the actors and the tasks of this component share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use quinn::{Endpoint, ServerConfig};
-use ractor::ActorRef;
+use quinn::Endpoint;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::NetOptions;
-use crate::id::{ClusterId, Incarnation, NodeId};
+use crate::id::{ClusterId, NodeId};
 use crate::net::actor::PeerMsg;
+use crate::net::doors::Doors;
+use crate::net::error::{CloseCode, removed_text};
 use crate::net::gate::LogGate;
+use crate::net::hello::Standing;
 use crate::net::link::Link;
+use crate::net::peer::Event;
+use crate::net::slots::{PeerSpec, Slot};
 use crate::net::streams::Inbounds;
-use crate::net::{Peer, PeerStatus, PeerTable, SendError, metrics};
+use crate::net::{Peer, PeerStatus, PeerTable, SendError};
 use crate::wire::hello::Hello;
 
-/// What is known of a configured peer, outside its actor.
-pub(super) struct Slot {
-    /// Where it listens.
-    pub addr: Mutex<SocketAddr>,
-    /// The live connection.
-    pub link: ArcSwapOption<Link>,
-    /// Its newest incarnation seen.
-    seen: AtomicU64,
-    /// Its actor, while the component is open.
-    pub actor: Mutex<Option<ActorRef<PeerMsg>>>,
-}
+/// The peers, by node.
+pub(super) type Slots = BTreeMap<NodeId, Arc<Slot>>;
 
 /// The state of the component.
 pub(super) struct Shared {
@@ -44,12 +39,15 @@ pub(super) struct Shared {
     pub addr: SocketAddr,
     /// The socket.
     pub endpoint: Endpoint,
-    /// How to accept.
-    pub server: ServerConfig,
+    /// How to dial and to accept.
+    pub doors: Doors,
     /// The runtime that everything runs on.
     pub runtime: Handle,
-    /// The configured peers; fixed, so that a look-up takes no lock.
-    pub slots: BTreeMap<NodeId, Slot>,
+    /// The peers; replaced as a whole, so that a look-up takes no lock.
+    slots: ArcSwap<Slots>,
+    /// The nodes that were peers. Locked while the peers change and while a connection is admitted:
+    /// one that was made for an older set of peers does not slip in.
+    removed: Mutex<BTreeSet<NodeId>>,
     /// What the others see of the peers.
     pub table: watch::Sender<Arc<PeerTable>>,
     /// The receivers of the services.
@@ -65,44 +63,31 @@ pub(super) struct Parts {
     pub options: NetOptions,
     pub addr: SocketAddr,
     pub endpoint: Endpoint,
-    pub server: ServerConfig,
+    pub doors: Doors,
     pub runtime: Handle,
-    pub peers: Vec<(NodeId, SocketAddr)>,
+    pub peers: Vec<PeerSpec>,
 }
 
 impl Shared {
     /// All peers down.
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { hello, options, addr, endpoint, server, runtime, mut peers } = parts;
-        peers.retain(|(node, _)| *node != hello.node);
-        let down = |(node, _): &(NodeId, SocketAddr)| {
-            let status =
-                PeerStatus { up: None, since: Instant::now(), rtt: None, last_error: None };
-            (*node, status)
-        };
-        let table = watch::Sender::new(Arc::new(peers.iter().map(down).collect()));
-        let slot = |(node, addr)| {
-            let slot = Slot {
-                addr: Mutex::new(addr),
-                link: ArcSwapOption::empty(),
-                seen: AtomicU64::new(0),
-                actor: Mutex::new(None),
-            };
-            (node, slot)
-        };
-        Self {
+        let Parts { hello, options, addr, endpoint, doors, runtime, peers } = parts;
+        let shared = Self {
             hello,
             options,
             addr,
             endpoint,
-            server,
+            doors,
             runtime,
-            slots: peers.into_iter().map(slot).collect(),
-            table,
+            slots: ArcSwap::default(),
+            removed: Mutex::default(),
+            table: watch::Sender::default(),
             inbounds: Mutex::default(),
             strangers: Mutex::default(),
             links: AtomicU64::new(0),
-        }
+        };
+        shared.set_peers(peers);
+        shared
     }
 
     /// This node.
@@ -120,9 +105,24 @@ impl Shared {
         self.links.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The peers.
+    pub(super) fn slots(&self) -> Arc<Slots> {
+        self.slots.load_full()
+    }
+
+    /// A peer.
+    pub(super) fn slot(&self, node: NodeId) -> Option<Arc<Slot>> {
+        self.slots.load().get(&node).cloned()
+    }
+
+    /// Whether this is what is known of the peer, and not of one before it with the same name.
+    pub(super) fn is_current(&self, slot: &Arc<Slot>) -> bool {
+        self.slots.load().get(&slot.node).is_some_and(|current| Arc::ptr_eq(current, slot))
+    }
+
     /// The live connection to a node.
     pub(super) fn link(&self, node: NodeId) -> Result<Arc<Link>, SendError> {
-        let link = self.slots.get(&node).and_then(|slot| slot.link.load_full());
+        let link = self.slots.load().get(&node).and_then(|slot| slot.link.load_full());
         link.ok_or_else(|| SendError::Down(node, self.why_down(node)))
     }
 
@@ -130,55 +130,115 @@ impl Shared {
         if node == self.me() {
             return "it is this node itself".to_owned();
         }
-        match self.table.borrow().get(&node) {
-            None => "it is no node of this node's configuration".to_owned(),
-            Some(status) => {
-                let error = status.last_error.clone();
-                error.unwrap_or_else(|| "there was no connection to it yet".to_owned())
-            }
+        if let Some(status) = self.table.borrow().get(&node) {
+            let error = status.last_error.clone();
+            return error.unwrap_or_else(|| "there was no connection to it yet".to_owned());
+        }
+        match self.removed.lock().contains(&node) {
+            true => "it was removed from the cluster".to_owned(),
+            false => "it is no member of the cluster that this node knows".to_owned(),
         }
     }
 
-    /// The configured peers, each with its newest incarnation seen.
-    pub(super) fn known(&self) -> BTreeMap<NodeId, Incarnation> {
-        let seen = |slot: &Slot| Incarnation(slot.seen.load(Ordering::Acquire));
-        self.slots.iter().map(|(node, slot)| (*node, seen(slot))).collect()
+    /// Replaces the set of peers; entries of this node are passed over. What changes is told to the
+    /// actors of the peers; whether peers came or went is the answer.
+    pub(super) fn set_peers(&self, specs: Vec<PeerSpec>) -> bool {
+        let wanted: BTreeMap<NodeId, PeerSpec> = specs
+            .into_iter()
+            .filter(|spec| spec.node != self.me())
+            .map(|spec| (spec.node, spec))
+            .collect();
+        let mut removed = self.removed.lock();
+        let before = self.slots.load_full();
+        let slot = |(node, spec): (&NodeId, &PeerSpec)| {
+            let slot = before.get(node).map_or_else(|| Slot::new(spec), Arc::clone);
+            (*node, slot)
+        };
+        let now: Slots = wanted.iter().map(slot).collect();
+        let gone: Vec<_> = before.iter().filter(|(node, _)| !now.contains_key(node)).collect();
+        let changed = !gone.is_empty() || now.len() > before.len();
+        removed.retain(|node| !now.contains_key(node));
+        removed.extend(gone.iter().map(|(node, _)| **node));
+        if changed {
+            self.slots.store(Arc::new(now.clone()));
+            self.table.send_modify(|table| {
+                let table = Arc::make_mut(table);
+                table.retain(|node, _| now.contains_key(node));
+                for node in now.keys() {
+                    table.entry(*node).or_insert_with(PeerStatus::unseen);
+                }
+            });
+        }
+        for (node, slot) in gone {
+            slot.cut(CloseCode::Removed, &removed_text(*node));
+        }
+        for (node, spec) in &wanted {
+            let Some(slot) = before.get(node) else { continue };
+            if slot.move_to(spec.addr) {
+                slot.tell(PeerMsg::Event(Event::Moved));
+            }
+            if let Some(why) = slot.set_keys(&spec.keys) {
+                self.is_down(slot, &why);
+            }
+        }
+        changed
     }
 
-    /// The configured peer that listens at this address.
+    /// How a node stands with this one.
+    pub(super) fn standing(&self, node: NodeId) -> Standing {
+        match self.slot(node) {
+            Some(slot) => Standing::Known(slot.known()),
+            None if self.removed.lock().contains(&node) => Standing::Removed,
+            None => Standing::Unknown,
+        }
+    }
+
+    /// The peer that listens at this address.
     pub(super) fn peer_at(&self, addr: SocketAddr) -> Option<NodeId> {
-        self.slots.iter().find(|(_, slot)| *slot.addr.lock() == addr).map(|(node, _)| *node)
+        let slots = self.slots.load();
+        slots.values().find(|slot| *slot.addr.lock() == addr).map(|slot| slot.node)
     }
 
     /// Sends a peer's actor a message; without an actor nothing is to be done.
     pub(super) fn tell(&self, node: NodeId, message: PeerMsg) {
-        if let Some(actor) = self.slots.get(&node).and_then(|slot| slot.actor.lock().clone()) {
-            let _ = actor.send_message(message);
+        if let Some(slot) = self.slot(node) {
+            slot.tell(message);
         }
     }
 
-    /// Makes `link` the connection to its peer.
-    pub(super) fn set_up(&self, link: &Arc<Link>) {
-        let Peer { node, incarnation, .. } = link.peer;
-        let Some(slot) = self.slots.get(&node) else { return };
-        slot.seen.fetch_max(incarnation.0, Ordering::AcqRel);
-        slot.link.store(Some(Arc::clone(link)));
-        metrics::peer_is_up(node, true);
+    /// Makes `link` the connection to its peer, unless the peer was removed or lost its key since
+    /// the hello; then the answer is why.
+    pub(super) fn set_up(&self, slot: &Arc<Slot>, link: &Arc<Link>) -> Result<(), String> {
+        let _unchanged = self.removed.lock();
+        if !self.is_current(slot) {
+            return Err(removed_text(slot.node));
+        }
+        if !slot.allows(&link.key()) {
+            return Err(format!("the key of {} was revoked meanwhile", slot.node));
+        }
+        slot.set_link(link);
+        let Peer { node, .. } = link.peer;
         self.update(node, |status| {
             status.up = Some(link.peer);
             status.since = Instant::now();
             status.rtt = Some(link.conn.rtt());
             status.last_error = None;
         });
+        Ok(())
     }
 
     /// There is no connection to a peer any more. Does nothing when it was down before.
-    pub(super) fn set_down(&self, node: NodeId, why: &str) {
-        if self.slots.get(&node).and_then(|slot| slot.link.swap(None)).is_none() {
+    pub(super) fn set_down(&self, slot: &Arc<Slot>, why: &str) {
+        if slot.clear_link().is_some() {
+            self.is_down(slot, why);
+        }
+    }
+
+    fn is_down(&self, slot: &Arc<Slot>, why: &str) {
+        if !self.is_current(slot) {
             return;
         }
-        metrics::peer_is_up(node, false);
-        self.update(node, |status| {
+        self.update(slot.node, |status| {
             status.up = None;
             status.since = Instant::now();
             status.rtt = None;
@@ -210,7 +270,8 @@ impl Shared {
 
     /// Brings round trip times and gauges up to date. Nobody is woken for it.
     pub(super) fn refresh(&self) {
-        let links: Vec<_> = self.slots.values().filter_map(|slot| slot.link.load_full()).collect();
+        let slots = self.slots.load_full();
+        let links: Vec<_> = slots.values().filter_map(|slot| slot.link.load_full()).collect();
         links.iter().for_each(|link| link.report());
         self.table.send_if_modified(|table| {
             let table = Arc::make_mut(table);

@@ -2,7 +2,7 @@
 //!
 //! | child | on failure | on shutdown |
 //! |---|---|---|
-//! | [`Child::Peer`]: the actor of a peer, one per configured peer | its connection is closed, the peer is down; restarted after [`RESTART_PAUSE`] | flushes and closes its connection |
+//! | [`Child::Peer`]: the actor of a peer, one per peer; stopped when the peer is removed | its connection is closed, the peer is down; restarted after [`RESTART_PAUSE`] | flushes and closes its connection |
 //! | [`Child::Acceptor`]: the task that accepts connections | restarted after [`RESTART_PAUSE`] | aborted |
 //!
 //! The tasks of a connection are watched by the connection's own loop (`streams.rs`): one that
@@ -22,6 +22,7 @@ use crate::net::actor::{PeerActor, PeerMsg};
 use crate::net::handshake;
 use crate::net::peer::Event;
 use crate::net::shared::Shared;
+use crate::net::slots::Slot;
 
 /// Pause before a failed child starts again, so that one that fails at once does no harm.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
@@ -45,6 +46,8 @@ pub(super) enum Msg {
     Start(Child),
     /// A child failed.
     Failed(Child, String),
+    /// Peers came or went.
+    Peers,
     /// Time to refresh.
     Refresh,
     /// Close all connections, and accept no more.
@@ -57,7 +60,7 @@ pub(super) struct Supervisor;
 /// Its state.
 pub(super) struct State {
     shared: Arc<Shared>,
-    peers: HashMap<ActorId, NodeId>,
+    peers: HashMap<ActorId, Arc<Slot>>,
     accepting: Option<AbortHandle>,
     closing: bool,
 }
@@ -72,12 +75,10 @@ impl Actor for Supervisor {
         myself: ActorRef<Msg>,
         shared: Arc<Shared>,
     ) -> Result<State, ActorProcessingErr> {
-        shared.endpoint.set_server_config(Some(shared.server.clone()));
+        shared.doors.open(&shared.endpoint);
         let mut state = State { shared, peers: HashMap::new(), accepting: None, closing: false };
-        let nodes: Vec<NodeId> = state.shared.slots.keys().copied().collect();
-        for child in nodes.into_iter().map(Child::Peer).chain([Child::Acceptor]) {
-            state.start(&myself, child).await?;
-        }
+        state.peers_changed(&myself).await?;
+        state.start(&myself, Child::Acceptor).await?;
         myself.send_interval(REFRESH, || Msg::Refresh);
         Ok(state)
     }
@@ -89,7 +90,8 @@ impl Actor for Supervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Msg::Start(_) | Msg::Failed(..) if state.closing => {}
+            Msg::Start(_) | Msg::Failed(..) | Msg::Peers if state.closing => {}
+            Msg::Peers => state.peers_changed(&myself).await?,
             Msg::Start(child) => state.start(&myself, child).await?,
             Msg::Failed(child, why) => {
                 tracing::error!(?child, why, "a part of the network failed and is restarted");
@@ -112,8 +114,10 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(cell, ..) => (cell.get_id(), "it ended".to_owned()),
             _ => return Ok(()),
         };
-        if let Some(node) = state.peers.remove(&id) {
-            myself.send_message(Msg::Failed(Child::Peer(node), why))?;
+        // One that was stopped on purpose is not there any more.
+        if let Some(slot) = state.peers.remove(&id) {
+            slot.actor.lock().take();
+            myself.send_message(Msg::Failed(Child::Peer(slot.node), why))?;
         }
         Ok(())
     }
@@ -134,17 +138,36 @@ impl State {
         }
     }
 
+    /// Stops the actors of peers that went, and starts those of new ones.
+    async fn peers_changed(&mut self, myself: &ActorRef<Msg>) -> Result<(), ActorProcessingErr> {
+        let shared = Arc::clone(&self.shared);
+        self.peers.retain(|_, slot| {
+            let stays = shared.is_current(slot);
+            if !stays && let Some(actor) = slot.actor.lock().take() {
+                actor.stop(None);
+            }
+            stays
+        });
+        for node in shared.slots().keys() {
+            self.start_peer(myself, *node).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the actor of a peer, unless there is one or the peer is gone.
     async fn start_peer(
         &mut self,
         myself: &ActorRef<Msg>,
         node: NodeId,
     ) -> Result<(), ActorProcessingErr> {
-        let arguments = (node, Arc::clone(&self.shared));
-        let (actor, _) = Actor::spawn_linked(None, PeerActor, arguments, myself.get_cell()).await?;
-        self.peers.insert(actor.get_id(), node);
-        if let Some(slot) = self.shared.slots.get(&node) {
-            *slot.actor.lock() = Some(actor);
+        let Some(slot) = self.shared.slot(node) else { return Ok(()) };
+        if slot.actor.lock().is_some() {
+            return Ok(());
         }
+        let arguments = (Arc::clone(&slot), Arc::clone(&self.shared));
+        let (actor, _) = Actor::spawn_linked(None, PeerActor, arguments, myself.get_cell()).await?;
+        self.peers.insert(actor.get_id(), Arc::clone(&slot));
+        *slot.actor.lock() = Some(actor);
         Ok(())
     }
 
@@ -163,10 +186,10 @@ impl State {
 
     fn close(&mut self) {
         self.closing = true;
-        self.shared.endpoint.set_server_config(None);
+        self.shared.doors.close(&self.shared.endpoint);
         self.stop_accepting();
-        for node in self.shared.slots.keys() {
-            self.shared.tell(*node, PeerMsg::Event(Event::Stop));
+        for slot in self.peers.values() {
+            slot.tell(PeerMsg::Event(Event::Stop));
         }
     }
 
@@ -204,11 +227,12 @@ async fn accept_all(shared: Arc<Shared>) {
 async fn welcome(shared: &Shared, incoming: Incoming) {
     let from = incoming.remote_address();
     match handshake::accept(shared, incoming).await {
-        Ok(established) => {
+        Ok(None) => {}
+        Ok(Some(established)) => {
             shared.tell(established.hello.node, PeerMsg::Arrived(established));
         }
         Err(rejected) => {
-            let known = rejected.node.filter(|node| shared.slots.contains_key(node));
+            let known = rejected.node.filter(|node| shared.slot(*node).is_some());
             match known {
                 // The actor logs it, once.
                 Some(node) => {

@@ -1,4 +1,4 @@
-//! TLS: both sides show a certificate of the cluster's authority, and accept no other. The dialer
+//! TLS: both sides show a certificate of an authority of the cluster, and accept no other. The dialer
 //! also checks that the certificate names the node it dialed; what TLS cannot know (which node
 //! the other end says it is) the hello decides.
 
@@ -16,11 +16,15 @@ use crate::net::identity::{Identity, IdentityError};
 
 /// Tells our connections from those of any other program that speaks QUIC.
 const ALPN: &[u8] = b"faasm-net";
+/// The same, for connections that only prove a new key (see `renew.rs`).
+pub(super) const ALPN_RENEW: &[u8] = b"faasm-renew";
 
-/// The two configurations of an endpoint.
+/// The configurations of an endpoint.
 pub(super) struct TlsConfigs {
     /// To dial.
-    pub client: Arc<QuicClientConfig>,
+    pub dial: Arc<QuicClientConfig>,
+    /// To prove a new key.
+    pub renew: Arc<QuicClientConfig>,
     /// To accept.
     pub server: Arc<QuicServerConfig>,
 }
@@ -28,25 +32,25 @@ pub(super) struct TlsConfigs {
 /// The configurations that this identity gives.
 pub(super) fn configs(identity: &Identity) -> Result<TlsConfigs, IdentityError> {
     let roots = Arc::new(roots(identity)?);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(TlsConfigs {
-        client: Arc::new(client(identity, Arc::clone(&roots), Arc::clone(&provider))?),
-        server: Arc::new(server(identity, roots, provider)?),
+        dial: Arc::new(client(identity, Arc::clone(&roots), ALPN)?),
+        renew: Arc::new(client(identity, Arc::clone(&roots), ALPN_RENEW)?),
+        server: Arc::new(server(identity, roots)?),
     })
 }
 
 fn client(
     identity: &Identity,
     roots: Arc<RootCertStore>,
-    provider: Arc<CryptoProvider>,
+    alpn: &[u8],
 ) -> Result<QuicClientConfig, IdentityError> {
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| unusable("TLS 1.3", error))?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain(identity)?, key(identity)?)
         .map_err(|error| unusable("the node's certificate", error))?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![alpn.to_vec()];
     // Every connection proves both identities anew.
     tls.resumption = Resumption::disabled();
     QuicClientConfig::try_from(tls).map_err(|error| unusable("TLS 1.3", error))
@@ -55,20 +59,23 @@ fn client(
 fn server(
     identity: &Identity,
     roots: Arc<RootCertStore>,
-    provider: Arc<CryptoProvider>,
 ) -> Result<QuicServerConfig, IdentityError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
         .build()
         .map_err(|error| unusable("the authority's certificate", error))?;
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| unusable("TLS 1.3", error))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain(identity)?, key(identity)?)
         .map_err(|error| unusable("the node's certificate", error))?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = vec![ALPN.to_vec(), ALPN_RENEW.to_vec()];
     tls.send_tls13_tickets = 0;
     QuicServerConfig::try_from(tls).map_err(|error| unusable("TLS 1.3", error))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn roots(identity: &Identity) -> Result<RootCertStore, IdentityError> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use quinn::congestion::CubicConfig;
 use quinn::crypto::HmacKey;
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    AckFrequencyConfig, ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint,
-    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt,
+    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout,
+    MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 
 use crate::config::NetOptions;
+use crate::net::doors::Doors;
 use crate::net::error::NetError;
 use crate::net::identity::Identity;
 use crate::net::{ServiceId, tls};
@@ -43,14 +44,14 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Connections in their handshake that wait to be looked at.
 const MAX_INCOMING: usize = 256;
 
-/// An endpoint that dials with one configuration and accepts with the other.
+/// An endpoint, and its doors.
 pub(super) struct Bound {
     /// Where it listens.
     pub addr: SocketAddr,
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// How to accept; given to the endpoint when it is to open.
-    pub server: ServerConfig,
+    /// How it dials and accepts.
+    pub doors: Doors,
 }
 
 /// Binds the socket. It neither dials nor accepts yet.
@@ -60,23 +61,28 @@ pub(super) fn bind(
     options: &NetOptions,
 ) -> Result<Bound, NetError> {
     let failed = |source| NetError::Bind { addr: listen, source };
-    let configs = tls::configs(identity)?;
-    let transport = Arc::new(transport(options)?);
+    let endpoint = endpoint_config(identity)?;
+    let doors = Doors::new(identity.clone(), Arc::new(transport(options)?))?;
     let socket = UdpSocket::bind(listen).map_err(failed)?;
     let addr = socket.local_addr().map_err(failed)?;
     // A larger buffer only loses fewer packets in a burst: without it all works, slower.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER);
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER);
-    let endpoint = endpoint_config(identity)?;
     let runtime = Arc::new(TokioRuntime);
     let mut endpoint = Endpoint::new(endpoint, None, socket, runtime).map_err(failed)?;
-    let mut client = ClientConfig::new(configs.client);
-    client.transport_config(Arc::clone(&transport));
-    endpoint.set_default_client_config(client);
-    let mut server = ServerConfig::with_crypto(configs.server);
+    endpoint.set_default_client_config(doors.dial());
+    Ok(Bound { addr, endpoint, doors })
+}
+
+/// How to accept.
+pub(super) fn server(
+    crypto: Arc<QuicServerConfig>,
+    transport: &Arc<TransportConfig>,
+) -> ServerConfig {
+    let mut server = ServerConfig::with_crypto(crypto);
     // A node that moves is a node that restarted.
-    server.transport_config(transport).migration(false).max_incoming(MAX_INCOMING);
-    Ok(Bound { addr, endpoint, server })
+    server.transport_config(Arc::clone(transport)).migration(false).max_incoming(MAX_INCOMING);
+    server
 }
 
 fn endpoint_config(identity: &Identity) -> Result<EndpointConfig, NetError> {

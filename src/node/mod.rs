@@ -16,24 +16,30 @@
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
+pub mod founding;
 mod modules;
+mod peers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::task::AbortHandle;
 
 use crate::calls::{Calls, CallsSetup};
 use crate::config::NodeConfig;
-use crate::consensus::{Consensus, ConsensusSetup};
+use crate::consensus::{Consensus, ConsensusSetup, Start};
 use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer};
 use crate::id::{Incarnation, NodeId};
-use crate::net::{Identity, Net, NetSetup};
+use crate::net::{Identity, Net, NetSetup, PeerStatus};
 use crate::scheduler::{Scheduler, SchedulerSetup};
+pub use founding::now_ms;
+
 use crate::wire::load::MAX_MODULES;
+use crate::wire::members::KeyHash;
 
 /// The folder of a node's certificate, below its data folder.
 pub const TLS_DIR: &str = "certs";
@@ -44,6 +50,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The handles of a running node, for the gateway. Cheap to clone.
 #[derive(Clone)]
 pub struct Handles {
+    /// The cluster's name, for people.
+    pub cluster: Arc<str>,
     /// This node.
     pub node: NodeId,
     /// Which of its lives.
@@ -66,6 +74,16 @@ pub struct Handles {
 pub struct Node {
     handles: Handles,
     gateway: GatewayServer,
+    following: AbortHandle,
+}
+
+/// Why a node ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It cannot keep its promises any more.
+    Failed(String),
+    /// The cluster has removed it.
+    Removed,
 }
 
 impl Node {
@@ -83,21 +101,26 @@ impl Node {
         let dir = &config.data_dir;
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let incarnation = crate::consensus::identity::load_and_bump(dir, me, cluster)?;
-        let others = config.cluster.nodes.iter().filter(|n| n.id != me.0);
+        let identity = Identity::load(&dir.join(TLS_DIR))?;
+        let key = identity.key()?;
+        let peers = peers::at_start(me, dir, &config.cluster);
         let net = Net::start(NetSetup {
             me,
             incarnation,
             cluster,
             listen: quic,
-            peers: others.map(|n| (NodeId(n.id), n.quic)).collect(),
-            identity: Identity::load(&dir.join(TLS_DIR))?,
+            peers: peers.clone(),
+            identity,
             options: config.options.net.clone(),
         })?;
-        let handles = components(&config, net, incarnation, http).await?;
+        let handles = components(&config, net, incarnation, http, key).await?;
         let gateway = gateway::serve(http, handles.clone(), config.options.gateway.clone()).await?;
         handles.net.open();
+        let (net, consensus) = (handles.net.clone(), handles.consensus.clone());
+        let following =
+            tokio::spawn(peers::follow(me, dir.clone(), net, consensus, peers)).abort_handle();
         tracing::info!(node = %me, %incarnation, %quic, %http, "the node runs");
-        Ok(Self { handles, gateway })
+        Ok(Self { handles, gateway, following })
     }
 
     /// Its handles.
@@ -110,21 +133,38 @@ impl Node {
         self.gateway.local_addr()
     }
 
-    /// Waits until the node cannot keep its promises any more, and says why: its part of consensus
-    /// is over until it is started again. It takes no calls by then.
-    pub async fn failed(&self) -> String {
+    /// Waits until the node is to end, and says why: its part of consensus is over until it is
+    /// started again, or it was removed. It takes no calls by then.
+    pub async fn ends(&self) -> Ending {
         let mut looks = tokio::time::interval(LOOK);
         loop {
             looks.tick().await;
+            if self.was_removed() {
+                return Ending::Removed;
+            }
             if let Some(why) = self.handles.consensus.failure() {
-                return why;
+                return Ending::Failed(why);
             }
         }
+    }
+
+    /// Whether the state says so, or, of a node that the state does not reach any more, a peer.
+    fn was_removed(&self) -> bool {
+        let Handles { node, consensus, net, .. } = &self.handles;
+        if consensus.membership().was_removed(*node) {
+            return true;
+        }
+        let says_so = |status: &PeerStatus| {
+            let why = status.last_error.as_deref().unwrap_or_default();
+            why.contains(&format!("{node} was removed from the cluster"))
+        };
+        !consensus.session_is_live() && net.peers().borrow().values().any(says_so)
     }
 
     /// Stops it: no new calls, running ones get `grace` to end, then everything closes.
     pub async fn stop(self, grace: Duration) {
         let close = Duration::from_secs(1);
+        self.following.abort();
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.calls.stop();
@@ -149,14 +189,25 @@ async fn components(
     net: Net,
     incarnation: Incarnation,
     http: SocketAddr,
+    key: KeyHash,
 ) -> anyhow::Result<Handles> {
     let (me, dir, options) = (config.node, &config.data_dir, &config.options);
+    let founder = config.cluster.founders().contains(&me);
+    let (start, founding) = match founder {
+        true => (
+            Start::Founder(config.cluster.clone()),
+            Some(founding::of(&config.cluster, &config.certs_dir())),
+        ),
+        false => (Start::Joiner, None),
+    };
     let consensus = Consensus::start(ConsensusSetup {
         me,
         incarnation,
-        cluster: config.cluster.clone(),
+        start,
         dir: dir.join("raft"),
         http: http.to_string(),
+        key: Some(key),
+        founding,
         options: options.consensus.clone(),
         net: net.clone(),
     })
@@ -197,5 +248,16 @@ async fn components(
         scheduler: scheduler.clone(),
     })
     .await?;
-    Ok(Handles { node: me, incarnation, net, consensus, blobs, functions, scheduler, calls })
+    let cluster = Arc::from(config.cluster.name.as_str());
+    Ok(Handles {
+        cluster,
+        node: me,
+        incarnation,
+        net,
+        consensus,
+        blobs,
+        functions,
+        scheduler,
+        calls,
+    })
 }

@@ -22,6 +22,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::actor::Kept;
+use crate::clock;
 use crate::config::SchedulerOptions;
 use crate::id::{BlobHash, CallId, Name, NodeId};
 use crate::net::Net;
@@ -47,6 +48,20 @@ pub struct SchedulerSetup {
     /// Connections, for load reports.
     pub net: Net,
     /// The modules in memory here, for load reports.
+    pub modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
+    /// Whether this node may start calls now.
+    pub accepting: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// What it is made of, without an actor.
+pub(crate) struct Parts {
+    /// This node.
+    pub me: NodeId,
+    /// Starts under way at once.
+    pub slots: usize,
+    /// Instances at once.
+    pub capacity: usize,
+    /// The modules in memory here.
     pub modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
     /// Whether this node may start calls now.
     pub accepting: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -186,26 +201,37 @@ impl Drop for Place {
 impl Scheduler {
     /// Starts the component on the current tokio runtime.
     pub async fn start(setup: SchedulerSetup) -> anyhow::Result<Self> {
-        let slots = setup.workers.max(1) * setup.options.slots_per_worker.max(1);
-        let inner = Arc::new(Inner {
+        let net = setup.net;
+        let scheduler = Self::new(Parts {
             me: setup.me,
-            slots: Pool::new(slots),
-            places: Pool::new(setup.capacity),
+            slots: setup.workers.max(1) * setup.options.slots_per_worker.max(1),
+            capacity: setup.capacity,
+            modules: setup.modules,
+            accepting: setup.accepting,
+        });
+        let books = actor::spawn(scheduler.clone(), net, setup.options).await?;
+        // This is the first and only time.
+        let _ = scheduler.inner.books.set(books);
+        Ok(scheduler)
+    }
+
+    /// The component without its actor.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let inner = Inner {
+            me: parts.me,
+            slots: Pool::new(parts.slots),
+            places: Pool::new(parts.capacity),
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
             views: Mutex::default(),
-            modules: setup.modules,
-            accepting: setup.accepting,
+            modules: parts.modules,
+            accepting: parts.accepting,
             stopping: AtomicBool::new(false),
             seq: AtomicU64::new(0),
             books: OnceLock::new(),
-        });
-        let scheduler = Self { inner };
-        let books = actor::spawn(scheduler.clone(), setup.net, setup.options).await?;
-        // This is the first and only time.
-        let _ = scheduler.inner.books.set(books);
-        Ok(scheduler)
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Takes a place for an instance here.
@@ -234,7 +260,7 @@ impl Scheduler {
         }
         let views = inner.views.lock();
         let others = views
-            .candidates(module_tag(&needs.wasm), Instant::now())
+            .candidates(module_tag(&needs.wasm), clock::now())
             .filter(|c| needs.allows(c.node) && !tried.contains(&c.node));
         policy::choose(needs.policy, here, others)
     }
@@ -244,7 +270,7 @@ impl Scheduler {
     pub fn with_places(&self, needs: &Needs) -> Vec<NodeId> {
         let views = self.inner.views.lock();
         let mut nodes: Vec<_> = views
-            .candidates(0, Instant::now())
+            .candidates(0, clock::now())
             .filter(|c| c.room.free_places > 0 && needs.allows(c.node))
             .collect();
         nodes.sort_by_key(|c| std::cmp::Reverse(c.room.free_places));
@@ -285,7 +311,7 @@ impl Scheduler {
         {
             let mut views = self.inner.views.lock();
             views.answered(node);
-            views.reply(node, room, Instant::now());
+            views.reply(node, room, clock::now());
         }
         self.hand_out();
     }
@@ -302,7 +328,7 @@ impl Scheduler {
 
     /// A node told of its room.
     pub fn told(&self, node: NodeId, room: Room) {
-        self.inner.views.lock().reply(node, room, Instant::now());
+        self.inner.views.lock().reply(node, room, clock::now());
         self.hand_out();
     }
 
@@ -370,7 +396,7 @@ impl Scheduler {
             let mut target = None;
             let popped = {
                 let views = inner.views.lock();
-                let now = Instant::now();
+                let now = clock::now();
                 let mut queue = inner.queue.lock();
                 let popped = queue.pop(|(_, waiting)| {
                     waiting.movable && elsewhere(&views, &waiting.needs, now).is_some()

@@ -257,6 +257,9 @@ pub enum CallBulk {
     Output(CallId),
     /// Send its log, likewise.
     Log(CallId),
+    /// Keep what a node that stops has kept of this call: its log, or else its output, and how
+    /// many bytes there are; they follow.
+    Hand(CallId, bool, u64),
 }
 
 /// The answer to a [`CallRequest`].

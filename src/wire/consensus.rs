@@ -6,6 +6,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::id::{BlobHash, Incarnation, NodeId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::members::{KeyHash, MemberCommand};
+use crate::wire::users::UserCommand;
 
 /// A change of the replicated state.
 // The archived twins of the fields have no place for docs of their own.
@@ -45,12 +47,18 @@ pub enum Command {
         incarnation: Incarnation,
         /// Where its HTTP API is.
         http: String,
+        /// The public key that it shows; must be one of its own, if the cluster knows any.
+        key: Option<KeyHash>,
     },
     /// A session is over: the leader says so of one that was not renewed, a node of its own.
     ExpireSession {
         /// Which one; a later session of the same life is not meant.
         session: SessionId,
     },
+    /// A change of the members.
+    Member(MemberCommand),
+    /// A change of the users.
+    User(UserCommand),
 }
 
 /// What the state machine answers to a [`Command`].
@@ -62,6 +70,8 @@ pub enum Response {
     NotFound,
     /// Refused, and why.
     Refused(String),
+    /// A node was let in, with this id.
+    Joined(NodeId),
 }
 
 /// Names a session: a life of a node may have several, one after the other.

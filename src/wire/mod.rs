@@ -11,6 +11,8 @@ pub mod consensus;
 pub mod function;
 pub mod hello;
 pub mod load;
+pub mod members;
+pub mod users;
 
 use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator};
 use rkyv::bytecheck::CheckBytes;

@@ -147,6 +147,8 @@ impl Builder {
         let config = ClusterConfig {
             name: "test".to_owned(),
             id: Some(id.to_string()),
+            admin_token_hash: None,
+            founders: Vec::new(),
             nodes: nodes.collect(),
         };
         let ca = CertificateAuthority::create(id).expect("an authority");

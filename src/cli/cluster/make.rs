@@ -110,7 +110,13 @@ fn pick(name: &str, nodes: usize) -> Result<ClusterConfig, CliError> {
         held.push((udp, tcp));
         addresses.push(NodeAddress { id, quic, http });
     }
-    Ok(ClusterConfig { name: name.to_owned(), id: None, nodes: addresses })
+    Ok(ClusterConfig {
+        name: name.to_owned(),
+        id: None,
+        admin_token_hash: None,
+        founders: Vec::new(),
+        nodes: addresses,
+    })
 }
 
 fn free<T>(bind: fn(SocketAddr) -> std::io::Result<T>) -> Result<(SocketAddr, T), CliError> {

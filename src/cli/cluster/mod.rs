@@ -10,7 +10,7 @@
 mod down;
 mod interrupt;
 pub mod layout;
-mod make;
+pub mod make;
 mod process;
 mod status;
 mod up;

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use super::disk::SimDisk;
 use super::invariants::Invariants;
 use super::network::{Network, Packet};
+use crate::consensus::conf::Conf;
 use crate::consensus::core::{Core, CoreSettings, Effect};
 use crate::consensus::raft_node::RaftSettings;
 use crate::consensus::testnet;
@@ -86,8 +87,7 @@ impl World {
         for &me in &ids {
             let raft = RaftSettings {
                 me,
-                voters: ids[..3].to_vec(),
-                learners: ids[3..].to_vec(),
+                founds: Some(Conf::new(ids[..3].to_vec(), ids[3..].to_vec())),
                 snapshot_after,
                 seed,
             };
@@ -96,6 +96,8 @@ impl World {
                 incarnation: Incarnation(0),
                 session: SESSION,
                 http: String::new(),
+                key: None,
+                founding: None,
                 numbers: Arc::default(),
                 restarts: 0,
             };

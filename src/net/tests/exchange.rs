@@ -191,7 +191,10 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
     let body = Bytes::from(vec![0; MAX_BODY + 1]);
     assert!(matches!(send(TWO, &note(1), body), Err(SendError::TooBig(_))));
     let unknown = send(NodeId(9), &note(1), Bytes::new()).unwrap_err();
-    assert!(unknown.to_string().contains("no node of this node's configuration"), "{unknown}");
+    assert!(
+        unknown.to_string().contains("no member of the cluster that this node knows"),
+        "{unknown}"
+    );
     assert!(matches!(send(ONE, &note(1), Bytes::new()), Err(SendError::Down(ONE, _))));
 }
 

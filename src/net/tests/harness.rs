@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use crate::config::NetOptions;
 use crate::id::{ClusterId, Incarnation, NodeId};
 use crate::net::{
-    BulkStream, CertificateAuthority, Inbound, Net, NetSetup, Peer, PeerStatus, Replier, ServiceId,
+    BulkStream, CertificateAuthority, Inbound, Net, NetSetup, Peer, PeerSpec, PeerStatus, Replier,
+    ServiceId,
 };
 use crate::wire::{self, Malformed};
 
@@ -171,7 +172,7 @@ impl Authority {
             incarnation: Incarnation(1),
             cluster: self.0.cluster(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            peers: peers.iter().map(|peer| (NodeId(*peer), nowhere)).collect(),
+            peers: peers.iter().map(|peer| PeerSpec::new(NodeId(*peer), nowhere)).collect(),
             identity: self.0.issue(NodeId(me), &[]).unwrap(),
             options: NetOptions::default(),
         }

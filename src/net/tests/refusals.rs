@@ -148,7 +148,7 @@ async fn a_node_that_is_not_configured_is_refused_and_both_log_it() {
     let one = TestNode::start(authority.setup(1, &[2]));
     let two = TestNode::start(authority.setup(2, &[3]));
     introduce(&one, &two);
-    let text = "n1 is no node of the configuration of n2: add it to that file and restart n2";
+    let text = "n1 is no member of the cluster that n2 knows";
     one.sees_error(TWO, &format!("n2 refused this node: {text}")).await;
     let log = String::from_utf8(log.0.lock().clone()).unwrap();
     assert!(log.contains(&format!("n2 refused this node: {text}")), "{log}");

@@ -1,6 +1,11 @@
 //! `faasm node`: runs one node until it is told to stop.
 
-use std::path::PathBuf;
+mod bootstrap;
+mod home;
+mod join;
+mod listen;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,7 +16,7 @@ use super::Globals;
 use super::exit::{CliError, Exit};
 use crate::config::{ClusterConfig, NodeConfig, Options};
 use crate::id::NodeId;
-use crate::node::Node;
+use crate::node::{Ending, Node};
 use crate::telemetry::{self, LogFormat};
 
 /// Time that calls under way get to end when the node is told to stop.
@@ -24,18 +29,44 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 /// Arguments of `faasm node`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
+  faasm node --bootstrap --listen 10.0.0.1 --data-dir /var/lib/faasm
+  faasm node --join 10.0.0.1:7001 --token faasm_join_1_2 --listen 10.0.0.2 --data-dir /var/lib/faasm
+  faasm node --data-dir /var/lib/faasm
   faasm node --config cluster/local.toml --id 1 --data-dir /var/lib/faasm
+
+The first one begins a cluster and writes the admin's token to admin.token in its data directory;
+the second one joins it with a token that `faasm nodes token` prints. A node that did either is
+started again by the third. The fourth is for clusters whose nodes are all named in a file.
 
 The log goes to stderr; FAASM_LOG filters it, as in FAASM_LOG=info,faasm::calls=debug. SIGTERM and
 SIGINT stop the node: running calls get 10 s to end. A second one ends it at once.")]
 pub struct NodeArgs {
     /// What the cluster is.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "id", conflicts_with_all = ["bootstrap", "join"])]
+    config: Option<PathBuf>,
     /// Which of its nodes this is.
-    #[arg(long, value_name = "N")]
-    id: NodeId,
+    #[arg(long, value_name = "N", requires = "config")]
+    id: Option<NodeId>,
+    /// Begin a new cluster, unless the data directory is of one already.
+    #[arg(long, conflicts_with = "join")]
+    bootstrap: bool,
+    /// The new cluster's name.
+    #[arg(long, value_name = "NAME", requires = "bootstrap", default_value = "faasm")]
+    name: String,
+    /// Join a cluster through this member's HTTP address, unless the data directory is of a node
+    /// already.
+    #[arg(long, value_name = "ADDR", requires = "token")]
+    join: Option<String>,
+    /// The join token, or a file that holds it.
+    #[arg(long, value_name = "TOKEN", requires = "join")]
+    token: Option<String>,
+    /// Take the place of this node, whose disk was lost: it is removed, and this one gets a new
+    /// id.
+    #[arg(long, value_name = "N", requires = "join")]
+    replace: Option<NodeId>,
+    #[command(flatten)]
+    listen: listen::Listen,
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", default_value_t)]
     log: LogFormat,
@@ -54,7 +85,7 @@ pub fn run(globals: &Globals, args: &NodeArgs) -> Result<(), CliError> {
             .map_err(|error| CliError::local(format!("no session of its own: {error}")))?;
     }
     let config = config(globals, args)?;
-    telemetry::init_log(args.id, args.log).map_err(|why| CliError::new(Exit::Usage, why))?;
+    telemetry::init_log(config.node, args.log).map_err(|why| CliError::new(Exit::Usage, why))?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(control_workers())
@@ -79,17 +110,47 @@ fn config(globals: &Globals, args: &NodeArgs) -> Result<NodeConfig, CliError> {
     let data_dir = globals.data_dir.clone().ok_or_else(|| {
         usage("name the directory where the node keeps its data: --data-dir D".to_owned())
     })?;
-    let cluster = ClusterConfig::load(&args.config).map_err(|error| usage(error.to_string()))?;
-    if cluster.node(args.id).is_none() {
-        let ids: Vec<String> = cluster.nodes.iter().map(|n| NodeId(n.id).to_string()).collect();
-        let (file, ids) = (args.config.display(), ids.join(", "));
-        return Err(usage(format!("{file} has no node {}: its nodes are {ids}", args.id)));
-    }
+    let (cluster, node) = match (&args.config, args.id) {
+        (Some(file), Some(id)) => (configured(file, id)?, id),
+        _ => at_home(args, &home::Home::new(&data_dir))?,
+    };
     let options = match &args.options {
         None => Options::default(),
         Some(file) => Options::load(file).map_err(|error| usage(error.to_string()))?,
     };
-    Ok(NodeConfig { cluster, node: args.id, data_dir, options })
+    Ok(NodeConfig { cluster, node, data_dir, options })
+}
+
+/// A cluster file that names this node.
+fn configured(file: &Path, id: NodeId) -> Result<ClusterConfig, CliError> {
+    let usage = |message: String| CliError::new(Exit::Usage, message);
+    let cluster = ClusterConfig::load(file).map_err(|error| usage(error.to_string()))?;
+    if cluster.node(id).is_none() {
+        let ids: Vec<String> = cluster.nodes.iter().map(|n| NodeId(n.id).to_string()).collect();
+        let (file, ids) = (file.display(), ids.join(", "));
+        return Err(usage(format!("{file} has no node {id}: its nodes are {ids}")));
+    }
+    Ok(cluster)
+}
+
+/// What the data directory says, or what is made now: a new cluster, or a place in one.
+fn at_home(args: &NodeArgs, home: &home::Home) -> Result<(ClusterConfig, NodeId), CliError> {
+    if let Some(kept) = home.load()? {
+        return Ok(kept);
+    }
+    if args.bootstrap {
+        return bootstrap::make(home, &args.name, &args.listen);
+    }
+    if let (Some(member), Some(token)) = (&args.join, &args.token) {
+        let (replaces, listen) = (args.replace, &args.listen);
+        return join::join(home, &join::Joining { member, token, replaces, listen });
+    }
+    let message = format!(
+        "{} is the directory of no node yet: begin a cluster with --bootstrap, join one with \
+         --join ADDR --token TOKEN, or name a cluster file with --config and --id",
+        home.root().display()
+    );
+    Err(CliError::new(Exit::Usage, message))
 }
 
 /// The node's life, from its start to its stop.
@@ -110,10 +171,13 @@ async fn live(config: NodeConfig) -> Result<(), CliError> {
     let mut ended = Ok(());
     tokio::select! {
         name = stop.next() => tracing::info!("{name}: stopping"),
-        why = node.failed() => {
-            tracing::error!(%why, "the node cannot go on: stopping");
-            ended = Err(CliError::local(format!("{id} stopped: {why}")));
-        }
+        ending = node.ends() => match ending {
+            Ending::Removed => tracing::info!("{id} was removed from the cluster: stopping"),
+            Ending::Failed(why) => {
+                tracing::error!(%why, "the node cannot go on: stopping");
+                ended = Err(CliError::local(format!("{id} stopped: {why}")));
+            }
+        },
     }
     let stopping = tokio::time::timeout(STOP_GRACE + STOP_MARGIN, node.stop(STOP_GRACE));
     tokio::select! {
@@ -160,14 +224,18 @@ fn raise_file_limit() {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn args(config: &Path, id: u64) -> NodeArgs {
         NodeArgs {
-            config: config.to_owned(),
-            id: NodeId(id),
+            config: Some(config.to_owned()),
+            id: Some(NodeId(id)),
+            bootstrap: false,
+            name: "faasm".to_owned(),
+            join: None,
+            token: None,
+            replace: None,
+            listen: listen::Listen::default(),
             log: LogFormat::Human,
             options: None,
             detach: false,

@@ -1,0 +1,188 @@
+//! What calls need of the rest of the node, as traits: whole clusters of calls also run in one
+//! process, on a network and instances that the tests make up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::consensus::Consensus;
+use crate::function::{Functions, Job};
+use crate::id::{FunctionKey, Incarnation, NodeId};
+use crate::net::{Net, PeerTable, RequestError, SendError, ServiceId};
+use crate::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
+use crate::wire::decode;
+use crate::wire::function::FunctionEntry;
+
+/// The way to other nodes.
+pub trait Connections: Send + Sync {
+    /// Who is up.
+    fn peers(&self) -> watch::Receiver<Arc<PeerTable>>;
+    /// Queues a message; never waits.
+    fn send(&self, to: NodeId, message: &CallMessage, body: Bytes) -> Result<(), SendError>;
+    /// Asks, and waits for the answer.
+    fn request(
+        &self,
+        to: NodeId,
+        request: CallRequest,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<(CallReply, Bytes), RequestError>>;
+    /// Sends a head and an input on a stream of their own.
+    fn push(
+        &self,
+        to: NodeId,
+        head: CallBulk,
+        input: Bytes,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<(), String>>;
+    /// Fetches `len` kept bytes.
+    fn fetch(
+        &self,
+        from: NodeId,
+        head: CallBulk,
+        len: u64,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, String>>;
+}
+
+/// What the cluster has agreed on.
+pub trait Registry: Send + Sync {
+    /// A function.
+    fn function(&self, key: &FunctionKey) -> Option<Arc<FunctionEntry>>;
+    /// Whether this node may start calls.
+    fn session_is_live(&self) -> bool;
+    /// The nodes with a live session, as far as this node has heard.
+    fn sessions(&self) -> BTreeMap<NodeId, Incarnation>;
+}
+
+/// Where calls run.
+pub trait Instances: Send + Sync {
+    /// How many there can be at once.
+    fn capacity(&self) -> usize;
+    /// Runs one; `job.done` is called exactly once.
+    fn run(&self, job: Job);
+}
+
+/// All of them.
+pub struct Ports {
+    /// The way to other nodes.
+    pub connections: Arc<dyn Connections>,
+    /// What the cluster has agreed on.
+    pub registry: Arc<dyn Registry>,
+    /// Where calls run.
+    pub instances: Arc<dyn Instances>,
+    /// Runs a task of this component.
+    pub spawn: Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
+    /// Draws ids.
+    pub draw: Arc<dyn Fn() -> u128 + Send + Sync>,
+}
+
+impl Ports {
+    /// Those of a node; tasks run on the current tokio runtime.
+    pub fn of_node(net: Net, consensus: Consensus, functions: Functions) -> Self {
+        let control = tokio::runtime::Handle::current();
+        Self {
+            connections: Arc::new(net),
+            registry: Arc::new(consensus),
+            instances: Arc::new(functions),
+            spawn: Arc::new(move |task| drop(control.spawn(task))),
+            draw: Arc::new(rand::random),
+        }
+    }
+}
+
+impl Connections for Net {
+    fn peers(&self) -> watch::Receiver<Arc<PeerTable>> {
+        Net::peers(self)
+    }
+
+    fn send(&self, to: NodeId, message: &CallMessage, body: Bytes) -> Result<(), SendError> {
+        Net::send(self, to, ServiceId::Calls, message, body)
+    }
+
+    fn request(
+        &self,
+        to: NodeId,
+        request: CallRequest,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<(CallReply, Bytes), RequestError>> {
+        Box::pin(async move {
+            let reply = Net::request(self, to, ServiceId::Calls, &request, Bytes::new(), deadline);
+            let reply = reply.await?;
+            let head = decode("call reply", &reply.head);
+            let head = head.map_err(|error| RequestError::Bad(to, error.to_string()))?;
+            Ok((head, reply.body))
+        })
+    }
+
+    fn push(
+        &self,
+        to: NodeId,
+        head: CallBulk,
+        input: Bytes,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let bulk = self.bulk(to, ServiceId::Calls, &head, deadline).await;
+            let mut stream = bulk.map_err(|error| error.to_string())?.send;
+            let write = async {
+                stream.write_chunk(input).await.map_err(|error| error.to_string())?;
+                stream.finish().map_err(|error| error.to_string())?;
+                // It has arrived then: this node may close the connection.
+                stream.stopped().await.map(drop).map_err(|error| error.to_string())
+            };
+            let late = || "the input could not be sent before the call's deadline".to_owned();
+            tokio::time::timeout_at(deadline.into(), write).await.map_err(|_| late())?
+        })
+    }
+
+    fn fetch(
+        &self,
+        from: NodeId,
+        head: CallBulk,
+        len: u64,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, String>> {
+        Box::pin(async move {
+            let bulk = self.bulk(from, ServiceId::Calls, &head, deadline).await;
+            let mut stream = bulk.map_err(|error| error.to_string())?.recv;
+            let mut told = [0; 8];
+            let there = stream.read_exact(&mut told).await;
+            there.map_err(|_| "that node has them no more".to_owned())?;
+            if u64::from_le_bytes(told) != len {
+                return Err("that node has other bytes under this call".to_owned());
+            }
+            let most = usize::try_from(len).unwrap_or(usize::MAX);
+            let bytes = stream.read_to_end(most).await.map_err(|error| error.to_string())?;
+            let whole = bytes.len() as u64 == len;
+            whole.then(|| bytes.into()).ok_or_else(|| "they did not arrive whole".to_owned())
+        })
+    }
+}
+
+impl Registry for Consensus {
+    fn function(&self, key: &FunctionKey) -> Option<Arc<FunctionEntry>> {
+        Consensus::function(self, key)
+    }
+
+    fn session_is_live(&self) -> bool {
+        Consensus::session_is_live(self)
+    }
+
+    fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
+        self.members().into_iter().filter_map(|m| Some((m.node, m.session?))).collect()
+    }
+}
+
+impl Instances for Functions {
+    fn capacity(&self) -> usize {
+        Functions::capacity(self)
+    }
+
+    fn run(&self, job: Job) {
+        Functions::run(self, job);
+    }
+}

@@ -1,0 +1,116 @@
+//! What calls do as time passes and peers come and go: those whose time is up end, and those whose
+//! node or session was lost.
+
+use std::collections::BTreeMap;
+
+use super::handover::Moves;
+use super::live::Origin;
+use super::{Calls, metrics as names};
+use crate::clock;
+use crate::errno::{CallError, Errno};
+use crate::function::EndReason;
+use crate::id::NodeId;
+
+/// With more calls than this, deadlines are looked at only every so many ticks: looking at each
+/// takes time.
+const FEW: usize = 1_000;
+const MANY_EVERY: u64 = 5;
+/// Gauges and old records are seen to every so many ticks.
+const HOUSEKEEPING_EVERY: u64 = 100;
+
+/// What was seen last.
+pub(super) struct Watch {
+    calls: Calls,
+    links: BTreeMap<NodeId, u64>,
+    had_session: bool,
+    ticks: u64,
+    moves: Moves,
+}
+
+impl Watch {
+    /// Begins to watch.
+    pub fn new(calls: Calls) -> Self {
+        let links = links(&calls);
+        Self { calls, links, had_session: false, ticks: 0, moves: Moves::default() }
+    }
+
+    /// A connection that is gone, or is another one now: what was sent on the old one is lost.
+    pub fn peers_changed(&mut self) {
+        let links = links(&self.calls);
+        for (node, link) in &self.links {
+            if links.get(node) != Some(link) {
+                tracing::info!(peer = %node, "a node was lost; its calls end or run again");
+                self.calls.node_lost(*node);
+            }
+        }
+        self.links = links;
+    }
+
+    /// A little time has passed.
+    pub fn tick(&mut self) {
+        self.ticks += 1;
+        self.calls.accept_lasting();
+        if self.calls.live().len() <= FEW || self.ticks.is_multiple_of(MANY_EVERY) {
+            self.end_overdue();
+        }
+        let has_session = self.calls.registry().session_is_live();
+        if self.had_session && !has_session {
+            tracing::warn!("this node's session lapsed; calls of other nodes end");
+            let of_peer = |live: &super::live::LiveCall| matches!(live.origin, Origin::Peer(_));
+            self.calls.end_where(EndReason::SessionLapsed, of_peer);
+        }
+        self.had_session = has_session;
+        if self.ticks.is_multiple_of(HOUSEKEEPING_EVERY) {
+            self.housekeeping();
+            self.follow_sessions();
+        }
+        self.calls.move_records(&mut self.moves);
+    }
+
+    /// Records move when sessions began or ended; not while this node has none, for then it may
+    /// have heard of the others' late.
+    fn follow_sessions(&mut self) {
+        if !self.had_session {
+            return;
+        }
+        let nodes = self.calls.registry().sessions().into_keys().collect();
+        if self.moves.sessions_are(nodes) {
+            self.moves.look_at(self.calls.recorded());
+        }
+    }
+
+    fn end_overdue(&self) {
+        let now = clock::now();
+        let alive = |live: &super::live::LiveCall| live.control.ended().is_none();
+        for live in self.calls.living_where(|live| alive(live) && live.overdue(now).is_some()) {
+            if let Some(reason) = live.overdue(now) {
+                self.calls.end_call(&live, reason);
+            }
+        }
+        let silent = self.calls.outgoing().lock().overdue(now);
+        for call in silent {
+            let detail = format!("{} did not report the call's end by its deadline", call.node);
+            let error = CallError::new(Errno::TimedOut, detail);
+            self.calls.cancel_branch(call.spec.call, Some(call.node));
+            self.calls.unstarted(&call.spec, &call.cell, error);
+        }
+    }
+
+    fn housekeeping(&self) {
+        let now = clock::now();
+        let records = {
+            let mut records = self.calls.records().lock();
+            records.trim(now);
+            records.len()
+        };
+        self.calls.kept().lock().trim(now);
+        metrics::gauge!(names::RECORDS).set(records as f64);
+        metrics::gauge!(names::LIVE).set(self.calls.live().len() as f64);
+        metrics::gauge!(names::OUTGOING).set(self.calls.outgoing().lock().len() as f64);
+    }
+}
+
+fn links(calls: &Calls) -> BTreeMap<NodeId, u64> {
+    let peers = calls.net().peers().borrow().clone();
+    peers.iter().filter_map(|(node, status)| Some((*node, status.up?.link))).collect()
+}
