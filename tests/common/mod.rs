@@ -3,5 +3,6 @@
 
 pub mod cluster;
 pub mod guests;
+pub mod netns;
 pub mod people;
 pub mod processes;

@@ -1,0 +1,367 @@
+//! Clusters on hosts: namespaces cut as they say, `scripts/up --hosts` over ssh, and what virtual
+//! machines are made from. What this machine does not allow or have is skipped, with the reason.
+
+mod common;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use common::netns::{self, Hosts};
+use common::processes::{PATIENCE, wait_for};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn has(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output();
+    found.is_ok_and(|output| output.status.success())
+}
+
+/// Whether the test is to go on; if not, it says why.
+fn possible(why_not: Option<String>) -> bool {
+    if let Some(why) = &why_not {
+        println!("skipped: {why}");
+    }
+    why_not.is_none()
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
+}
+
+/// Whether a packet from one host reaches another.
+fn reaches(hosts: &Hosts, from: usize, to: usize) -> bool {
+    let address = format!("10.77.0.{to}:9999");
+    let receiver = hosts.on(to, || UdpSocket::bind(&address).expect("a free port"));
+    receiver.set_read_timeout(Some(Duration::from_millis(200))).expect("a time");
+    let sender = hosts.on(from, || UdpSocket::bind("0.0.0.0:0").expect("a socket"));
+    sender.send_to(b"hello", &address).expect("it is sent");
+    receiver.recv(&mut [0; 8]).is_ok()
+}
+
+#[test]
+fn cuts_stop_packets_in_their_direction_only_and_healing_undoes_them() {
+    if !possible(netns::missing()) {
+        return;
+    }
+    let hosts = Hosts::bare(3);
+    let all = [(1, 2), (2, 1), (1, 3), (3, 1), (2, 3), (3, 2)];
+    let open = || -> Vec<_> { all.into_iter().filter(|(a, b)| reaches(&hosts, *a, *b)).collect() };
+    assert_eq!(open(), all);
+    hosts.must(&["cut", "1", "2", "--one-way"]);
+    assert_eq!(open(), &all[1..]);
+    hosts.must(&["cut", "2", "3"]);
+    assert_eq!(open(), &all[1..4]);
+    assert!(hosts.must(&["status"]).contains("to 2"));
+    hosts.must(&["heal", "2", "1"]);
+    assert_eq!(open(), &all[..4]);
+    hosts.must(&["cut", "3"]);
+    assert_eq!(open(), &all[..2]);
+    hosts.must(&["heal"]);
+    assert_eq!(open(), all);
+    for wrong in [&["cut", "1", "4"][..], &["cut", "1", "1"], &["kill", "1"], &["up", "2"]] {
+        let output = hosts.run(wrong);
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn nodes_are_killed_paused_and_healed_and_down_leaves_nothing() {
+    if !possible(netns::missing()) {
+        return;
+    }
+    let hosts = Hosts::up(2);
+    let status = || -> Vec<String> {
+        let lines = hosts.must(&["status"]);
+        let word = |line: &str| line.split_whitespace().nth(2).map(str::to_owned);
+        lines.lines().skip(1).filter_map(word).collect()
+    };
+    assert_eq!(status(), ["running", "running"]);
+    let killed = hosts.pid(1);
+    hosts.must(&["kill", "1"]);
+    hosts.must(&["pause", "2"]);
+    assert_eq!(status(), ["dead", "paused"]);
+    assert!(!hosts.run(&["pause", "1"]).status.success());
+    hosts.must(&["heal"]);
+    assert_eq!(status(), ["running", "running"]);
+    assert_ne!(hosts.pid(1), killed);
+    let nodes = hosts.must(&[
+        "exec",
+        "2",
+        env!("CARGO_BIN_EXE_faasm"),
+        "nodes",
+        "--cluster",
+        &hosts.base(2),
+    ]);
+    assert!(nodes.contains("10.77.0.1:7100"), "{nodes}");
+    let (dir, pids) = (hosts.dir().to_owned(), [hosts.pid(1), hosts.pid(2)]);
+    hosts.must(&["down"]);
+    assert!(!dir.exists());
+    assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists()));
+    let left = Command::new("ip").args(["netns", "list"]).output().expect("ip starts");
+    let ours = format!("t{}-", std::process::id());
+    let left = text(&left);
+    // Other tests of this process may have theirs.
+    let of_this =
+        left.lines().filter(|line| line.starts_with(&ours) && line.contains(hosts.prefix()));
+    assert_eq!(of_this.count(), 0, "{left}");
+}
+
+/// sshd on every host, and what it takes to get in.
+struct Ssh<'a> {
+    hosts: &'a Hosts,
+    dir: PathBuf,
+    /// The hosts file.
+    file: PathBuf,
+}
+
+impl<'a> Ssh<'a> {
+    fn on(hosts: &'a Hosts) -> Self {
+        let dir = hosts.dir().join("ssh");
+        fs::create_dir_all(&dir).expect("a folder");
+        for name in ["host-key", "key"] {
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(dir.join(name))
+                .status();
+            assert!(made.expect("ssh-keygen starts").success());
+        }
+        fs::copy(dir.join("key.pub"), dir.join("authorized")).expect("a copy");
+        let client = format!(
+            "Host *\nIdentityFile {0}/key\nIdentitiesOnly yes\nUserKnownHostsFile {0}/known\n\
+             StrictHostKeyChecking accept-new\nLogLevel ERROR\n",
+            dir.display()
+        );
+        fs::write(dir.join("client"), client).expect("written");
+        let mut lines = String::from("# for a test\n\n");
+        for host in 1..=hosts.count {
+            start_sshd(hosts, &dir, host);
+            let place = hosts.dir().join(format!("place{host}"));
+            lines.push_str(&format!("root@10.77.0.{host} 2222 - {}\n", place.display()));
+        }
+        let file = dir.join("hosts");
+        fs::write(&file, lines).expect("written");
+        Self { hosts, dir, file }
+    }
+
+    /// Runs a script of the project on the switch, from where ssh gets to all hosts.
+    fn script(&self, name: &str, options: &[&str]) -> Output {
+        let ssh = format!("FAASM_SSH=ssh -F {}", self.dir.join("client").display());
+        let script = root().join("scripts").join(name);
+        let (script, file) = (script.to_str().unwrap(), self.file.to_str().unwrap());
+        let data = self.dir.join("data");
+        let words = [
+            "exec",
+            "0",
+            "env",
+            &ssh,
+            script,
+            "--hosts",
+            file,
+            "--data-dir",
+            data.to_str().unwrap(),
+        ];
+        self.hosts.run(&[&words[..], options].concat())
+    }
+
+    fn up(&self) -> String {
+        let output = self.script("up", &["--binary", env!("CARGO_BIN_EXE_faasm")]);
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn pid(&self, host: usize) -> String {
+        let file = self.hosts.dir().join(format!("place{host}/node.pid"));
+        fs::read_to_string(file).expect("a pid file").trim().to_owned()
+    }
+}
+
+fn start_sshd(hosts: &Hosts, dir: &Path, host: usize) {
+    let (dir, log) = (dir.display(), dir.join(format!("sshd{host}.log")));
+    let config = format!(
+        "ListenAddress 10.77.0.{host}:2222\nHostKey {dir}/host-key\nPidFile none\nUsePAM no\n\
+         AuthorizedKeysFile {dir}/authorized\nStrictModes no\nPermitRootLogin prohibit-password\n\
+         PasswordAuthentication no\n"
+    );
+    let file = hosts.dir().join(format!("ssh/sshd{host}"));
+    fs::write(&file, config).expect("written");
+    fs::create_dir_all("/run/sshd").expect("sshd's own folder");
+    let (file, log) = (file.to_str().unwrap(), log.to_str().unwrap());
+    hosts.must(&["exec", &host.to_string(), "/usr/sbin/sshd", "-f", file, "-E", log]);
+}
+
+fn ssh_missing() -> Option<String> {
+    netns::missing().or_else(|| {
+        let missing =
+            ["/usr/sbin/sshd", "ssh", "ssh-keygen"].into_iter().find(|name| !has(name))?;
+        Some(format!("there is no {missing} (openssh-server and openssh-client have it)"))
+    })
+}
+
+#[test]
+fn a_cluster_is_installed_started_kept_and_stopped_over_ssh() {
+    if !possible(ssh_missing()) {
+        return;
+    }
+    let hosts = Hosts::bare(3);
+    let ssh = Ssh::on(&hosts);
+    let shown = ssh.up();
+    for host in 1..=3 {
+        assert!(shown.contains(&format!("10.77.0.{host}:7100")), "{shown}");
+    }
+    let pids = [1, 2, 3].map(|host| ssh.pid(host));
+
+    // Again: what runs is left alone, what died is started.
+    let died = pids[1].parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(died, rustix::process::Signal::KILL).expect("it runs");
+    wait_for("the node is gone", PATIENCE, || {
+        (!Path::new(&format!("/proc/{}/exe", pids[1])).exists()).then_some(())
+    });
+    let again = ssh.up();
+    assert_eq!(again.matches("the node runs already").count(), 2, "{again}");
+    assert_eq!((ssh.pid(1), ssh.pid(3)), (pids[0].clone(), pids[2].clone()));
+    assert_ne!(ssh.pid(2), pids[1]);
+
+    // The hosts of a cluster stay as they were.
+    let lines = fs::read_to_string(&ssh.file).expect("the hosts");
+    fs::write(&ssh.file, lines.replace("10.77.0.3 2222 -", "10.77.0.3 2222 10.77.0.9"))
+        .expect("written");
+    let other = ssh.script("up", &["--binary", env!("CARGO_BIN_EXE_faasm")]);
+    assert!(!other.status.success());
+    assert!(text(&other).contains("10.77.0.9"), "{}", text(&other));
+    fs::write(&ssh.file, &lines).expect("written");
+
+    let pids = [1, 2, 3].map(|host| ssh.pid(host));
+    for _ in 0..2 {
+        let down = ssh.script("down", &[]);
+        assert!(down.status.success(), "{}", text(&down));
+    }
+    assert!(pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists()));
+    // Its data is there: the same cluster goes on.
+    assert!(ssh.up().contains("i2"));
+}
+
+#[test]
+fn a_hosts_file_that_is_wrong_says_where() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("hosts");
+    for (lines, wanted) in [
+        ("", "names no host"),
+        ("# only this\n", "names no host"),
+        ("10.0.0.1\n-oProxyCommand=x\n", "line 2: no destination"),
+        ("a;b\n", "line 1: no destination"),
+        ("10.0.0.1 22x\n", "line 1: no port"),
+        ("10.0.0.1 22 10.0.0.x\n", "line 1: no address"),
+        ("10.0.0.1 22 - relative\n", "line 1: no absolute path"),
+        ("10.0.0.1 22 - /a/$(id)\n", "line 1: no absolute path"),
+        ("10.0.0.1 22 - /a b\n", "line 1: more than four words"),
+        ("no-such-host.invalid\n", "line 1: no-such-host.invalid has no address"),
+    ] {
+        fs::write(&file, lines).expect("written");
+        for script in ["up", "down"] {
+            let mut command = Command::new(root().join("scripts").join(script));
+            let output = command.arg("--hosts").arg(&file).output().expect("bash starts");
+            assert!(!output.status.success(), "{lines:?}");
+            assert!(text(&output).contains(wanted), "{lines:?}: {}", text(&output));
+        }
+    }
+}
+
+fn namespaces_of_files_missing() -> Option<String> {
+    let try_it = "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && \
+                  mount -t overlay o -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc";
+    let unshare = ["--mount", "--net", "--propagation", "private", "sh", "-c", try_it];
+    let output = Command::new("unshare").args(unshare).output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("no system folders for a try: {}", text(&output).trim())),
+        Err(error) => Some(format!("no unshare: {error}")),
+    }
+}
+
+#[test]
+fn a_machine_is_provisioned_from_its_folder_once_and_its_node_runs_as_its_user() {
+    if !possible(namespaces_of_files_missing()) {
+        return;
+    }
+    let work = tempfile::tempdir().expect("a folder");
+    let dir = work.path().join("cluster");
+    // The node's own user has to get at what is in it.
+    fs::set_permissions(work.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    for _ in 0..2 {
+        let prepared = Command::new(root().join("scripts/hosts.d/vagrant"))
+            .args(["prepare", "1"])
+            .arg(&dir)
+            .env("FAASM_BINARY", env!("CARGO_BIN_EXE_faasm"))
+            .output()
+            .expect("bash starts");
+        assert!(prepared.status.success(), "{}", text(&prepared));
+    }
+    let output = Command::new(root().join("tests/hosts/provision.sh"))
+        .arg(work.path())
+        .arg(dir.join("machines/n1"))
+        .arg("192.168.56.11")
+        .output()
+        .expect("bash starts");
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    for wanted in [
+        "faasm 700 /var/lib/faasm\n",
+        "faasm 600 /var/lib/faasm/certs/node-key.pem",
+        "root 755 /usr/local/bin/faasm",
+        "\"session\": \"i1\"",
+        "192.168.56.11:7100",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    let settings = fs::read_to_string(work.path().join("sysctl")).expect("they were loaded");
+    assert!(settings.contains("vm.max_map_count = 1048576"), "{settings}");
+    let asked = fs::read_to_string(work.path().join("systemctl")).expect("it was asked");
+    let (first, again) = asked.split_once("then again").expect("both");
+    assert!(first.contains("restart") && !again.contains("restart"), "{asked}");
+}
+
+#[test]
+fn the_unit_is_sound_and_exposes_little() {
+    if !possible((!has("systemd-analyze")).then(|| "there is no systemd-analyze".to_owned())) {
+        return;
+    }
+    let unit = fs::read_to_string(root().join("cluster/node.service")).expect("the unit");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("faasm.service");
+    let here = unit.replace("/usr/local/bin/faasm", env!("CARGO_BIN_EXE_faasm"));
+    fs::write(&file, here).expect("written");
+    let analyze = |args: &[&str]| {
+        Command::new("systemd-analyze").args(args).arg(&file).output().expect("it starts")
+    };
+    let verified = analyze(&["verify", "--man=no"]);
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{}", text(&verified));
+    let exposed = analyze(&["security", "--offline=true", "--threshold=25", "--no-pager"]);
+    assert!(exposed.status.success(), "{}", text(&exposed));
+}
+
+#[test]
+fn the_vagrantfile_is_valid_for_three_machines_and_more() {
+    if !possible((!has("vagrant")).then(|| "there is no vagrant".to_owned())) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    for nodes in ["3", "5"] {
+        let output = Command::new("vagrant")
+            // Without -p it looks for a provider that works here.
+            .args(["validate", "-p"])
+            .current_dir(root())
+            .env("FAASM_NODES", nodes)
+            .env("VAGRANT_HOME", home.path())
+            .env("VAGRANT_DOTFILE_PATH", home.path().join("machines"))
+            .env("VAGRANT_CHECKPOINT_DISABLE", "1")
+            .output()
+            .expect("vagrant starts");
+        assert!(output.status.success(), "{}", text(&output));
+    }
+}
