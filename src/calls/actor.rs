@@ -132,6 +132,7 @@ impl Clock {
 
     fn housekeeping(&self) {
         let now = Instant::now();
+        self.calls.forget_users();
         let records = {
             let mut records = self.calls.records().lock();
             records.trim(now);

@@ -50,7 +50,7 @@ impl Calls {
             live.spec.function.book.leave();
         }
         if live.is_childless() {
-            self.live().remove(&live.spec.call);
+            self.forget(live);
         } else if stopped {
             self.cancel_children(live);
         }
@@ -113,7 +113,7 @@ impl Calls {
         if let Some(parent) = cell.parent()
             && parent.child_ended(&ended)
         {
-            self.live().remove(&parent.spec.call);
+            self.forget(&parent);
         }
     }
 

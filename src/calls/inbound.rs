@@ -122,6 +122,15 @@ impl Calls {
         if self.was_cancelled(call) {
             return refuse(EndReason::Cancelled.error());
         }
+        if let Some(known) = self.live_call(call) {
+            let same = matches!(&known.origin, Origin::Peer(peer) if peer.node == from.node);
+            if !same || attempt <= known.attempt {
+                let detail = "this node has this call already";
+                return refuse(CallError::new(Errno::Inval, detail));
+            }
+            // The sender gave that try up, and this node has not heard of it yet.
+            self.end_call(&known, EndReason::ParentLost);
+        }
         if !self.consensus().session_is_live() {
             return refuse(no_session());
         }

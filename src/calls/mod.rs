@@ -95,6 +95,8 @@ pub struct Finished {
 const BULK_UNITS: usize = 2048;
 /// One mebibyte.
 const BULK_UNIT: u64 = 1 << 20;
+/// Highest clock that is taken over from a peer: what counts on from there never ends.
+const MAX_CLOCK: u64 = 1 << 62;
 /// Cancelled calls remembered, so that a start that comes after its cancel is refused.
 const CANCELLED: usize = 10_000;
 
@@ -277,7 +279,7 @@ impl Calls {
 
     /// A message came with this clock.
     fn hear(&self, clock: u64) {
-        self.inner.clock.fetch_max(clock, Ordering::AcqRel);
+        self.inner.clock.fetch_max(clock.min(MAX_CLOCK), Ordering::AcqRel);
         self.tick();
     }
 
@@ -297,6 +299,16 @@ impl Calls {
 
     fn live_call(&self, call: CallId) -> Option<Arc<LiveCall>> {
         self.inner.live.get(&call).map(|live| live.clone())
+    }
+
+    /// A call lives here no more. A newer try of it may.
+    fn forget(&self, live: &Arc<LiveCall>) {
+        self.inner.live.remove_if(&live.spec.call, |_, known| Arc::ptr_eq(known, live));
+    }
+
+    /// Forgets users who have no call here: their names come from peers, too.
+    fn forget_users(&self) {
+        self.inner.users.retain(|_, book| Arc::strong_count(book) > 1);
     }
 
     /// All calls here, as they are now.

@@ -148,7 +148,7 @@ impl Calls {
     /// A call in line goes to another node.
     fn move_to(&self, live: &Arc<LiveCall>, node: NodeId) {
         let Origin::Here(cell) = &live.origin else { return };
-        self.live().remove(&live.spec.call);
+        self.forget(live);
         let way = Way {
             spec: live.spec.clone(),
             cell: cell.clone(),

@@ -71,10 +71,14 @@ pub fn load_and_bump(
     let path = dir.join(FILE);
     let io = |error| IdentityError::Io { path: path.clone(), error };
     fs::create_dir_all(dir).map_err(io)?;
-    let incarnation = match read(&path).map_err(io)? {
-        None => 1,
-        Some(text) => check(&path, &text, node, cluster)? + 1,
+    let before = match read(&path).map_err(io)? {
+        None => 0,
+        Some(text) => check(&path, &text, node, cluster)?,
     };
+    let incarnation = before.checked_add(1).ok_or_else(|| IdentityError::Damaged {
+        path: path.clone(),
+        why: format!("no node starts {before} times"),
+    })?;
     let identity =
         Identity { format: FORMAT, cluster: cluster.to_string(), node: node.0, incarnation };
     let text = serde_json::to_string(&identity).map_err(|error| io(error.into()))?;

@@ -9,6 +9,8 @@
 mod actor;
 mod disk;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod local;
 mod locks;

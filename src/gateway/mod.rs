@@ -24,6 +24,8 @@ pub mod error;
 mod extract;
 pub mod front;
 mod functions;
+#[doc(hidden)]
+pub mod fuzzing;
 mod invoke;
 mod io;
 pub mod metrics;

@@ -12,6 +12,8 @@ mod actor;
 mod backoff;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod handshake;
 mod hello;

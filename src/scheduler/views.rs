@@ -80,7 +80,7 @@ impl Views {
             let room = Room {
                 free_slots: view.room.free_slots.saturating_sub(view.unanswered),
                 free_places: view.room.free_places.saturating_sub(view.unanswered),
-                running: view.room.running + view.unanswered,
+                running: view.room.running.saturating_add(view.unanswered),
             };
             Candidate { node: *node, room, has_module: view.load.modules.contains(&module) }
         })
