@@ -127,7 +127,10 @@ fn feed(
     assert!(left < LEFT_BEHIND, "{what}: {left} bytes were left behind");
     let (taken, refused, kinds) = (tally.taken, tally.refused, tally.texts.len());
     assert!(taken > 0 && refused > inputs / 20, "{what}: {taken} taken, {refused} refused");
-    println!("{what}: {inputs} in {:?}: {taken} taken, {refused} refused, {kinds} texts", begun.elapsed());
+    println!(
+        "{what}: {inputs} in {:?}: {taken} taken, {refused} refused, {kinds} texts",
+        begun.elapsed()
+    );
 }
 
 /// Largest archive, what is read of it, and the copies made on the way.
@@ -183,7 +186,9 @@ fn damaged_logs() {
     };
     let originals: Vec<(_, Vec<u8>)> = log(whole.path())
         .into_iter()
-        .map(|path| (path.file_name().expect("a name").to_owned(), std::fs::read(&path).expect("bytes")))
+        .map(|path| {
+            (path.file_name().expect("a name").to_owned(), std::fs::read(&path).expect("bytes"))
+        })
         .collect();
     let mut tally = Tally::default();
     let mut mutator = Mutator::new(1, originals.iter().map(|(_, b)| b.clone()).collect(), 1 << 20);
@@ -257,7 +262,8 @@ fn raft_conversations() {
     for number in 0..times(5_000) {
         let input = mutator.input();
         let verdict = catch_unwind(AssertUnwindSafe(|| targets::raft(&input)));
-        tally.add("Raft", verdict.unwrap_or_else(|_| panic!("conversation {number}: {input:02x?}")));
+        tally
+            .add("Raft", verdict.unwrap_or_else(|_| panic!("conversation {number}: {input:02x?}")));
     }
     println!("conversations: {} taken, {} refused", tally.taken, tally.refused);
 }

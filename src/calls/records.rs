@@ -78,7 +78,8 @@ impl Records {
         if self.order.len() > 2 * self.kept.len() + SLACK {
             // Records that changed often, behind one that did not.
             let kept = &self.kept;
-            self.order.retain(|(at, call)| kept.get(call).is_some_and(|(kept_at, _)| kept_at == at));
+            self.order
+                .retain(|(at, call)| kept.get(call).is_some_and(|(kept_at, _)| kept_at == at));
         }
         self.trim(now);
     }

@@ -71,8 +71,7 @@ pub fn open_log(dir: &Path) -> Result<(), String> {
 /// Makes a log directory with some entries in it.
 pub fn make_log(dir: &Path, entries: u64) -> Result<(), String> {
     let (disk, loaded) = EngineDisk::open(dir, &[ME]).map_err(|error| error.to_string())?;
-    let mut core =
-        Core::open(&settings(&[ME]), disk, loaded).map_err(|error| error.to_string())?;
+    let mut core = Core::open(&settings(&[ME]), disk, loaded).map_err(|error| error.to_string())?;
     let now = Instant::now();
     for number in 0..entries {
         let command = Command::DeleteFunction { user: "alice".into(), name: number.to_string() };

@@ -130,6 +130,19 @@ mod tests {
     const CLUSTER: ClusterId = ClusterId(7);
 
     #[test]
+    fn a_number_of_starts_that_cannot_be_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        load_and_bump(dir.path(), NodeId(1), CLUSTER).unwrap();
+        let path = dir.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let last = u64::MAX.to_string();
+        fs::write(&path, text.replace("\"incarnation\":1", &format!("\"incarnation\":{last}")))
+            .unwrap();
+        let error = load_and_bump(dir.path(), NodeId(1), CLUSTER).unwrap_err().to_string();
+        assert!(error.contains(&last), "{error}");
+    }
+
+    #[test]
     fn each_start_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         for start in 1..=3 {

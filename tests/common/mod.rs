@@ -3,4 +3,5 @@
 
 pub mod cluster;
 pub mod guests;
+pub mod intruder;
 pub mod processes;

@@ -42,14 +42,7 @@ pub fn start(input_len: u64) -> Start {
         input_len,
         entry: Entry::Table(3),
         args: vec!["one".into(), "an argument that is stored out of line".into()],
-        tree: TreeContext {
-            root: CALL,
-            home: NODE,
-            left_ms: 5_000,
-            depth: 1,
-            trace: 7,
-            clock: 99,
-        },
+        tree: TreeContext { root: CALL, home: NODE, left_ms: 5_000, depth: 1, trace: 7, clock: 99 },
         may_queue: true,
     }
 }
@@ -141,7 +134,7 @@ pub fn proposals() -> Vec<Proposal> {
     (1..).zip(commands).map(propose).collect()
 }
 
-/// The heads of messages; the place is the kind that [`super::targets::message`] takes.
+/// The heads of messages; the place is the kind that `message` takes.
 pub fn heads() -> [Vec<Vec<u8>>; 12] {
     let session = SessionId { node: NODE, incarnation: Incarnation(1), opened: 3 };
     let renewal = Renewal { session, number: 4, applied: 20 };
@@ -192,13 +185,15 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
     ]
 }
 
-/// For [`super::targets::messages`].
+/// For the target `messages`.
 pub fn messages() -> Vec<Vec<u8>> {
     let kinds = (0..).zip(heads());
-    kinds.flat_map(|(kind, heads)| heads.into_iter().map(move |h| [&[kind], &h[..]].concat())).collect()
+    kinds
+        .flat_map(|(kind, heads)| heads.into_iter().map(move |h| [&[kind], &h[..]].concat()))
+        .collect()
 }
 
-/// For [`super::targets::frames`].
+/// For the target `frames`.
 pub fn frames() -> Vec<Vec<u8>> {
     let heads = heads();
     let services: [&[(u8, usize)]; 3] =
@@ -220,7 +215,7 @@ pub fn frames() -> Vec<Vec<u8>> {
     out
 }
 
-/// For [`super::targets::hello`].
+/// For the target `hello`.
 pub fn hellos() -> Vec<Vec<u8>> {
     let hello = Hello::new(ClusterId(77), NODE, Incarnation(3)).encode();
     let mut longer = hello.clone();
@@ -229,7 +224,7 @@ pub fn hellos() -> Vec<Vec<u8>> {
     vec![hello, longer]
 }
 
-/// For [`super::targets::certificate`].
+/// For the target `certificate`.
 pub fn certificates() -> Vec<Vec<u8>> {
     let authority = CertificateAuthority::create(ClusterId(77)).expect("an authority");
     let addrs = ["127.0.0.1".parse().expect("an address")];
@@ -238,20 +233,20 @@ pub fn certificates() -> Vec<Vec<u8>> {
     vec![der.expect("PEM").to_vec()]
 }
 
-/// For [`super::targets::cluster_file`].
+/// For the target `cluster_file`.
 pub fn cluster_files() -> Vec<Vec<u8>> {
     let local = include_bytes!("../../cluster/local.toml").to_vec();
     let vagrant = include_bytes!("../../cluster/vagrant.toml").to_vec();
     vec![local, vagrant]
 }
 
-/// For [`super::targets::options_file`].
+/// For the target `options_file`.
 pub fn options_files() -> Vec<Vec<u8>> {
     let all = toml::to_string(&faasm::config::Options::default()).expect("TOML");
     vec![all.into_bytes(), b"[net]\nsilence = 3000\n\n[function]\nworkers = 2\n".to_vec()]
 }
 
-/// For [`super::targets::identity_file`].
+/// For the target `identity_file`.
 pub fn identity_files() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().expect("a folder");
     let made = faasm::consensus::identity::load_and_bump(dir.path(), NodeId(1), ClusterId(1));
@@ -259,17 +254,17 @@ pub fn identity_files() -> Vec<Vec<u8>> {
     vec![std::fs::read(dir.path().join("identity.json")).expect("the file")]
 }
 
-/// For [`super::targets::log_entry`].
+/// For the target `log_entry`.
 pub fn log_entries() -> Vec<Vec<u8>> {
     proposals().iter().map(consensus::entry).collect()
 }
 
-/// For [`super::targets::image`].
+/// For the target `image`.
 pub fn images() -> Vec<Vec<u8>> {
     vec![consensus::image(&log_entries()), consensus::image(&[])]
 }
 
-/// For [`super::targets::snapshot_file`].
+/// For the target `snapshot_file`.
 pub fn snapshot_files() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().expect("a folder");
     consensus::write_snapshot_file(dir.path(), &images()[0]).expect("a file");
@@ -277,12 +272,12 @@ pub fn snapshot_files() -> Vec<Vec<u8>> {
     vec![std::fs::read(file.expect("the file").path()).expect("its bytes")]
 }
 
-/// For [`super::targets::blob_file`].
+/// For the target `blob_file`.
 pub fn blob_files() -> Vec<Vec<u8>> {
-    vec![files::file(super::targets::BLOB)]
+    vec![files::file(b"a blob of some bytes")]
 }
 
-/// For [`super::targets::http`].
+/// For the target `http`.
 pub fn connections() -> Vec<Vec<u8>> {
     let texts = [
         "GET /v1/functions?user=alice HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -301,7 +296,7 @@ pub fn connections() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// For [`super::targets::raft`]: what a member is sent, with ticks between.
+/// For the target `raft`: what a member is sent, with ticks between.
 pub fn raft() -> Vec<Vec<u8>> {
     let message = |kind: u8, bytes: &[u8]| {
         let len = u16::try_from(bytes.len()).expect("short").to_le_bytes();

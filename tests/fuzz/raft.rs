@@ -34,8 +34,7 @@ pub fn usual(kind: MessageType, term: u64, last: u64) -> Message {
             // The name of a question, as member 1 gives it.
             let mut context = vec![2];
             [1_u64, 1, 1].iter().for_each(|part| context.extend_from_slice(&part.to_be_bytes()));
-            message.entries =
-                vec![Entry { data: context.into(), ..Entry::default() }].into();
+            message.entries = vec![Entry { data: context.into(), ..Entry::default() }].into();
             if kind == MessageType::MsgReadIndex {
                 message.term = 0;
             }
