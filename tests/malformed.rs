@@ -3,6 +3,8 @@
 
 #[path = "fuzz/corpus.rs"]
 mod corpus;
+#[path = "fuzz/modules.rs"]
+mod modules;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 #[path = "fuzz/raft.rs"]
@@ -170,6 +172,29 @@ fn what_was_on_disk() {
     feed("image", corpus::images(), times(100_000), OF_A_MESSAGE, targets::image);
     feed("snapshot file", corpus::snapshot_files(), times(20_000), 1 << 20, targets::snapshot_file);
     feed("blob file", corpus::blob_files(), times(100_000), 1 << 20, targets::blob_file);
+}
+
+/// Modules run on threads of their own, so their memory is not counted here: limits of the
+/// component bound it.
+#[test]
+fn module_bytes() {
+    let mut tally = Tally::default();
+    let mut mutator = Mutator::new(1, corpus::modules(), 16 << 10);
+    for input in corpus::modules() {
+        assert_eq!(modules::module(&input), Ok(()), "a valid module is refused");
+    }
+    for number in 0..times(1_500) {
+        let input = mutator.input();
+        let verdict = catch_unwind(AssertUnwindSafe(|| modules::module(&input)));
+        tally.add("module", verdict.unwrap_or_else(|_| panic!("module {number}: {input:02x?}")));
+    }
+    assert!(tally.taken > 0 && tally.refused > 0, "{} and {}", tally.taken, tally.refused);
+    println!(
+        "modules: {} taken, {} refused, {} texts",
+        tally.taken,
+        tally.refused,
+        tally.texts.len()
+    );
 }
 
 /// A log whose files have a changed byte or a cut is opened as far as it was synced, or refused.

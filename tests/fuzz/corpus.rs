@@ -296,6 +296,36 @@ pub fn connections() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
+/// For the target `module`: small ones that use most of what a module may have.
+pub fn modules() -> Vec<Vec<u8>> {
+    let texts = [
+        r#"(module (memory (export "memory") 1) (func (export "_start")))"#,
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write"
+                (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1 4)
+            (table (export "__indirect_function_table") 4 funcref)
+            (elem (i32.const 1) $one $start)
+            (data (i32.const 8) "hello\0a")
+            (global $g (mut i32) (i32.const 3))
+            (func $one (param i32) (result i32) local.get 0 i32.const 1 i32.add)
+            (func $start (export "_start") (local i32 i64 f64)
+                (i32.store (i32.const 0) (i32.const 8))
+                (i32.store (i32.const 4) (i32.const 6))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))
+                (loop $again
+                    (local.set 0 (call $one (local.get 0)))
+                    (br_if $again (i32.lt_u (local.get 0) (i32.const 100))))
+                (drop (memory.grow (i32.const 1)))
+                (global.set $g (i32.div_s (i32.const 7) (global.get $g)))))"#,
+        r#"(module
+            (memory (export "memory") 1)
+            (func (export "main") (param i32 i32) (result i32) i32.const 0)
+            (func (export "_initialize")))"#,
+    ];
+    texts.iter().map(|text| wat::parse_str(text).expect("a module")).collect()
+}
+
 /// For the target `raft`: what a member is sent, with ticks between.
 pub fn raft() -> Vec<Vec<u8>> {
     let message = |kind: u8, bytes: &[u8]| {
