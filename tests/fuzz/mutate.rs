@@ -66,7 +66,7 @@ impl Mutator {
             return;
         }
         let at = self.rng.random_range(0..bytes.len());
-        match self.rng.random_range(0..11) {
+        match self.rng.random_range(0..12) {
             0 | 1 => bytes[at] ^= 1 << self.rng.random_range(0..8),
             2 => bytes[at] = self.rng.random(),
             3 | 4 => self.write_number(bytes, at),
@@ -78,6 +78,7 @@ impl Mutator {
                 bytes.splice(at..at, noise);
             }
             8 => self.repeat(bytes, at),
+            11 => self.write_digits(bytes, at),
             9 => {
                 let other = &self.corpus[self.rng.random_range(0..self.corpus.len())];
                 let from = self.rng.random_range(0..=other.len());
@@ -105,6 +106,15 @@ impl Mutator {
         for (into, byte) in bytes.iter_mut().skip(at).zip(&field[..width]) {
             *into = *byte;
         }
+    }
+
+    /// Puts an extreme number where one is written in digits.
+    fn write_digits(&mut self, bytes: &mut Vec<u8>, at: usize) {
+        let Some(from) = bytes[at..].iter().position(u8::is_ascii_digit) else { return };
+        let from = at + from;
+        let len = bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let number = EXTREMES[self.rng.random_range(0..EXTREMES.len())];
+        bytes.splice(from..from + len, number.to_string().into_bytes());
     }
 
     fn repeat(&mut self, bytes: &mut Vec<u8>, at: usize) {
