@@ -153,7 +153,7 @@ fn no_panic(cluster: &Processes, node: usize) {
 #[test]
 fn frames_of_a_peer_with_a_certificate() {
     let cluster = two_of_three();
-    let count = many(50_000);
+    let count = many(20_000);
     storm(&cluster, "frames", count / 5, count, |count, seed| frames::send(&cluster, count, seed));
 }
 

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 /// How long a module may run.
 const RUN: Duration = Duration::from_millis(20);
 /// How long it may take to end when it is told to.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What happens here goes nowhere.
 struct Nothing;
@@ -102,6 +102,11 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 
 /// Takes the bytes of a module. `Err` says why it is none, or how its run failed.
 pub fn module(input: &[u8]) -> Result<(), String> {
+    module_within(input, RUN)
+}
+
+/// The same; it may run for `limit`.
+pub fn module_within(input: &[u8], limit: Duration) -> Result<(), String> {
     check_module(input).map_err(|error| error.error().detail.clone())?;
     let (bytes, hash) = (Bytes::copy_from_slice(input), BlobHash::of(input));
     let compiled = WORLD.control.block_on(WORLD.functions.compile(hash, bytes));
@@ -129,7 +134,7 @@ pub fn module(input: &[u8]) -> Result<(), String> {
         span: tracing::Span::none(),
         done: Box::new(move |outcome| drop(done.send(outcome))),
     });
-    let ended = outcome.recv_timeout(RUN).or_else(|_| {
+    let ended = outcome.recv_timeout(limit).or_else(|_| {
         control.end(EndReason::Cancelled);
         outcome.recv_timeout(PATIENCE)
     });

@@ -26,7 +26,7 @@ const CALLS: u8 = 2;
 const BLOBS: u8 = 3;
 const LOAD: u8 = 4;
 /// Frames with changed bytes, of all: each ends a connection, and connections cost time.
-const BROKEN_PART: usize = 40;
+const BROKEN_PART: usize = 80;
 /// Frames on a connection before another takes its place.
 const LONG: usize = 5_000;
 /// Longest wait for the end of a connection that has to end.
