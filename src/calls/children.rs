@@ -133,7 +133,7 @@ impl LiveCall {
 
     fn child_spec(&self, target: Target<'_>, input: Bytes) -> Result<Spec, CallError> {
         let options = self.calls.options();
-        let tree = Tree { depth: self.spec.tree.depth + 1, ..self.spec.tree };
+        let tree = Tree { depth: self.spec.tree.depth.saturating_add(1), ..self.spec.tree };
         if tree.depth > options.depth {
             let detail = format!("a call may have at most {} calls above it", options.depth);
             return Err(CallError::new(Errno::Limit, detail));

@@ -153,8 +153,9 @@ impl Calls {
             return refuse(EndReason::Cancelled.error());
         }
         if let Some(known) = self.live_call(call).filter(|known| known.phase() != Phase::Done) {
-            if known.attempt >= attempt {
-                return refuse(CallError::new(Errno::Again, "the node runs this call already"));
+            let same = matches!(&known.origin, Origin::Peer(peer) if peer.node == from.node);
+            if !same || known.attempt >= attempt {
+                return refuse(CallError::new(Errno::Again, "this node has this call already"));
             }
             // Its caller has given it up.
             self.end_call(&known, EndReason::ParentLost);

@@ -105,6 +105,8 @@ const BULK_UNITS: usize = 2048;
 const BULK_UNIT: u64 = 1 << 20;
 /// How long a node that stops may take to hand over its records and outputs.
 const HAND_OVER: Duration = Duration::from_secs(5);
+/// Highest clock that is taken over from a peer: what counts on from there never ends.
+const MAX_CLOCK: u64 = 1 << 62;
 /// Cancelled calls remembered, so that a start that comes after its cancel is refused.
 const CANCELLED: usize = 10_000;
 
@@ -310,7 +312,7 @@ impl Calls {
 
     /// A message came with this clock.
     fn hear(&self, clock: u64) {
-        self.inner.clock.fetch_max(clock, Ordering::AcqRel);
+        self.inner.clock.fetch_max(clock.min(MAX_CLOCK), Ordering::AcqRel);
         self.tick();
     }
 
@@ -343,6 +345,16 @@ impl Calls {
         let mut living: Vec<_> = picked.map(|live| live.clone()).collect();
         living.sort_unstable_by_key(|live| live.spec.call);
         living
+    }
+
+    /// A call lives here no more. A newer try of it may.
+    fn forget(&self, live: &Arc<LiveCall>) {
+        self.inner.live.remove_if(&live.spec.call, |_, known| Arc::ptr_eq(known, live));
+    }
+
+    /// Forgets users who have no call here: their names come from peers, too.
+    fn forget_users(&self) {
+        self.inner.users.retain(|_, book| Arc::strong_count(book) > 1);
     }
 }
 

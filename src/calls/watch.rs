@@ -140,6 +140,7 @@ impl Watch {
 
     fn housekeeping(&self) {
         let now = clock::now();
+        self.calls.forget_users();
         let records = {
             let mut records = self.calls.records().lock();
             records.trim(now);

@@ -1,16 +1,27 @@
 //! Which Raft messages are taken from a peer. raft-rs panics on some that no healthy peer sends;
 //! they are found here first.
 
+use std::collections::BTreeSet;
+
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message as RaftMessage, MessageType};
-use raft::{Raft, Storage};
+use raft::eraftpb::{
+    ConfChangeV2, ConfState, Entry, EntryType, Message as RaftMessage, MessageType,
+};
+use raft::{Raft, StateRole, Storage};
 
 use super::conf::Conf;
+use super::image;
 use super::log::MemLog;
 use super::machine::Machine;
 use super::raft_node::Fatal;
 use crate::id::NodeId;
 use crate::wire::Malformed;
+
+/// Terms up to this one are believed of anybody, and those at most [`TERM_STEP`] above this member's
+/// own: elections never get there, and past the last number arithmetic would fail on every start.
+const PLAUSIBLE_TERM: u64 = 1 << 62;
+/// See [`PLAUSIBLE_TERM`].
+const TERM_STEP: u64 = 1 << 32;
 
 /// Why a message is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +45,14 @@ pub fn parse(from: NodeId, me: NodeId, bytes: &[u8]) -> Result<RaftMessage, Malf
     }
     if !is_taken(message.get_msg_type()) {
         return Err(malformed(format!("no peer sends {:?}", message.get_msg_type())));
+    }
+    let is_question = message.get_msg_type() == MessageType::MsgReadIndex;
+    if (message.term == 0) != is_question {
+        let kind = message.get_msg_type();
+        return Err(malformed(format!("{kind:?} with term {}", message.term)));
+    }
+    if message.priority != 0 || message.deprecated_priority != 0 {
+        return Err(malformed("no member has a priority".to_owned()));
     }
     let reads =
         matches!(message.get_msg_type(), MessageType::MsgReadIndex | MessageType::MsgReadIndexResp);
@@ -67,7 +86,20 @@ pub fn admit(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> 
     if message.term < raft.term && message.term != 0 {
         return Ok(());
     }
+    check(message.term <= raft.term.max(PLAUSIBLE_TERM).saturating_add(TERM_STEP), || {
+        format!("it is of term {}, and this member is in {}", message.term, raft.term)
+    })?;
+    if leads(message.get_msg_type()) && message.term == raft.term {
+        let known = raft.leader_id;
+        check(known == raft::INVALID_ID || known == message.from, || {
+            format!("n{} leads in term {}", known, raft.term)
+        })?;
+    }
     match message.get_msg_type() {
+        // raft-rs would pass it on in the name of the asker, who asks again anyway.
+        MessageType::MsgReadIndex => {
+            check(raft.state == StateRole::Leader, || "this member does not lead".to_owned())
+        }
         MessageType::MsgHeartbeat => heartbeat(raft, message),
         MessageType::MsgAppend => append(raft, message),
         MessageType::MsgAppendResponse if !message.reject => {
@@ -79,6 +111,12 @@ pub fn admit(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> 
         MessageType::MsgSnapshot => snapshot(message),
         _ => Ok(()),
     }
+}
+
+/// What only the leader of a term sends in it.
+fn leads(kind: MessageType) -> bool {
+    use MessageType as T;
+    matches!(kind, T::MsgAppend | T::MsgHeartbeat | T::MsgSnapshot)
 }
 
 /// A leader tells a follower only of what the follower had confirmed.
@@ -94,9 +132,11 @@ fn heartbeat(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> 
 fn append(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> {
     let mut index = message.index;
     let mut term = message.log_term;
+    // Past the end of a log raft-rs takes the term for 0, and so an entry of term 0 for known.
+    check((index == 0) == (term == 0), || format!("it follows ({index}, {term})"))?;
     for entry in message.get_entries() {
         check(is_known(entry), || format!("entry {} is of no kind known here", entry.index))?;
-        let follows = Some(entry.index) == index.checked_add(1) && entry.term >= term;
+        let follows = Some(entry.index) == index.checked_add(1) && entry.term >= term.max(1);
         check(follows && entry.term <= message.term, || {
             format!("entry ({}, {}) follows ({index}, {term})", entry.index, entry.term)
         })?;
@@ -122,15 +162,45 @@ fn is_known(entry: &Entry) -> bool {
 }
 
 fn snapshot(message: &RaftMessage) -> Result<(), Refusal> {
-    let machine = Machine::restore(&message.get_snapshot().data)
-        .map_err(|error| Refusal::Fatal(Fatal::Entry(error)))?;
-    let meta = message.get_snapshot().get_metadata();
-    check(machine.applied() == meta.index, || {
-        format!("a snapshot of {} holds the state of {}", meta.index, machine.applied())
+    let data = &message.get_snapshot().data;
+    let machine = Machine::restore(data).map_err(|error| match image::is_newer(data) {
+        true => Refusal::Fatal(Fatal::Entry(error)),
+        false => Refusal::Drop(error.to_string()),
     })?;
+    let meta = message.get_snapshot().get_metadata();
+    let (index, term) = (meta.index, meta.term);
+    check(machine.applied() == index, || {
+        format!("a snapshot of {index} holds the state of {}", machine.applied())
+    })?;
+    check(index > 0 && (1..=message.term).contains(&term), || {
+        format!("a snapshot of ({index}, {term}) in term {}", message.term)
+    })?;
+    check(is_group(meta.get_conf_state()), || "a snapshot of a group that cannot be".to_owned())?;
     check(Conf::from(meta.get_conf_state()) == *machine.conf(), || {
-        format!("a snapshot of {} is of other voters than it holds", meta.index)
+        format!("a snapshot of {index} is of other voters than it holds")
     })
+}
+
+/// Whether each member has one part in the group, or, while it changes, the two that go together.
+fn is_group(conf: &ConfState) -> bool {
+    let set = |ids: &[u64]| -> Option<BTreeSet<u64>> {
+        let set: BTreeSet<u64> = ids.iter().copied().filter(|id| *id != 0).collect();
+        (set.len() == ids.len()).then_some(set)
+    };
+    let sets = (
+        set(conf.get_voters()),
+        set(conf.get_learners()),
+        set(conf.get_voters_outgoing()),
+        set(conf.get_learners_next()),
+    );
+    let (Some(voters), Some(learners), Some(outgoing), Some(next)) = sets else { return false };
+    !voters.is_empty()
+        && learners.is_disjoint(&voters)
+        && learners.is_disjoint(&outgoing)
+        && next.is_subset(&outgoing)
+        && next.is_disjoint(&voters)
+        && next.is_disjoint(&learners)
+        && (!conf.auto_leave || !outgoing.is_empty())
 }
 
 fn check(holds: bool, why: impl FnOnce() -> String) -> Result<(), Refusal> {

@@ -56,6 +56,15 @@ fn a_peer_speaks_in_its_own_name_to_this_node_and_sends_no_local_messages() {
         assert!(parsed(&message(kind)).is_err(), "{kind:?} was taken");
     }
     assert!(parsed(&message(MessageType::MsgReadIndex)).is_err(), "raft-rs would panic on it");
+    let mut without_term = message(MessageType::MsgAppend);
+    without_term.term = 0;
+    assert!(parsed(&without_term).unwrap_err().why.contains("term 0"));
+    let mut question = message(MessageType::MsgReadIndex);
+    question.entries.push(Entry::default());
+    assert!(parsed(&question).unwrap_err().why.contains("term 2"), "raft-rs would panic on it");
+    let mut preferred = message(MessageType::MsgRequestPreVote);
+    preferred.priority = -1;
+    assert!(parsed(&preferred).unwrap_err().why.contains("priority"), "so would it on this");
     assert!(parse(NodeId(2), ME, b"\xff").is_err());
 }
 
@@ -84,6 +93,9 @@ fn appends_must_be_contiguous_plain_and_leave_the_committed_alone() {
         append(u64::MAX, 1, vec![entry(0, 1)]),
         append(3, 2, vec![change]),
         append(1, 1, vec![entry(2, 2)]),
+        append(0, 0, vec![entry(1, 0)]),
+        append(9, 0, vec![entry(10, 2)]),
+        append(0, 1, vec![entry(1, 1)]),
     ];
     for message in bad {
         let refused = admit(&node.raft, &message);
@@ -109,9 +121,66 @@ fn a_snapshot_must_hold_what_it_says() {
     let mut offer = message(MessageType::MsgSnapshot);
     offer.mut_snapshot().data = machine.snapshot().into();
     offer.mut_snapshot().mut_metadata().index = 9;
+    offer.mut_snapshot().mut_metadata().term = 2;
+    offer.mut_snapshot().mut_metadata().mut_conf_state().set_voters(vec![1, 2, 3]);
     assert_eq!(admit(&node.raft, &offer), Ok(()));
+    for term in [0, 3] {
+        let mut other = offer.clone();
+        other.mut_snapshot().mut_metadata().term = term;
+        assert!(matches!(admit(&node.raft, &other), Err(Refusal::Drop(_))), "term {term}");
+    }
+    let mut damaged = offer.clone();
+    damaged.mut_snapshot().data = vec![1, 9].into();
+    assert!(matches!(admit(&node.raft, &damaged), Err(Refusal::Drop(_))));
     offer.mut_snapshot().mut_metadata().index = 10;
     assert!(matches!(admit(&node.raft, &offer), Err(Refusal::Drop(_))));
     offer.mut_snapshot().data = vec![9, 9].into();
     assert!(matches!(admit(&node.raft, &offer), Err(Refusal::Fatal(Fatal::Entry(_)))));
+}
+
+#[test]
+fn a_group_has_voters_and_nobody_twice() {
+    let group = |voters: &[u64], learners: &[u64], outgoing: &[u64], next: &[u64]| {
+        let mut conf = ConfState::default();
+        conf.set_voters(voters.to_vec());
+        conf.set_learners(learners.to_vec());
+        conf.set_voters_outgoing(outgoing.to_vec());
+        conf.set_learners_next(next.to_vec());
+        is_group(&conf)
+    };
+    assert!(group(&[1, 2, 3], &[4], &[], &[]));
+    assert!(group(&[1, 2], &[4], &[1, 2, 3], &[3]), "while it changes");
+    assert!(!group(&[], &[1], &[], &[]));
+    assert!(!group(&[1, 1], &[], &[], &[]));
+    assert!(!group(&[1, 0], &[], &[], &[]));
+    assert!(!group(&[1, 2], &[2], &[], &[]));
+    assert!(!group(&[1, 2], &[], &[], &[3]));
+}
+
+#[test]
+fn a_term_has_one_leader_and_no_term_is_beyond_all_others() {
+    let mut node = follower();
+    let heartbeat = message(MessageType::MsgHeartbeat);
+    node.raft.leader_id = 3;
+    assert!(matches!(admit(&node.raft, &heartbeat), Err(Refusal::Drop(_))));
+    node.raft.leader_id = 2;
+    assert_eq!(admit(&node.raft, &heartbeat), Ok(()));
+    let mut vote = message(MessageType::MsgRequestVote);
+    vote.term = u64::MAX;
+    assert!(matches!(admit(&node.raft, &vote), Err(Refusal::Drop(_))));
+    vote.term = 1 << 60;
+    assert_eq!(admit(&node.raft, &vote), Ok(()));
+}
+
+/// raft-rs would send the question on in the name of the asker, and the leader would take this node
+/// for a liar.
+#[test]
+fn a_follower_does_not_pass_questions_on() {
+    let mut node = follower();
+    node.raft.leader_id = 3;
+    let mut question = message(MessageType::MsgReadIndex);
+    question.term = 0;
+    question.entries.push(Entry::default());
+    let question = parsed(&question).unwrap();
+    assert!(matches!(admit(&node.raft, &question), Err(Refusal::Drop(_))));
 }

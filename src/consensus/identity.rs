@@ -71,10 +71,14 @@ pub fn load_and_bump(
     let path = dir.join(FILE);
     let io = |error| IdentityError::Io { path: path.clone(), error };
     fs::create_dir_all(dir).map_err(io)?;
-    let incarnation = match read(&path).map_err(io)? {
-        None => 1,
-        Some(text) => check(&path, &text, node, cluster)? + 1,
+    let before = match read(&path).map_err(io)? {
+        None => 0,
+        Some(text) => check(&path, &text, node, cluster)?,
     };
+    let incarnation = before.checked_add(1).ok_or_else(|| IdentityError::Damaged {
+        path: path.clone(),
+        why: format!("no node starts {before} times"),
+    })?;
     let identity =
         Identity { format: FORMAT, cluster: cluster.to_string(), node: node.0, incarnation };
     let text = serde_json::to_string(&identity).map_err(|error| io(error.into()))?;
@@ -124,6 +128,19 @@ mod tests {
     use super::*;
 
     const CLUSTER: ClusterId = ClusterId(7);
+
+    #[test]
+    fn a_number_of_starts_that_cannot_be_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        load_and_bump(dir.path(), NodeId(1), CLUSTER).unwrap();
+        let path = dir.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let last = u64::MAX.to_string();
+        fs::write(&path, text.replace("\"incarnation\":1", &format!("\"incarnation\":{last}")))
+            .unwrap();
+        let error = load_and_bump(dir.path(), NodeId(1), CLUSTER).unwrap_err().to_string();
+        assert!(error.contains(&last), "{error}");
+    }
 
     #[test]
     fn each_start_is_counted() {

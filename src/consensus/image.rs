@@ -53,6 +53,11 @@ pub fn decode_entry(bytes: &[u8]) -> Result<Proposal, Malformed> {
     decode("log entry", body("log entry", ENTRY_VERSION, bytes)?)
 }
 
+/// Whether a newer build wrote this snapshot.
+pub fn is_newer(snapshot: &[u8]) -> bool {
+    snapshot.first().is_some_and(|version| *version > SNAPSHOT_VERSION)
+}
+
 impl Machine {
     /// The whole state as bytes.
     pub fn snapshot(&self) -> Vec<u8> {

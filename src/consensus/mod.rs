@@ -15,6 +15,8 @@ mod dedup;
 mod driver;
 mod error;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod handle;
 pub mod identity;

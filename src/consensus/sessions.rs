@@ -118,7 +118,7 @@ impl Sessions {
     /// A majority confirmed, after `round` was asked for, that this member leads. Gives the
     /// renewals that are granted.
     pub fn confirmed(&mut self, round: u64, now: Instant) -> Vec<Renewal> {
-        let later = self.rounds.split_off(&(round + 1));
+        let later = self.rounds.split_off(&round.saturating_add(1));
         let confirmed = std::mem::replace(&mut self.rounds, later);
         let mut granted = Vec::new();
         for renewal in confirmed.into_values().flatten() {

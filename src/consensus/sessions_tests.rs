@@ -140,3 +140,12 @@ fn a_leader_that_stood_still_reads_its_mail_before_it_ends_sessions() {
     assert_eq!(over.len(), 2, "but it ends those that stay silent");
     assert_eq!(over[0].0, 3300);
 }
+
+/// The number may come from a peer that made the answer up.
+#[test]
+fn a_confirmation_of_the_last_round_there_can_be_is_one_like_others() {
+    let (mut sessions, now) = leading();
+    sessions.renew(renewal(1, 1));
+    assert_eq!(sessions.ask(), Some(1));
+    assert_eq!(sessions.confirmed(u64::MAX, now), vec![renewal(1, 1)]);
+}

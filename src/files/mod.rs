@@ -24,6 +24,8 @@ mod actor;
 mod bucket;
 mod disk;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod local;
 mod locks;

@@ -38,6 +38,8 @@ pub mod error;
 mod extract;
 pub mod front;
 mod functions;
+#[doc(hidden)]
+pub mod fuzzing;
 mod invoke;
 mod io;
 mod join;

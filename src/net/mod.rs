@@ -14,6 +14,8 @@ mod backoff;
 mod doors;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod handover;
 mod handshake;

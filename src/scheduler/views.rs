@@ -301,6 +301,15 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_says_it_runs_more_than_can_be_counted_is_counted_as_the_busiest() {
+        let (mut views, now) = views();
+        let room = Room { free_slots: 1, free_places: 1, running: u32::MAX };
+        views.report(NodeId(2), LIFE, Load { room, ..load(1, 1) }, now);
+        views.sent(NodeId(2), now);
+        assert_eq!(views.candidates(7, 0, now).map(|c| c.room.running).max(), Some(u32::MAX));
+    }
+
+    #[test]
     fn silent_lost_and_unwilling_nodes_are_no_candidates() {
         let (mut views, now) = views();
         views.report(NodeId(2), LIFE, load(1, 2), now);

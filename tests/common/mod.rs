@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod guests;
+pub mod intruder;
 pub mod netns;
 pub mod people;
 pub mod processes;
