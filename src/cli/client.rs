@@ -109,8 +109,11 @@ impl Client {
     /// A client of one node.
     pub fn of_url(url: &str, credentials: Credentials) -> Result<Self, CliError> {
         let base = check_url(url)?;
-        let hint = "is it the HTTP address of a node that runs?".to_owned();
-        Self::new(vec![base], hint, credentials)
+        let hint = match base.starts_with("https://") && credentials.ca.is_none() {
+            true => "name the certificate of the cluster's authority with --ca FILE",
+            false => "is it the HTTP address of a node that runs?",
+        };
+        Self::new(vec![base], hint.to_owned(), credentials)
     }
 
     /// A client of one node over TLS that shows no token.

@@ -87,7 +87,8 @@ fn when_none_answers_the_error_says_what_to_do() {
 #[test]
 fn urls_are_checked() {
     assert_eq!(check_url("http://127.0.0.1:1/"), Ok("http://127.0.0.1:1".to_owned()));
-    for bad in ["", "127.0.0.1:1", "https://x", "http://", "http:///x", "http://a b"] {
+    assert_eq!(check_url("https://n1.example"), Ok("https://n1.example".to_owned()));
+    for bad in ["", "127.0.0.1:1", "ftp://x", "https://", "http://", "http:///x", "http://a b"] {
         assert_eq!(check_url(bad).unwrap_err().exit, Exit::Usage, "{bad}");
     }
 }

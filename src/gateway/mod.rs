@@ -109,8 +109,6 @@ pub struct GatewaySetup {
     pub options: GatewayOptions,
     /// The node's certificate.
     pub identity: Identity,
-    /// Whether this node would found the cluster, and without an admin.
-    pub lacks_admin: bool,
 }
 
 /// The API of a node, being served.
@@ -145,9 +143,9 @@ impl GatewayServer {
 
 /// Serves the API.
 pub async fn serve(setup: GatewaySetup) -> Result<GatewayServer, ServeError> {
-    let GatewaySetup { address, handles, options, identity, lacks_admin } = setup;
+    let GatewaySetup { address, handles, options, identity } = setup;
     let loopback = address.ip().is_loopback();
-    let tls = protection(address, &options, &identity, lacks_admin)?;
+    let tls = protection(address, &options, &identity)?;
     let listener =
         TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))?;
     let recorder = telemetry::init_metrics();
@@ -164,18 +162,22 @@ pub async fn serve(setup: GatewaySetup) -> Result<GatewayServer, ServeError> {
     Ok(GatewayServer { server, tls, tasks: [upkeep, leavers] })
 }
 
+/// Whether a node may serve on `address`: off loopback only where somebody has a token.
+/// `has_admin`: the cluster has an admin, or gets one when it is founded.
+pub fn check(address: SocketAddr, has_admin: bool) -> Result<(), ServeError> {
+    match has_admin || address.ip().is_loopback() {
+        true => Ok(()),
+        false => Err(ServeError::NoAdmin(address)),
+    }
+}
+
 /// What protects an address: nothing on loopback unless it is asked for, else TLS.
 fn protection(
     address: SocketAddr,
     options: &GatewayOptions,
     identity: &Identity,
-    lacks_admin: bool,
 ) -> Result<Option<Tls>, ServeError> {
-    let loopback = address.ip().is_loopback();
-    if !loopback && lacks_admin {
-        return Err(ServeError::NoAdmin(address));
-    }
-    if loopback && !options.tls {
+    if address.ip().is_loopback() && !options.tls {
         return Ok(None);
     }
     Ok(Some(Tls::new(identity)?))
@@ -202,13 +204,14 @@ mod tests {
         let (outside, inside) = ("0.0.0.0:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
         let (plain, tls) =
             (GatewayOptions::default(), GatewayOptions { tls: true, ..Default::default() });
-        assert!(protection(outside, &plain, &identity, false).unwrap().is_some());
-        assert!(protection(inside, &plain, &identity, true).unwrap().is_none());
-        assert!(protection(inside, &tls, &identity, true).unwrap().is_some());
-        let text = protection(outside, &plain, &identity, true).err().unwrap().to_string();
+        assert!(protection(outside, &plain, &identity).unwrap().is_some());
+        assert!(protection(inside, &plain, &identity).unwrap().is_none());
+        assert!(protection(inside, &tls, &identity).unwrap().is_some());
+        assert!(check(inside, false).is_ok() && check(outside, true).is_ok());
+        let text = check(outside, false).unwrap_err().to_string();
         assert!(text.contains("0.0.0.0:0") && text.contains("admin_token_hash"), "{text}");
         let none = Identity { cert_pem: String::new(), ..identity };
-        let text = protection(outside, &plain, &none, false).err().unwrap().to_string();
+        let text = protection(outside, &plain, &none).err().unwrap().to_string();
         assert!(text.contains("faasm cert"), "{text}");
     }
 }

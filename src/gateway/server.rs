@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::error::ApiError;
@@ -74,8 +74,9 @@ impl Server {
     ) -> io::Result<Self> {
         let local = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let acceptor =
-            Acceptor { front, bounds, tls, patience, stopped, addresses: Addresses::default() };
+        let lingering = Arc::new(Semaphore::new((bounds.all / LINGERING).max(1)));
+        let shared = Shared { front, patience, lingering, stopped };
+        let acceptor = Acceptor { shared, bounds, tls, addresses: Addresses::default() };
         let task = tokio::spawn(acceptor.run(listener));
         Ok(Self { local, stop, task })
     }
@@ -106,13 +107,24 @@ pub struct Bounds {
     pub address: usize,
 }
 
+/// One part of so many of all connections may linger after its end; others are closed at once, so
+/// that clients that do not close hold no place.
+const LINGERING: usize = 16;
+
 struct Acceptor {
-    front: Arc<Front>,
+    shared: Shared,
     bounds: Bounds,
     tls: Option<Tls>,
-    patience: Patience,
-    stopped: watch::Receiver<bool>,
     addresses: Addresses,
+}
+
+/// What each connection has of the server.
+#[derive(Clone)]
+struct Shared {
+    front: Arc<Front>,
+    patience: Patience,
+    lingering: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
 }
 
 /// Open connections by the address they come from.
@@ -151,26 +163,27 @@ impl Drop for From {
 
 impl Acceptor {
     async fn run(self, listener: TcpListener) {
-        let mut stopped = self.stopped.clone();
+        let mut stopped = self.shared.stopped.clone();
         let (mut serving, mut refusing) = (JoinSet::new(), JoinSet::new());
         loop {
             tokio::select! {
                 () = told_to_stop(&mut stopped) => break,
-                Some(_) = serving.join_next() => self.front.metrics.connections.decrement(1.0),
+                Some(_) = serving.join_next() => self.shared.front.metrics.connections.decrement(1.0),
                 Some(_) = refusing.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => match self.place(peer.ip(), serving.len()) {
                         Ok(from) => {
-                            self.front.metrics.connections.increment(1.0);
+                            self.shared.front.metrics.connections.increment(1.0);
                             serving.spawn(self.connection(stream, from));
                         }
                         Err(full) => {
-                            self.front.metrics.refused.increment(1);
+                            self.shared.front.metrics.refused.increment(1);
                             // Said in the clear; who speaks TLS sees a connection that is closed.
                             if refusing.len() < MAX_REFUSING && self.tls.is_none() {
-                                let stream = Stream::Plain(stream);
-                                let linger = self.patience.linger;
-                                refusing.spawn(answer_and_close(stream, full, linger));
+                                let shared = self.shared.clone();
+                                refusing.spawn(async move {
+                                    shared.answer_and_close(Stream::Plain(stream), full).await;
+                                });
                             }
                         }
                     },
@@ -183,7 +196,7 @@ impl Acceptor {
         }
         drop(listener);
         while serving.join_next().await.is_some() {
-            self.front.metrics.connections.decrement(1.0);
+            self.shared.front.metrics.connections.decrement(1.0);
         }
     }
 
@@ -199,8 +212,7 @@ impl Acceptor {
     }
 
     fn connection(&self, stream: TcpStream, from: From) -> impl Future<Output = ()> + Send + use<> {
-        let (front, patience, stopped) = (self.front.clone(), self.patience, self.stopped.clone());
-        let tls = self.tls.clone();
+        let (shared, tls) = (self.shared.clone(), self.tls.clone());
         async move {
             let _from = from;
             // Without it, a small response would wait for the acknowledgement of the last.
@@ -208,13 +220,11 @@ impl Acceptor {
                 return;
             }
             match tls {
-                None => serve(Stream::Plain(stream), front, patience, stopped).await,
+                None => shared.serve(Stream::Plain(stream)).await,
                 Some(tls) => match tls.begin(stream).await {
-                    Began::Tls(stream) => {
-                        serve(Stream::Tls(stream), front, patience, stopped).await;
-                    }
+                    Began::Tls(stream) => shared.serve(Stream::Tls(stream)).await,
                     Began::Plain(stream) => {
-                        answer_and_close(Stream::Plain(stream), not_tls(), patience.linger).await;
+                        shared.answer_and_close(Stream::Plain(stream), not_tls()).await;
                     }
                     Began::Lost => {}
                 },
@@ -223,44 +233,74 @@ impl Acceptor {
     }
 }
 
-/// Serves one connection to its end.
-async fn serve(
-    stream: Stream,
-    front: Arc<Front>,
-    patience: Patience,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let known = Arc::new(Connection::default());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (front, known) = (front.clone(), known.clone());
-        Box::pin(async move {
-            Ok::<Response, Infallible>(front.handle(&known, request.map(Body::new)).await)
-        })
-    });
-    let io = TokioIo::new(WriteDeadline::new(stream, patience.write));
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(patience.head)
-        .max_headers(MAX_HEADER_COUNT)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(io, service);
-    let mut asked_to_stop = false;
-    let ended = loop {
-        let mut until_done = pin!(std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)));
-        tokio::select! {
-            ended = &mut until_done => break ended,
-            () = told_to_stop(&mut stopped), if !asked_to_stop => asked_to_stop = true,
+impl Shared {
+    /// Serves one connection to its end.
+    async fn serve(mut self, stream: Stream) {
+        let (known, front) = (Arc::new(Connection::default()), self.front.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (front, known) = (front.clone(), known.clone());
+            Box::pin(async move {
+                Ok::<Response, Infallible>(front.handle(&known, request.map(Body::new)).await)
+            })
+        });
+        let io = TokioIo::new(WriteDeadline::new(stream, self.patience.write));
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.patience.head)
+            .max_headers(MAX_HEADER_COUNT)
+            .max_header_size(MAX_HEAD)
+            .serve_connection(io, service);
+        let mut asked_to_stop = false;
+        let ended = loop {
+            let mut until_done =
+                pin!(std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)));
+            tokio::select! {
+                ended = &mut until_done => break ended,
+                () = told_to_stop(&mut self.stopped), if !asked_to_stop => asked_to_stop = true,
+            }
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+        };
+        let parts = connection.into_parts();
+        // It is its user's no more.
+        drop(parts.service);
+        let stream = parts.io.into_inner().into_inner();
+        match ended {
+            // It began a request and did not finish its head.
+            Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
+                self.answer_and_close(stream, slow_head(self.patience.head)).await;
+            }
+            _ => self.close(stream).await,
         }
-        std::pin::Pin::new(&mut connection).graceful_shutdown();
-    };
-    let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_inner();
-    match ended {
-        // It began a request and did not finish its head.
-        Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
-            answer_and_close(stream, slow_head(patience.head), patience.linger).await;
+    }
+
+    /// Writes an error outside of hyper, and closes.
+    async fn answer_and_close(&self, mut stream: Stream, error: ApiError) {
+        let body = error.body();
+        let retry = if error.error().code == Errno::Full { "retry-after: 1\r\n" } else { "" };
+        let response = format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{retry}content-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            error.status(),
+            body.len()
+        );
+        let written = stream.write_all(response.as_bytes());
+        if matches!(tokio::time::timeout(self.patience.linger, written).await, Ok(Ok(()))) {
+            self.close(stream).await;
         }
-        _ => close(stream, patience.linger).await,
+    }
+
+    /// Closes so that the client can still read the last response: bytes of it that nobody reads
+    /// (the body of a refused upload) would make the kernel reset the connection.
+    async fn close(&self, mut stream: Stream) {
+        let drain = async {
+            stream.shutdown().await?;
+            let Ok(_place) = self.lingering.try_acquire() else { return Ok(()) };
+            let mut buffer = vec![0; 16 << 10];
+            while stream.read(&mut buffer).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Whatever it ends with, the connection is closed.
+        let _closed = tokio::time::timeout(self.patience.linger, drain).await;
     }
 }
 
@@ -282,35 +322,6 @@ fn not_tls() -> ApiError {
 fn slow_head(limit: Duration) -> ApiError {
     let detail = format!("the request's head did not come within {} s", limit.as_secs());
     ApiError::new(Errno::TimedOut, detail).with_status(http::StatusCode::REQUEST_TIMEOUT)
-}
-
-/// Writes an error outside of hyper, and closes.
-async fn answer_and_close(mut stream: Stream, error: ApiError, linger: Duration) {
-    let body = error.body();
-    let retry = if error.error().code == Errno::Full { "retry-after: 1\r\n" } else { "" };
-    let response = format!(
-        "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{retry}content-length: {}\r\n\
-         connection: close\r\n\r\n{body}",
-        error.status(),
-        body.len()
-    );
-    let written = tokio::time::timeout(linger, stream.write_all(response.as_bytes())).await;
-    if matches!(written, Ok(Ok(()))) {
-        close(stream, linger).await;
-    }
-}
-
-/// Closes so that the client can still read the last response: bytes of it that nobody reads
-/// (the body of a refused upload) would make the kernel reset the connection.
-async fn close(mut stream: Stream, linger: Duration) {
-    let drain = async {
-        stream.shutdown().await?;
-        let mut buffer = vec![0; 16 << 10];
-        while stream.read(&mut buffer).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Whatever it ends with, the connection is closed.
-    let _closed = tokio::time::timeout(linger, drain).await;
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ use crate::wire::members::KeyHash;
 /// The folder of a node's certificate, below its data folder.
 pub const TLS_DIR: &str = "certs";
 
+/// The folder of a node's log, below its data folder.
+const RAFT_DIR: &str = "raft";
+
 /// How often the root looks whether a child has failed for good.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -102,6 +105,9 @@ impl Node {
         )?;
         let (quic, http) = (address.quic, address.http);
         let dir = &config.data_dir;
+        // Before anything is founded: a cluster that nobody could enter is not to be.
+        let new = config.cluster.founders().contains(&me) && !dir.join(RAFT_DIR).exists();
+        gateway::check(http, config.cluster.admin_token_hash.is_some() || !new)?;
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let incarnation = crate::consensus::identity::load_and_bump(dir, me, cluster)?;
         let identity = Identity::load(&dir.join(TLS_DIR))?;
@@ -117,15 +123,11 @@ impl Node {
             options: config.options.net.clone(),
         })?;
         let handles = components(&config, net, incarnation, http, key).await?;
-        let lacks_admin = config.cluster.founders().contains(&me)
-            && config.cluster.admin_token_hash.is_none()
-            && !handles.consensus.membership().founded();
         let gateway = gateway::serve(GatewaySetup {
             address: http,
             handles: handles.clone(),
             options: config.options.gateway.clone(),
             identity: shown,
-            lacks_admin,
         })
         .await?;
         handles.net.open();
@@ -235,7 +237,7 @@ async fn components(
         me,
         incarnation,
         start,
-        dir: dir.join("raft"),
+        dir: dir.join(RAFT_DIR),
         http: http.to_string(),
         key: Some(key),
         founding,

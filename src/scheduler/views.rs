@@ -305,7 +305,7 @@ mod tests {
         let (mut views, now) = views();
         let room = Room { free_slots: 1, free_places: 1, running: u32::MAX };
         views.report(NodeId(2), LIFE, Load { room, ..load(1, 1) }, now);
-        views.sent(NodeId(2), now);
+        views.sent(NodeId(2));
         assert_eq!(views.candidates(7, 0, now).map(|c| c.room.running).max(), Some(u32::MAX));
     }
 

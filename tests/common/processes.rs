@@ -63,7 +63,10 @@ impl Processes {
 
     /// `faasm` with this cluster's directory, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_faasm"));
+        // Measurements take a release build.
+        let binary = std::env::var_os("FAASM_TEST_BIN");
+        let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_faasm").into());
+        let mut command = Command::new(binary);
         command.env("FAASM_DATA_DIR", self.dir.path()).args(args);
         for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA"] {
             command.env_remove(name);
