@@ -102,7 +102,7 @@ impl Driver {
                 self.core.close(now + CLOSE_WAIT, now);
             }
             self.step(now, ticks)?;
-            let ended = self.core.session_ended();
+            let ended = self.core.may_end();
             if closing.is_some_and(|until| ended || now >= until) {
                 return Ok(());
             }
