@@ -118,7 +118,7 @@ impl<D: Disk> Core<D> {
         let after = u64::from(settings.restarts) << 32;
         let mut keeper = Keeper::new(me, settings.incarnation, settings.session, after);
         raft.machine().sessions().for_each(|session| keeper.opened(session.id));
-        Ok(Self {
+        let mut core = Self {
             me,
             incarnation: settings.incarnation,
             http: settings.http.clone(),
@@ -139,7 +139,9 @@ impl<D: Disk> Core<D> {
             led: None,
             leader: None,
             snapshots_sent: BTreeMap::new(),
-        })
+        };
+        core.found_group()?;
+        Ok(core)
     }
 
     /// The state machine.
