@@ -159,6 +159,10 @@ pub struct ConsensusOptions {
     /// Applied entries after which a snapshot is taken and the log compacted. Lower makes starts
     /// quicker and writes more; nodes that were away longer than that catch up by snapshot.
     pub snapshot_after: u64,
+    /// How long a voter is down before another node votes in its place. Lower restores the
+    /// tolerance of failures sooner, and replaces nodes that only restart.
+    #[serde(with = "millis")]
+    pub replace_after: Duration,
 }
 
 impl Default for ConsensusOptions {
@@ -167,6 +171,7 @@ impl Default for ConsensusOptions {
             tick: Duration::from_millis(100),
             session: Duration::from_secs(3),
             snapshot_after: 10_000,
+            replace_after: Duration::from_secs(60),
         }
     }
 }

@@ -52,6 +52,7 @@ fn parts(dir: &std::path::Path) -> DriverParts {
         settings: CoreSettings {
             raft,
             incarnation: Incarnation(1),
+            replace_after: std::time::Duration::from_secs(60),
             session: Duration::from_millis(800),
             http: String::new(),
             key: None,

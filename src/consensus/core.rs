@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use raft::eraftpb::{Message as RaftMessage, MessageType};
 
+use super::admission::Admission;
+use super::conf::Conf;
 use super::keeper::{Deed, Keeper};
 use super::log::{Disk, Loaded};
 use super::machine::{Change, Machine, Outcome};
@@ -15,6 +17,8 @@ use super::proposals::{Full, Proposals};
 use super::raft_node::{Fatal, RaftNode, RaftSettings, Step};
 use super::reads::{self, Purpose, Reads};
 use super::sessions::Sessions;
+use super::steering::{self, Steering};
+use super::voters;
 use super::{Applied, RaftStatus};
 use crate::id::{Incarnation, NodeId};
 use crate::wire::consensus::{Command, Message, Proposal, Renewal, RequestId, Response};
@@ -35,6 +39,8 @@ pub struct CoreSettings {
     pub incarnation: Incarnation,
     /// Length of a session.
     pub session: Duration,
+    /// How long a voter is down before it is replaced.
+    pub replace_after: Duration,
     /// The HTTP address to announce.
     pub http: String,
     /// The public key that this node shows.
@@ -74,21 +80,29 @@ pub type Sink<'a> = &'a mut dyn FnMut(Effect);
 
 /// Consensus on one node.
 pub struct Core<D: Disk> {
-    me: NodeId,
+    pub(super) me: NodeId,
     incarnation: Incarnation,
     http: String,
     key: Option<KeyHash>,
     founding: Option<MemberCommand>,
-    raft: RaftNode<D>,
+    pub(super) raft: RaftNode<D>,
     proposals: Proposals,
     reads: Reads,
     sessions: Sessions,
+    steering: Steering,
     keeper: Keeper,
+    /// The node stops.
+    stops: bool,
+    pub(super) admission: Admission,
+    founds: Option<Conf>,
+    /// Nodes to knock at, and answers to those that knocked.
+    pub(super) knocks: BTreeMap<NodeId, Message>,
+    pub(super) fatal: Option<Fatal>,
     /// The proposal that opens this node's session, while it is open.
     opening: Option<u64>,
     /// The term in which this member leads firmly.
     led: Option<u64>,
-    leader: Option<NodeId>,
+    pub(super) leader: Option<NodeId>,
     snapshots_sent: BTreeMap<NodeId, Instant>,
 }
 
@@ -96,11 +110,15 @@ impl<D: Disk> Core<D> {
     /// Starts from what the disk held.
     pub fn open(settings: &CoreSettings, disk: D, loaded: Loaded) -> Result<Self, Fatal> {
         let me = settings.raft.me;
+        let founds = settings.raft.founds.clone();
+        let witnessed = loaded.witnessed.clone();
+        let admission =
+            Admission::new(me, loaded.birth, loaded.is_blank(), founds.as_ref(), witnessed);
         let raft = RaftNode::open(&settings.raft, disk, loaded)?;
         let after = u64::from(settings.restarts) << 32;
         let mut keeper = Keeper::new(me, settings.incarnation, settings.session, after);
         raft.machine().sessions().for_each(|session| keeper.opened(session.id));
-        Ok(Self {
+        let mut core = Self {
             me,
             incarnation: settings.incarnation,
             http: settings.http.clone(),
@@ -110,12 +128,20 @@ impl<D: Disk> Core<D> {
             proposals: Proposals::new(me, settings.incarnation, settings.numbers.clone()),
             reads: Reads::new(after),
             sessions: Sessions::new(settings.session, after),
+            steering: Steering::new(me, settings.replace_after),
+            stops: false,
+            admission,
+            founds,
+            knocks: BTreeMap::new(),
+            fatal: None,
             keeper,
             opening: None,
             led: None,
             leader: None,
             snapshots_sent: BTreeMap::new(),
-        })
+        };
+        core.found_group()?;
+        Ok(core)
     }
 
     /// The state machine.
@@ -165,6 +191,7 @@ impl<D: Disk> Core<D> {
             learners: self.machine().conf().learners().to_vec(),
             changing: self.machine().conf().joint(),
             caught_up: self.raft.leads().then(|| self.raft.caught_up()),
+            waits: self.steering.waits().map(str::to_owned),
         }
     }
 
@@ -186,7 +213,7 @@ impl<D: Disk> Core<D> {
 
     /// Takes a Raft message.
     pub fn raft_message(&mut self, message: RaftMessage) -> Result<(), Fatal> {
-        self.raft.step(message)
+        if self.may_speak(NodeId(message.from)) { self.raft.step(message) } else { Ok(()) }
     }
 
     /// Takes another message. What makes no sense is dropped: it may come late.
@@ -201,6 +228,8 @@ impl<D: Disk> Core<D> {
                 self.sessions.renew(renewal);
             }
             Message::Renewed { session, number } => self.keeper.renewed(session, number),
+            Message::Knock { birth, founds } => self.knocked_by(from, birth, founds),
+            Message::Knocked(verdict) => self.answered(from, verdict),
             Message::Propose(_) | Message::Renew(_) | Message::Raft(_) => {}
         }
     }
@@ -240,10 +269,23 @@ impl<D: Disk> Core<D> {
                 self.sessions.not_proposed(session);
             }
         }
+        self.steering.tick(&mut self.raft, self.led.is_some(), self.stops, now);
+        self.knock();
     }
 
-    /// The node stops: its session is given up at once, and its end proposed.
+    /// Whether a node that stops has nothing left to do: its session is over, and somebody else
+    /// leads.
+    pub fn may_end(&self) -> bool {
+        let conf = self.machine().conf();
+        let nodes = steering::standings(self.machine());
+        let leads = self.raft.leads() && voters::successor(self.me, conf, &nodes).is_some();
+        self.session_ended() && !leads
+    }
+
+    /// The node stops: its session is given up at once, its end proposed, and the lead handed
+    /// over.
     pub fn close(&mut self, deadline: Instant, now: Instant) {
+        self.stops = true;
         if let Some(session) = self.keeper.close() {
             let command = Command::ExpireSession { session };
             // When too many proposals are open the session ends by itself.
@@ -254,11 +296,15 @@ impl<D: Disk> Core<D> {
     /// Does all that the events since the last time ask for. To be called after each batch of
     /// events; an error is fatal.
     pub fn flush(&mut self, now: Instant, sink: Sink<'_>) -> Result<(), Fatal> {
+        self.found_group()?;
         loop {
             self.follow_leader(now);
             self.found();
             self.keep_session(now, sink);
             self.send_proposals(now, sink);
+            if self.stops {
+                self.steering.tick(&mut self.raft, self.led.is_some(), true, now);
+            }
             self.ask_for_reads(now);
             if !self.raft.has_ready() {
                 break;
@@ -272,7 +318,19 @@ impl<D: Disk> Core<D> {
             })?;
             self.take(step, now, sink)?;
         }
+        self.still_in(sink)?;
         self.raft.maybe_snapshot()
+    }
+
+    /// Founds the group as soon as that is safe.
+    fn found_group(&mut self) -> Result<(), Fatal> {
+        if self.admission.may_found()
+            && let Some(conf) = self.founds.take()
+        {
+            self.raft.found(conf)?;
+            self.admission.founded();
+        }
+        Ok(())
     }
 
     fn follow_leader(&mut self, now: Instant) {
@@ -312,12 +370,16 @@ impl<D: Disk> Core<D> {
     }
 
     fn keep_session(&mut self, now: Instant, sink: Sink<'_>) {
+        if self.machine().members().was_removed(self.me) {
+            return;
+        }
         match self.keeper.next(self.leader, self.raft.machine().applied(), now) {
             None => {}
             Some(Deed::Open) => {
                 let (node, incarnation) = (self.me, self.incarnation);
                 let (http, key) = (self.http.clone(), self.key);
-                let command = Command::OpenSession { node, incarnation, http, key };
+                let birth = self.admission.birth();
+                let command = Command::OpenSession { node, incarnation, http, key, birth };
                 match self.propose(command, self.http.len(), now + OPEN_PATIENCE, now) {
                     Ok(number) => self.opening = Some(number),
                     Err(Full) => self.keeper.open_settled(),

@@ -105,7 +105,7 @@ impl Driver {
                 self.core.set_key(key);
             }
             self.step(now, ticks)?;
-            let ended = self.core.session_ended();
+            let ended = self.core.may_end();
             if closing.is_some_and(|until| ended || now >= until) {
                 return Ok(());
             }

@@ -109,6 +109,9 @@ pub fn admit(raft: &Raft<MemLog>, message: &RaftMessage) -> Result<(), Refusal> 
             })
         }
         MessageType::MsgSnapshot => snapshot(message),
+        MessageType::MsgTimeoutNow => check(message.from == raft.leader_id, || {
+            format!("n{} does not lead, and hands the lead over", message.from)
+        }),
         _ => Ok(()),
     }
 }

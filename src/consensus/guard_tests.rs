@@ -15,7 +15,7 @@ fn entry(index: u64, term: u64) -> Entry {
 fn follower() -> RawNode<MemLog> {
     let hard_state = HardState { term: 2, commit: 2, ..HardState::default() };
     let entries = vec![entry(1, 1), entry(2, 1), entry(3, 2)];
-    let loaded = Loaded { hard_state, base: Position::default(), entries, snapshot: None };
+    let loaded = Loaded { hard_state, base: Position::default(), entries, ..Loaded::default() };
     let mut conf = ConfState::default();
     conf.set_voters(vec![1, 2, 3]);
     let config = Config { id: ME.0, ..Config::default() };

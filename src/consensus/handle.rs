@@ -251,6 +251,32 @@ impl Consensus {
         self.inner.shared.members().borrow().clone()
     }
 
+    /// Who votes, as of what this node has applied.
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.status().voters
+    }
+
+    /// Whether a node that drains, or was removed, may be switched off without harm: it does not
+    /// vote, as of what this node has applied, and no change of the voters is under way.
+    pub fn drained(&self, node: NodeId) -> bool {
+        let status = self.status();
+        !status.changing && !status.voters.contains(&node)
+    }
+
+    /// Waits until [`Consensus::drained`]; false if it is not in time.
+    pub async fn wait_drained(&self, node: NodeId, deadline: Instant) -> bool {
+        let mut applied = self.applied();
+        loop {
+            applied.mark_unchanged();
+            if self.drained(node) {
+                return true;
+            }
+            if !matches!(timeout_at(deadline.into(), applied.changed()).await, Ok(Ok(()))) {
+                return self.drained(node);
+            }
+        }
+    }
+
     /// Who belongs to the cluster, as it changes.
     pub fn watch_membership(&self) -> watch::Receiver<Arc<Members>> {
         self.inner.shared.members()

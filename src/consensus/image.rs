@@ -41,6 +41,7 @@ struct NodeImage {
     newest: u64,
     answers: Vec<(u64, u64, Response)>,
     session: Option<(SessionId, String)>,
+    birth: Option<u64>,
 }
 
 /// The bytes of a log entry.
@@ -71,6 +72,7 @@ impl Machine {
             newest: record.answers.newest(),
             answers: record.answers.list().collect(),
             session: record.session.as_ref().map(|s| (s.id, s.http.clone())),
+            birth: record.birth,
         });
         let image = Image {
             applied: self.applied,
@@ -110,7 +112,7 @@ impl Machine {
         for node in image.nodes {
             let answers = Answers::restore(node.incarnation, node.newest, node.answers);
             let session = node.session.map(|(id, http)| Session { id, http });
-            machine.nodes.insert(node.node, NodeRecord { answers, session });
+            machine.nodes.insert(node.node, NodeRecord { answers, session, birth: node.birth });
         }
         Ok(machine)
     }

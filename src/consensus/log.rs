@@ -2,11 +2,13 @@
 //! that no read waits for the disk or can fail on it; [`Disk`] is written before.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+
+use crate::id::NodeId;
 
 /// A place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +79,8 @@ pub trait Disk {
     fn write(&mut self, write: Write<'_>) -> Result<(), DiskError>;
     /// Saves a snapshot's bytes; durable on return, but not referred to until a [`Write`] names it.
     fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError>;
+    /// Replaces what is noted of the births of others' logs; durable on return.
+    fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), DiskError>;
 }
 
 /// What a disk held at the start.
@@ -90,6 +94,10 @@ pub struct Loaded {
     pub entries: Vec<Entry>,
     /// The snapshot, with its bytes.
     pub snapshot: Option<(Position, Vec<u8>)>,
+    /// Drawn when the log was made.
+    pub birth: u64,
+    /// The births of others' logs.
+    pub witnessed: BTreeMap<NodeId, u64>,
 }
 
 impl Loaded {

@@ -9,6 +9,7 @@ use super::dedup::{Answers, Seen};
 use super::image;
 use super::members::Members;
 use super::users::Users;
+use super::{steering, voters};
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::Malformed;
 use crate::wire::consensus::{Command, Proposal, RequestId, Response, SessionId};
@@ -44,6 +45,14 @@ pub struct Session {
 pub(super) struct NodeRecord {
     pub(super) answers: Answers,
     pub(super) session: Option<Session>,
+    /// Of its log, from its first session on.
+    pub(super) birth: Option<u64>,
+}
+
+impl NodeRecord {
+    fn new(incarnation: Incarnation) -> Self {
+        Self { answers: Answers::new(incarnation), session: None, birth: None }
+    }
 }
 
 /// What changed in the state, for the local copy and for whoever watches sessions.
@@ -117,6 +126,11 @@ impl Machine {
         self.nodes.get(&node)?.session.as_ref()
     }
 
+    /// The birth of a node's log, if the node ever had a session.
+    pub fn birth(&self, node: NodeId) -> Option<u64> {
+        self.nodes.get(&node)?.birth
+    }
+
     /// Who belongs to the cluster.
     pub fn members(&self) -> &Arc<Members> {
         &self.members
@@ -188,9 +202,7 @@ impl Machine {
     }
 
     fn record(&mut self, id: RequestId) -> &mut NodeRecord {
-        self.nodes
-            .entry(id.node)
-            .or_insert_with(|| NodeRecord { answers: Answers::new(id.incarnation), session: None })
+        self.nodes.entry(id.node).or_insert_with(|| NodeRecord::new(id.incarnation))
     }
 
     fn stale(&self, id: RequestId) -> String {
@@ -224,12 +236,12 @@ impl Machine {
                 self.evict_artifact(changes);
                 Response::Done
             }
-            Command::OpenSession { node, incarnation, http, key } => {
+            Command::OpenSession { node, incarnation, http, key, birth } => {
                 if node != id.node || incarnation != id.incarnation {
                     return Response::Refused("a node opens its own session only".into());
                 }
                 let session = Session { id: SessionId { node, incarnation, opened: index }, http };
-                self.open(session, key, changes)
+                self.open(session, key, birth, changes)
             }
             Command::ExpireSession { session } => self.expire(session, changes),
             Command::Member(command) => self.change_members(id.node, command, changes),
@@ -243,6 +255,16 @@ impl Machine {
         command: MemberCommand,
         changes: &mut Vec<Change>,
     ) -> Response {
+        let leaves = match &command {
+            MemberCommand::Remove { node } => Some(*node),
+            MemberCommand::Join { replaces, .. } => *replaces,
+            _ => None,
+        };
+        if let Some(node) = leaves.filter(|node| self.members.get(*node).is_some())
+            && let Err(why) = voters::removable(node, &self.conf, &steering::standings(self))
+        {
+            return Response::Refused(why);
+        }
         if let MemberCommand::Found { admin, now_ms, .. } = &command
             && !self.members.founded()
         {
@@ -366,21 +388,25 @@ impl Machine {
         &mut self,
         session: Session,
         key: Option<KeyHash>,
+        birth: u64,
         changes: &mut Vec<Change>,
     ) -> Response {
         if session.http.len() > MAX_HTTP {
             return Response::Refused(format!("an HTTP address has at most {MAX_HTTP} bytes"));
         }
         let id = session.id;
+        if self.birth(id.node).is_some_and(|known| known != birth) {
+            let why =
+                format!("{} had another log: its data directory was lost or replaced", id.node);
+            return Response::Refused(why);
+        }
         match Arc::make_mut(&mut self.members).opens(id.node, key) {
             Err(why) => return Response::Refused(why),
             Ok(true) => changes.push(Change::Members(self.members.clone())),
             Ok(false) => {}
         }
-        let record = self
-            .nodes
-            .entry(id.node)
-            .or_insert_with(|| NodeRecord { answers: Answers::new(id.incarnation), session: None });
+        let record = self.nodes.entry(id.node).or_insert_with(|| NodeRecord::new(id.incarnation));
+        record.birth = Some(birth);
         // A node that did not hear of its first attempt tries again: that must not end the session
         // that it may have by then.
         let same_life = |old: &Session| old.id.incarnation == id.incarnation;

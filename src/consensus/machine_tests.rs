@@ -15,6 +15,7 @@ fn open(node: u64, life: u64) -> Command {
         node: NodeId(node),
         incarnation: Incarnation(life),
         http: format!("http-{node}"),
+        birth: 1,
         key: None,
     }
 }

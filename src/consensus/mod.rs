@@ -9,6 +9,7 @@
 //! Everything below [`core`] is pure; the driver's thread is supervised by [`actor`].
 
 mod actor;
+mod admission;
 mod conf;
 mod core;
 mod dedup;
@@ -17,12 +18,14 @@ mod error;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
+mod group;
 mod guard;
 mod handle;
 pub mod identity;
 mod image;
 mod inbox;
 mod keeper;
+mod knocking;
 mod log;
 mod machine;
 pub mod members;
@@ -36,11 +39,15 @@ mod setup;
 mod shared;
 mod slog_bridge;
 mod snapshot_file;
+mod steering;
 mod storage;
 mod timeouts;
 mod transport;
 pub mod users;
+mod voters;
 
+#[cfg(test)]
+mod membership_tests;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
@@ -109,4 +116,6 @@ pub struct RaftStatus {
     pub changing: bool,
     /// The followers that have (nearly) all that was committed, if this node leads.
     pub caught_up: Option<Vec<NodeId>>,
+    /// Why a change of the voters that is due cannot be made now, if this node leads.
+    pub waits: Option<String>,
 }

@@ -2,11 +2,13 @@
 //! Nothing here knows of time, threads or connections, so that a simulation drives it as the node
 //! does.
 
+use std::collections::BTreeMap;
+
 use protobuf::Message as _;
 use raft::eraftpb::{
     ConfChangeV2, ConfState, Entry, EntryType, HardState, Message as RaftMessage, Snapshot,
 };
-use raft::{Config, Progress, ProgressState, RawNode, ReadState, SnapshotStatus, StateRole};
+use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
 
 use super::conf::Conf;
 use super::guard::{self, Refusal};
@@ -31,10 +33,6 @@ const MAX_UNCOMMITTED: u64 = 64 << 20;
 const MAX_APPLY: u64 = 4 << 20;
 /// Bytes of log after which a snapshot is taken even if the entries are few.
 const MAX_LOG: usize = 16 << 20;
-
-/// Entries that a follower may be behind and still counts as caught up: some are always on the
-/// way to it.
-const NEAR: u64 = 256;
 
 /// What a member is made of.
 #[derive(Debug, Clone)]
@@ -76,6 +74,21 @@ pub enum Fatal {
         /// What the leader knows to be here.
         confirmed: u64,
     },
+    /// This node's log was made anew.
+    #[error(
+        "the log of {node} is not the one that it had ({by} knows): its data directory was lost \
+         or replaced. A voter that forgot must not vote again: restore the directory, or start it \
+         with an empty one and `--join ADDR --replace {node}`"
+    )]
+    Lost {
+        /// This node.
+        node: NodeId,
+        /// Who knows it.
+        by: NodeId,
+    },
+    /// This node is no member any more.
+    #[error("{0} was removed from the cluster: start it with an empty data directory and `--join`")]
+    Removed(NodeId),
     /// The cluster does not take this node, as when it knows a later life of it.
     #[error("the cluster refuses this node: {0}")]
     Refused(String),
@@ -94,45 +107,25 @@ pub struct Step {
 
 /// One member.
 pub struct RaftNode<D: Disk> {
-    raw: RawNode<MemLog>,
+    pub(super) raw: RawNode<MemLog>,
     disk: D,
     machine: Machine,
     snapshot_at: u64,
     snapshot_after: u64,
     snapshots: u64,
     timeouts: super::timeouts::Timeouts,
+    settings: RaftSettings,
 }
 
 impl<D: Disk> RaftNode<D> {
     /// Starts from what the disk held.
     pub fn open(settings: &RaftSettings, disk: D, loaded: Loaded) -> Result<Self, Fatal> {
         loaded.check()?;
-        let (mut disk, mut loaded) = (disk, loaded);
-        if let Some(conf) = settings.founds.clone().filter(|_| loaded.is_blank()) {
-            loaded = begin(&mut disk, conf)?;
-        }
         let machine = match &loaded.snapshot {
             Some((_, data)) => Machine::restore(data)?,
             None => Machine::default(),
         };
-        let alone = machine.conf().voters() == [settings.me] && !machine.conf().joint();
-        let conf = ConfState::from(machine.conf());
-        let config = Config {
-            id: settings.me.0,
-            applied: machine.applied(),
-            election_tick: ELECTION_TICKS,
-            heartbeat_tick: HEARTBEAT_TICKS,
-            max_election_tick: 2 * ELECTION_TICKS + 1,
-            max_size_per_msg: MAX_APPEND,
-            max_inflight_msgs: MAX_INFLIGHT,
-            max_uncommitted_size: MAX_UNCOMMITTED,
-            max_committed_size_per_ready: MAX_APPLY,
-            check_quorum: true,
-            pre_vote: true,
-            ..Config::default()
-        };
-        let raw = RawNode::new(&config, MemLog::new(&loaded, conf), &slog_bridge::logger())
-            .map_err(|error| Fatal::Raft(error.to_string()))?;
+        let raw = raw_node(settings, &loaded, &machine)?;
         let range = ELECTION_TICKS..=2 * ELECTION_TICKS;
         let mut node = Self {
             raw,
@@ -142,13 +135,36 @@ impl<D: Disk> RaftNode<D> {
             snapshot_after: settings.snapshot_after.max(1),
             snapshots: 0,
             timeouts: super::timeouts::Timeouts::new(settings.seed ^ settings.me.0, range),
+            settings: settings.clone(),
         };
-        node.timeouts.enforce(&mut node.raw);
-        if alone {
-            // There is nobody to wait for.
-            node.raw.campaign().map_err(|error| Fatal::Raft(error.to_string()))?;
-        }
+        node.begun()?;
         Ok(node)
+    }
+
+    /// Founds the group. To be done on an empty log only.
+    pub fn found(&mut self, conf: Conf) -> Result<(), Fatal> {
+        let loaded = begin(&mut self.disk, conf)?;
+        if let Some((at, data)) = &loaded.snapshot {
+            self.machine = Machine::restore(data)?;
+            self.snapshot_at = at.index;
+        }
+        self.raw = raw_node(&self.settings, &loaded, &self.machine)?;
+        self.begun()
+    }
+
+    fn begun(&mut self) -> Result<(), Fatal> {
+        self.timeouts.enforce(&mut self.raw);
+        let conf = self.machine.conf();
+        if conf.voters() == [self.settings.me] && !conf.joint() {
+            // There is nobody to wait for.
+            self.raw.campaign().map_err(|error| Fatal::Raft(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Notes the births of others' logs; durable on return.
+    pub fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), Fatal> {
+        Ok(self.disk.witness(births)?)
     }
 
     /// The state.
@@ -192,21 +208,6 @@ impl<D: Disk> RaftNode<D> {
             0 => None,
             id => Some(NodeId(id)),
         }
-    }
-
-    /// The members that have (nearly) all that was committed, as the leader knows.
-    pub fn caught_up(&self) -> Vec<NodeId> {
-        let (me, commit) = (self.raw.raft.id, self.commit());
-        let near = |progress: &Progress| {
-            progress.state == ProgressState::Replicate && progress.matched + NEAR >= commit
-        };
-        let all = self.raw.raft.prs().iter();
-        let mut nodes: Vec<NodeId> = all
-            .filter(|(id, progress)| **id == me || near(progress))
-            .map(|(id, _)| NodeId(*id))
-            .collect();
-        nodes.sort_unstable();
-        nodes
     }
 
     /// One tick of its clock.
@@ -410,6 +411,30 @@ impl<D: Disk> RaftNode<D> {
     }
 }
 
+fn raw_node(
+    settings: &RaftSettings,
+    loaded: &Loaded,
+    machine: &Machine,
+) -> Result<RawNode<MemLog>, Fatal> {
+    let config = Config {
+        id: settings.me.0,
+        applied: machine.applied(),
+        election_tick: ELECTION_TICKS,
+        heartbeat_tick: HEARTBEAT_TICKS,
+        max_election_tick: 2 * ELECTION_TICKS + 1,
+        max_size_per_msg: MAX_APPEND,
+        max_inflight_msgs: MAX_INFLIGHT,
+        max_uncommitted_size: MAX_UNCOMMITTED,
+        max_committed_size_per_ready: MAX_APPLY,
+        check_quorum: true,
+        pre_vote: true,
+        ..Config::default()
+    };
+    let log = MemLog::new(loaded, ConfState::from(machine.conf()));
+    RawNode::new(&config, log, &slog_bridge::logger())
+        .map_err(|error| Fatal::Raft(error.to_string()))
+}
+
 /// Where every group's log begins: with a snapshot that holds the founders and nothing else. A
 /// node that is taken in later has an empty log, and so is always sent a snapshot, from which it
 /// knows the configuration.
@@ -420,5 +445,6 @@ fn begin<D: Disk>(disk: &mut D, conf: Conf) -> Result<Loaded, Fatal> {
     let hard_state = HardState { term: FIRST.term, commit: FIRST.index, ..HardState::default() };
     disk.save_snapshot(FIRST, &data)?;
     disk.write(Write::Reset { hard_state: &hard_state, snapshot: FIRST })?;
-    Ok(Loaded { hard_state, base: FIRST, entries: Vec::new(), snapshot: Some((FIRST, data)) })
+    let snapshot = Some((FIRST, data));
+    Ok(Loaded { hard_state, base: FIRST, snapshot, ..Loaded::default() })
 }

@@ -136,6 +136,7 @@ impl Local {
             },
             incarnation: self.incarnation,
             session: self.options.session,
+            replace_after: self.options.replace_after,
             http: self.http.clone(),
             key: self.key,
             founding: self.founding.clone(),

@@ -1,6 +1,7 @@
 //! The Raft log on disk: raft-engine for entries and small state, a file of its own for each
 //! snapshot.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
 use super::log::{Disk, DiskError, Loaded, Position, Write};
 use super::snapshot_file;
+use crate::id::NodeId;
 
 /// The only group in the engine.
 const GROUP: u64 = 1;
@@ -22,6 +24,8 @@ const PURGE_SIZE: ReadableSize = ReadableSize::mb(32);
 const KEY_FORMAT: &[u8] = b"format";
 const KEY_HARD_STATE: &[u8] = b"hard-state";
 const KEY_BASE: &[u8] = b"base";
+const KEY_BIRTH: &[u8] = b"birth";
+const KEY_WITNESSED: &[u8] = b"witnessed";
 const KEY_SNAPSHOT: &[u8] = b"snapshot";
 
 struct Entries;
@@ -38,6 +42,8 @@ impl MessageExt for Entries {
 pub struct EngineDisk {
     engine: Engine,
     dir: PathBuf,
+    birth: u64,
+    witnessed: BTreeMap<NodeId, u64>,
 }
 
 impl EngineDisk {
@@ -55,7 +61,8 @@ impl EngineDisk {
             ..Config::default()
         };
         let engine = Engine::open(config).map_err(|error| opening(&path, error))?;
-        let mut disk = Self { engine, dir: dir.to_owned() };
+        let birth = rand::random();
+        let mut disk = Self { engine, dir: dir.to_owned(), birth, witnessed: BTreeMap::new() };
         let loaded = disk.load()?;
         Ok((disk, loaded))
     }
@@ -64,7 +71,7 @@ impl EngineDisk {
         match self.number(KEY_FORMAT)? {
             None => {
                 self.first_write()?;
-                return Ok(Loaded::default());
+                return Ok(Loaded { birth: self.birth, ..Loaded::default() });
             }
             Some(FORMAT) => {}
             Some(other) => {
@@ -72,6 +79,8 @@ impl EngineDisk {
                 return Err(self.corrupt(&why));
             }
         }
+        self.birth = self.number(KEY_BIRTH)?.ok_or_else(|| self.corrupt("it has no birth"))?;
+        self.witnessed = self.births()?;
         let hard_state: HardState = self.message(KEY_HARD_STATE)?.unwrap_or_default();
         let base = self.position(KEY_BASE)?.unwrap_or_default();
         let snapshot = match self.position(KEY_SNAPSHOT)? {
@@ -87,7 +96,8 @@ impl EngineDisk {
                 .fetch_entries_to::<Entries>(GROUP, first, last + 1, None, &mut entries)
                 .map_err(|error| self.corrupt(&error.to_string()))?;
         }
-        Ok(Loaded { hard_state, base, entries, snapshot })
+        let (birth, witnessed) = (self.birth, self.witnessed.clone());
+        Ok(Loaded { hard_state, base, entries, snapshot, birth, witnessed })
     }
 
     fn first_write(&mut self) -> Result<(), DiskError> {
@@ -97,7 +107,23 @@ impl EngineDisk {
     }
 
     fn put_constants(&self, batch: &mut LogBatch) -> Result<(), DiskError> {
-        put(batch, KEY_FORMAT, FORMAT.to_be_bytes().to_vec())
+        put(batch, KEY_FORMAT, FORMAT.to_be_bytes().to_vec())?;
+        put(batch, KEY_BIRTH, self.birth.to_be_bytes().to_vec())?;
+        put(batch, KEY_WITNESSED, births(&self.witnessed))
+    }
+
+    fn births(&self) -> Result<BTreeMap<NodeId, u64>, DiskError> {
+        let bytes = self.engine.get(GROUP, KEY_WITNESSED).unwrap_or_default();
+        let (pairs, rest) = bytes.as_chunks::<16>();
+        if !rest.is_empty() {
+            return Err(self.corrupt("the births of others have the wrong size"));
+        }
+        let pair = |bytes: &[u8; 16]| {
+            let (node, birth) = bytes.split_first_chunk::<8>()?;
+            let birth = u64::from_be_bytes(birth.try_into().ok()?);
+            Some((NodeId(u64::from_be_bytes(*node)), birth))
+        };
+        Ok(pairs.iter().filter_map(pair).collect())
     }
 
     fn commit(&self, batch: &mut LogBatch, sync: bool) -> Result<(), DiskError> {
@@ -185,6 +211,13 @@ impl Disk for EngineDisk {
     fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError> {
         snapshot_file::write(&self.dir, at, data)
     }
+
+    fn witness(&mut self, all: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
+        self.witnessed.clone_from(all);
+        let mut batch = LogBatch::default();
+        put(&mut batch, KEY_WITNESSED, births(all))?;
+        self.commit(&mut batch, true)
+    }
 }
 
 fn put(batch: &mut LogBatch, key: &[u8], value: Vec<u8>) -> Result<(), DiskError> {
@@ -193,6 +226,12 @@ fn put(batch: &mut LogBatch, key: &[u8], value: Vec<u8>) -> Result<(), DiskError
 
 fn put_position(batch: &mut LogBatch, key: &[u8], at: Position) -> Result<(), DiskError> {
     put(batch, key, [at.index.to_be_bytes(), at.term.to_be_bytes()].concat())
+}
+
+fn births(all: &BTreeMap<NodeId, u64>) -> Vec<u8> {
+    all.iter()
+        .flat_map(|(node, birth)| [node.0.to_be_bytes(), birth.to_be_bytes()].concat())
+        .collect()
 }
 
 fn bytes<M: protobuf::Message>(message: &M) -> Result<Vec<u8>, DiskError> {

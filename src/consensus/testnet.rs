@@ -16,10 +16,10 @@ use super::transport::Transport;
 use crate::config::{ClusterConfig, ConsensusOptions, NodeAddress};
 use crate::id::{FunctionKey, Incarnation, NodeId};
 use crate::net::SendError;
-use crate::wire::consensus::{Answer, Command, Message, Request};
+use crate::wire::consensus::{Answer, Command, Message, Request, Response};
 use crate::wire::decode;
 use crate::wire::function::FunctionEntry;
-use crate::wire::members::MemberCommand;
+use crate::wire::members::{JoinToken, KeyHash, MemberCommand, TokenHash};
 
 /// What connects the nodes.
 #[derive(Default)]
@@ -104,6 +104,7 @@ impl TestCluster {
             tick: Duration::from_millis(20),
             session: Duration::from_millis(800),
             snapshot_after,
+            replace_after: Duration::from_secs(1),
         };
         Self {
             wires: Arc::default(),
@@ -138,17 +139,64 @@ impl TestCluster {
         let local = Local {
             me: id,
             incarnation: Incarnation(life),
-            start: Start::Founder(self.config.clone()),
+            start: self.how(id),
             dir: self.node_dir(id),
             http: format!("http-of-{id}"),
             key: None,
-            founding: Some(founding),
+            founding: self.config.node(id).map(|_| founding),
             options: self.options.clone(),
         };
         let wire = Wire { me: id, wires: Arc::downgrade(&self.wires) };
         let (consensus, door) = local.start(Arc::new(wire)).await.unwrap();
         self.wires.doors.lock().insert(id, (life, Arc::new(door)));
         self.nodes.insert(id, consensus);
+    }
+
+    fn how(&self, id: NodeId) -> Start {
+        match self.config.node(id) {
+            Some(_) => Start::Founder(self.config.clone()),
+            None => Start::Joiner,
+        }
+    }
+
+    /// Lets a new node in, as a client of `at`, and starts it.
+    pub async fn join(&mut self, at: u64) -> NodeId {
+        let token = TokenHash([7; 32]);
+        let open = JoinToken { hash: token, expires_ms: 1000, uses: 1 };
+        let number = self.lives.len();
+        let key = KeyHash([u8::try_from(100 + number).unwrap(); 32]);
+        let join = MemberCommand::Join {
+            token,
+            key,
+            quic: format!("quic-{number}"),
+            http: format!("http-{number}"),
+            replaces: None,
+            now_ms: 1,
+        };
+        self.change(at, MemberCommand::PutJoinToken(open)).await;
+        let Response::Joined(id) = self.change(at, join).await else { panic!("not let in") };
+        self.start_node(id).await;
+        id
+    }
+
+    /// Changes the members, as a client of `at`.
+    pub async fn change(&self, at: u64, command: MemberCommand) -> Response {
+        self.node(at).propose(Command::Member(command), soon()).await.unwrap().response
+    }
+
+    /// Stops a node as its operator would.
+    pub async fn stop(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.remove(&id) {
+            node.stop(Duration::from_secs(10)).await;
+        }
+        self.wires.doors.lock().remove(&id);
+    }
+
+    /// The voters, as a node knows them, when no change is under way.
+    pub fn voters(&self, at: u64) -> Vec<u64> {
+        let status = self.node(at).status();
+        let settled = |_: &NodeId| !status.changing;
+        status.voters.iter().filter(|id| settled(id)).map(|id| id.0).collect()
     }
 
     /// The node begins to count its lives anew.

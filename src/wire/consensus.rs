@@ -49,6 +49,8 @@ pub enum Command {
         http: String,
         /// The public key that it shows; must be one of its own, if the cluster knows any.
         key: Option<KeyHash>,
+        /// Drawn when its log was made: another one means that the log was lost.
+        birth: u64,
     },
     /// A session is over: the leader says so of one that was not renewed, a node of its own.
     ExpireSession {
@@ -138,6 +140,26 @@ pub enum Message {
         /// Of the renewal that is granted.
         number: u64,
     },
+    /// A node that was not admitted yet, or hears of no leader, shows the birth of its log.
+    Knock {
+        /// Drawn when its log was made.
+        birth: u64,
+        /// Whether it founds the cluster; else only the leader may admit it.
+        founds: bool,
+    },
+    /// The answer to [`Message::Knock`], and to Raft messages of nodes that were removed.
+    Knocked(Verdict),
+}
+
+/// What is known of a node that knocks.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing speaks against it; its birth is noted.
+    Noted,
+    /// It was here before, with another log.
+    Lost,
+    /// It was removed from the cluster.
+    Removed,
 }
 
 /// Which part of a Raft message this is. The parts of one follow each other on the stream.

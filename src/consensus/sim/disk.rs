@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry, HardState};
+use raft::eraftpb::{Entry, EntryType, HardState};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::consensus::log::{Disk, DiskError, Loaded, Position, Write};
+use crate::id::NodeId;
 
 #[derive(Clone)]
 enum Op {
@@ -25,6 +26,8 @@ struct Platter {
     /// The log as the process sees it, with what was compacted.
     history: BTreeMap<u64, (u64, Bytes)>,
     lies: bool,
+    birth: u64,
+    witnessed: BTreeMap<NodeId, u64>,
     dying: bool,
 }
 
@@ -43,9 +46,10 @@ pub struct SimDisk(Rc<RefCell<Platter>>);
 
 impl SimDisk {
     /// An empty disk; one that lies says "synced" and is not.
-    pub fn new(lies: bool) -> Self {
+    pub fn new(lies: bool, birth: u64) -> Self {
         let disk = Self::default();
         disk.0.borrow_mut().lies = lies;
+        disk.0.borrow_mut().birth = birth;
         disk
     }
 
@@ -67,7 +71,7 @@ impl SimDisk {
         platter.unsynced.truncate(kept);
         platter.flush();
         let entries = platter.durable.entries.clone();
-        platter.history = entries.into_iter().map(|e| (e.index, (e.term, e.data))).collect();
+        platter.history = entries.iter().map(line).collect();
     }
 
     /// The entries between two indexes that went over this disk, compacted ones too: their term
@@ -88,8 +92,21 @@ impl SimDisk {
             base: image.base,
             entries: image.entries.clone(),
             snapshot,
+            birth: platter.birth,
+            witnessed: platter.witnessed.clone(),
         }
     }
+}
+
+/// First byte of what stands in a history for a change of the group; entries begin with 1.
+pub const CHANGE: u8 = 0xcc;
+
+fn line(entry: &Entry) -> (u64, (u64, Bytes)) {
+    let data = match entry.get_entry_type() {
+        EntryType::EntryNormal => entry.data.clone(),
+        _ => [&[CHANGE], &entry.data[..]].concat().into(),
+    };
+    (entry.index, (entry.term, data))
 }
 
 impl Platter {
@@ -105,8 +122,7 @@ impl Platter {
                 if let Some(first) = entries.first() {
                     drop(self.history.split_off(&first.index));
                 }
-                let entry = |entry: &Entry| (entry.index, (entry.term, entry.data.clone()));
-                self.history.extend(entries.iter().map(entry));
+                self.history.extend(entries.iter().map(line));
             }
             Op::Reset(..) => self.history.clear(),
             Op::Compact(..) => {}
@@ -164,6 +180,11 @@ impl Disk for SimDisk {
     fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError> {
         let mut platter = self.0.borrow_mut();
         platter.durable.files.insert((at.index, at.term), data.to_vec());
+        Ok(())
+    }
+
+    fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
+        self.0.borrow_mut().witnessed.clone_from(births);
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ use crate::wire::consensus::{Command, Message};
 const TICK: u64 = 100_000;
 /// A session, as by default.
 const SESSION: Duration = Duration::from_secs(3);
+/// How long a voter is down before it is replaced.
+const REPLACE_AFTER: Duration = Duration::from_secs(5);
 /// How long clients wait: past the end, so that what is never answered is found.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Functions that clients put and delete: few, so that they overwrite each other.
@@ -95,6 +97,7 @@ impl World {
                 raft,
                 incarnation: Incarnation(0),
                 session: SESSION,
+                replace_after: REPLACE_AFTER,
                 http: String::new(),
                 key: None,
                 founding: None,
@@ -102,7 +105,7 @@ impl World {
                 restarts: 0,
             };
             let clock = rng.random_range(100 - drift..=100 + drift);
-            let disk = SimDisk::new(setup.disks_lie);
+            let disk = SimDisk::new(setup.disks_lie, rng.random());
             let node =
                 SimNode { core: None, disk, life: 0, stalled: 0, believed: None, clock, settings };
             nodes.insert(me, node);

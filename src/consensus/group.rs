@@ -1,0 +1,64 @@
+//! Changing the group that a member leads.
+
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
+use raft::{Progress, ProgressState};
+
+use super::log::Disk;
+use super::raft_node::RaftNode;
+use super::voters::Change;
+use crate::id::NodeId;
+
+/// Entries that a follower may be behind and still counts as caught up: some are always on the
+/// way to it.
+const NEAR: u64 = 256;
+
+impl<D: Disk> RaftNode<D> {
+    /// The members that have (nearly) all that was committed, as the leader knows.
+    pub fn caught_up(&self) -> Vec<NodeId> {
+        let (me, commit) = (self.raw.raft.id, self.commit());
+        let near = |progress: &Progress| {
+            progress.state == ProgressState::Replicate && progress.matched + NEAR >= commit
+        };
+        let all = self.raw.raft.prs().iter();
+        let mut nodes: Vec<NodeId> = all
+            .filter(|(id, progress)| **id == me || near(progress))
+            .map(|(id, _)| NodeId(*id))
+            .collect();
+        nodes.sort_unstable();
+        nodes
+    }
+
+    /// Whether a change of the group may be in the log and is not applied.
+    pub fn changes_voters(&self) -> bool {
+        self.raw.raft.has_pending_conf()
+    }
+
+    /// Proposes these changes, as one. They take effect when they are applied, or never.
+    pub fn change_voters(&mut self, changes: &[Change]) -> bool {
+        let single = |change: &Change| {
+            let (node, kind) = match *change {
+                Change::Voter(node) => (node, ConfChangeType::AddNode),
+                Change::Learner(node) => (node, ConfChangeType::AddLearnerNode),
+                Change::Remove(node) => (node, ConfChangeType::RemoveNode),
+            };
+            let mut single = ConfChangeSingle::default();
+            single.node_id = node.0;
+            single.set_change_type(kind);
+            single
+        };
+        let mut change = ConfChangeV2::default();
+        // Several at once go through a joint configuration, which is left by itself.
+        change.set_changes(changes.iter().map(single).collect::<Vec<_>>().into());
+        self.raw.propose_conf_change(Vec::new(), change).is_ok()
+    }
+
+    /// Ends a change of the voters that is under way.
+    pub fn end_change(&mut self) -> bool {
+        self.raw.propose_conf_change(Vec::new(), ConfChangeV2::default()).is_ok()
+    }
+
+    /// Asks a voter to lead; nothing is proposed meanwhile, for at most an election timeout.
+    pub fn hand_over(&mut self, to: NodeId) {
+        self.raw.transfer_leader(to.0);
+    }
+}
