@@ -265,7 +265,7 @@ pub struct FileOptions {
     /// refused.
     pub reserve_bytes: u64,
     /// Bytes of blobs read a second to look for damage. Higher finds it sooner, and takes more of
-    /// the disk; the default reads a terabyte in a day and a half, at under 2 % of a core.
+    /// the disk; the default reads a terabyte in a day and a half, at half a percent of a core.
     pub scrub_rate: u64,
     /// Least time from one reading of all blobs to the next; the first begins a minute after the
     /// start at most.

@@ -55,7 +55,7 @@ pub enum Event {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Begin a job.
     Begin(Job),
@@ -178,8 +178,8 @@ mod tests {
         assert_eq!(repair.on(now, connected(&[(N2, 1), (N3, 1)])), [round(N2)]);
         assert_eq!(repair.on(now, ended(N2, true)), [round(N3)]);
         let later = Effect::Wake(now + PERIOD);
-        assert_eq!(repair.on(now, ended(N3, true)), [later.clone()]);
-        assert_eq!(repair.on(now, connected(&[(N2, 1), (N3, 1)])), [later.clone()]);
+        assert_eq!(repair.on(now, ended(N3, true)), [later]);
+        assert_eq!(repair.on(now, connected(&[(N2, 1), (N3, 1)])), [later]);
         assert_eq!(repair.on(now, connected(&[(N3, 1)])), [later]);
         assert_eq!(repair.on(now, connected(&[(N2, 2), (N3, 1)])), [round(N2)]);
     }
@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(repair.on(now, connected(&[(N2, 1), (N3, 1)])), [round(N2)]);
         assert_eq!(repair.on(now, ended(N2, true)), [round(N3)]);
         let later = Effect::Wake(now + PERIOD);
-        assert_eq!(repair.on(now, ended(N3, true)), [later.clone()]);
-        assert_eq!(repair.on(now, looked(false, false)), [later.clone()]);
+        assert_eq!(repair.on(now, ended(N3, true)), [later]);
+        assert_eq!(repair.on(now, looked(false, false)), [later]);
         assert_eq!(repair.on(now, looked(true, false)), [round(N2)]);
         assert_eq!(repair.on(now, ended(N2, true)), [round(N3)]);
         assert_eq!(repair.on(now, ended(N3, true)), [Effect::Begin(Job::Settle)]);
@@ -248,7 +248,7 @@ mod tests {
         let (mut repair, now) = (Repair::default(), Instant::now());
         let settle = Effect::Begin(Job::Settle);
         let failed = Event::Ended { job: Job::Settle, complete: false };
-        assert_eq!(repair.on(now, looked(false, true)), [settle.clone()]);
+        assert_eq!(repair.on(now, looked(false, true)), [settle]);
         assert_eq!(repair.on(now, looked(false, true)), []);
         assert_eq!(repair.on(now, failed), [Effect::Wake(now + RETRY)]);
         assert_eq!(repair.on(now, looked(false, true)), [Effect::Wake(now + RETRY)]);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -86,6 +87,18 @@ impl Fabric {
                 })
             }),
         );
+    }
+
+    /// Breaks the streams that a running node is given, until the gate is open.
+    pub fn gate(&self, id: NodeId, open: Arc<AtomicBool>) {
+        let Ok(Node::Up(server)) = self.node(id) else { panic!("{id} is not up") };
+        let script: Script = Arc::new(move |request, stream| {
+            if open.load(Ordering::SeqCst) {
+                server.accept(id, &encode(&request), stream).unwrap();
+            }
+            Box::pin(std::future::ready(()))
+        });
+        self.script(id, script);
     }
 
     fn node(&self, id: NodeId) -> Result<Node, TransferError> {

@@ -83,7 +83,7 @@ async fn full_disk() {
         assert!(matches!(error, BlobError::Full(_)), "{error}");
         assert!(error.to_string().contains("add nodes or larger disks"), "{error}");
         assert_eq!(stored.len(), if reserve == 0 { 9 } else { 6 });
-        let disk = rustix::fs::statvfs(&cluster.dir(N1)).unwrap();
+        let disk = rustix::fs::statvfs(cluster.dir(N1)).unwrap();
         assert!(disk.f_bavail * disk.f_frsize >= reserve);
         assert!(staged(&cluster, N1).is_empty(), "half a file was left");
         for (seed, hash) in &stored {

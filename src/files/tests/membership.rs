@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::fabric::{Cluster, blob, soon, until};
 use crate::config::FileOptions;
-use crate::files::{BlobError, Blobs};
+use crate::files::{BlobError, Blobs, transfer};
 use crate::id::{BlobHash, NodeId};
 
 /// A cluster that caches nothing, so that only kept copies count.
@@ -200,4 +200,19 @@ async fn a_copy_here_is_not_given_up_before_the_others_have_it() {
     assert!(moved.iter().all(|hash| cluster.has(n1, hash)));
     cluster.up(n2).await;
     settled(&cluster, moved.iter().copied()).await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_left_takes_no_blob_any_more_unless_it_stays() {
+    let cluster = cluster(2, 1).await;
+    let (n1, n2) = (NodeId(1), NodeId(2));
+    let bytes = blob(1, 900);
+    let hash = BlobHash::of(&bytes);
+    let remote = cluster.store(n2).rounds.remote.clone();
+    cluster.members.lock().retain(|node| *node != n1);
+    cluster.blobs[&n1].leave(soon()).await.expect("it has no blobs");
+    let refused = transfer::offer(&*remote, n1, hash, &bytes, soon()).await.unwrap_err();
+    assert!(refused.to_string().contains("leaves the cluster"), "{refused}");
+    cluster.blobs[&n1].stay();
+    assert_eq!(transfer::offer(&*remote, n1, hash, &bytes, soon()).await, Ok(()));
 }
