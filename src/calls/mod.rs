@@ -347,11 +347,6 @@ impl Calls {
         living
     }
 
-    /// A call lives here no more. A newer try of it may.
-    fn forget(&self, live: &Arc<LiveCall>) {
-        self.inner.live.remove_if(&live.spec.call, |_, known| Arc::ptr_eq(known, live));
-    }
-
     /// Forgets users who have no call here: their names come from peers, too.
     fn forget_users(&self) {
         self.inner.users.retain(|_, book| Arc::strong_count(book) > 1);

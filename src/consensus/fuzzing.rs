@@ -1,6 +1,7 @@
 //! Doors for tests that feed malformed bytes to what consensus takes from peers and from disk. No
 //! part of the API.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Message as RaftMessage, MessageType};
 
+use super::conf::Conf;
 use super::core::{Core, CoreSettings, Effect};
 use super::frames::Assembler;
 use super::log::{Disk, DiskError, Loaded, Position, Write};
@@ -16,7 +18,7 @@ use super::raft_node::RaftSettings;
 use super::storage::EngineDisk;
 use super::{guard, image, snapshot_file};
 use crate::id::{Incarnation, NodeId};
-use crate::wire::consensus::{Command, Message, Proposal};
+use crate::wire::consensus::{Command, Message, Proposal, Verdict};
 use crate::wire::decode;
 
 const ME: NodeId = NodeId(1);
@@ -63,14 +65,14 @@ pub fn read_snapshot_file(dir: &Path) -> Result<(), String> {
 
 /// Opens a log directory as a node does at its start.
 pub fn open_log(dir: &Path) -> Result<(), String> {
-    let (disk, loaded) = EngineDisk::open(dir, &[ME]).map_err(|error| error.to_string())?;
+    let (disk, loaded) = EngineDisk::open(dir).map_err(|error| error.to_string())?;
     let settings = settings(&[ME]);
     Core::open(&settings, disk, loaded).map(drop).map_err(|error| error.to_string())
 }
 
 /// Makes a log directory with some entries in it.
 pub fn make_log(dir: &Path, entries: u64) -> Result<(), String> {
-    let (disk, loaded) = EngineDisk::open(dir, &[ME]).map_err(|error| error.to_string())?;
+    let (disk, loaded) = EngineDisk::open(dir).map_err(|error| error.to_string())?;
     let mut core = Core::open(&settings(&[ME]), disk, loaded).map_err(|error| error.to_string())?;
     let now = Instant::now();
     for number in 0..entries {
@@ -93,13 +95,16 @@ impl Disk for Nowhere {
     fn save_snapshot(&mut self, _: Position, _: &[u8]) -> Result<(), DiskError> {
         Ok(())
     }
+
+    fn witness(&mut self, _: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
+        Ok(())
+    }
 }
 
 fn settings(voters: &[NodeId]) -> CoreSettings {
     let raft = RaftSettings {
         me: ME,
-        voters: voters.to_vec(),
-        learners: Vec::new(),
+        founds: Some(Conf::new(voters.to_vec(), Vec::new())),
         snapshot_after: 50,
         seed: 1,
     };
@@ -107,7 +112,10 @@ fn settings(voters: &[NodeId]) -> CoreSettings {
         raft,
         incarnation: Incarnation(1),
         session: Duration::from_secs(3),
+        replace_after: Duration::from_secs(60),
         http: "127.0.0.1:8080".to_owned(),
+        key: None,
+        founding: None,
         numbers: Default::default(),
         restarts: 0,
     }
@@ -125,7 +133,12 @@ impl Member {
     pub fn new() -> Result<Self, String> {
         let settings = settings(&[ME, PEER, NodeId(3)]);
         let core = Core::open(&settings, Nowhere, Loaded::default()).map_err(|e| e.to_string())?;
-        Ok(Self { core, assembler: Assembler::default(), now: Instant::now() })
+        let mut member = Self { core, assembler: Assembler::default(), now: Instant::now() };
+        for peer in [PEER, NodeId(3)] {
+            member.core.message(peer, Message::Knocked(Verdict::Noted));
+        }
+        member.flush(true)?;
+        Ok(member)
     }
 
     /// One that leads, with the votes and acknowledgements of its peers.

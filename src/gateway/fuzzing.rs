@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{RawQuery, Request};
+use axum::extract::{Path, RawQuery, Request};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::HeaderMap;
@@ -16,12 +16,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::access::Door;
 use super::body::{self, Budget};
 use super::error::ApiError;
-use super::extract::{Call, Key};
+use super::extract::Key;
 use super::front::{Front, MAX_HEAD};
+use super::lanes::Connection;
 use super::request::{self, Asked};
 use super::upload;
+use crate::config::GatewayOptions;
+use crate::id::CallId;
 
 /// Largest body taken, in bytes.
 const BODY: usize = 64 << 10;
@@ -35,7 +39,13 @@ pub struct Readers {
 impl Default for Readers {
     fn default() -> Self {
         let budget = Budget::new(16 * BODY);
-        Self { front: Front::new(router(&budget), 16), budget }
+        let options = GatewayOptions { requests: 16, ..GatewayOptions::default() };
+        let front = Front::new(
+            router(&budget),
+            Arc::new(Door::new(tokio::sync::watch::channel(Arc::default()).1, true)),
+            &options,
+        );
+        Self { front, budget }
     }
 }
 
@@ -45,9 +55,14 @@ impl Readers {
     pub async fn serve(&self, bytes: &[u8]) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(bytes.len().max(1));
         let front = self.front.clone();
+        let place = Arc::new(Connection::default());
         let service = service_fn(move |request: http::Request<Incoming>| {
             let front = front.clone();
-            async move { Ok::<Response, Infallible>(front.handle(request.map(Body::new)).await) }
+            let connection = place.clone();
+            async move {
+                let answer = front.handle(&connection, request.map(Body::new)).await;
+                Ok::<Response, Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -91,11 +106,12 @@ fn router(budget: &Budget) -> Router {
         Ok::<_, ApiError>(reads(r.into_body()).await?.bytes)
     };
     let show = |Key(_): Key, RawQuery(q): RawQuery| async move { request::nothing(q.as_deref()) };
-    let call = |Call(_): Call, RawQuery(query): RawQuery| async move {
+    let call = |Path(id): Path<String>, RawQuery(query): RawQuery| async move {
+        id.parse::<CallId>()?;
         request::wait(query.as_deref()).map(drop)
     };
     let calls =
-        |RawQuery(query): RawQuery| async move { request::limit(query.as_deref()).map(drop) };
+        |RawQuery(query): RawQuery| async move { request::listed(query.as_deref()).map(drop) };
     let functions =
         |RawQuery(query): RawQuery| async move { request::user(query.as_deref()).map(drop) };
     Router::new()

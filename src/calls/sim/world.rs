@@ -241,10 +241,8 @@ impl World {
         let Packet { from, to, what } = packet;
         let Some(node) = self.state().nodes.get(&to).cloned() else { return };
         self.note((from.node.0, to.0, kind(&what)));
-        let cancels = matches!(
-            what,
-            What::Message(CallMessage::Cancel(_) | CallMessage::CancelTree(_), _)
-        );
+        let cancels =
+            matches!(what, What::Message(CallMessage::Cancel(_) | CallMessage::CancelTree(_), _));
         if cancels && self.setup.plant == Some(Plant::CancelsVanish) {
             return;
         }
