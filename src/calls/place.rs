@@ -95,11 +95,7 @@ impl Calls {
         taken
     }
 
-    async fn ask_for_place(
-        &self,
-        spec: &Arc<Spec>,
-        cell: &Arc<CallCell>,
-    ) -> Result<(), CallError> {
+    async fn ask_for_place(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>) -> Result<(), CallError> {
         for node in self.scheduler().with_places(&spec.needs) {
             let (told, answer) = tokio::sync::oneshot::channel();
             self.answers().lock().insert(spec.call, told);

@@ -167,7 +167,12 @@ impl Calls {
         claim: Option<Claim<'_>>,
     ) -> Result<Arc<Root>, CallError> {
         let cell = CallCell::new(None);
-        let root = Root { spec: spec.clone(), cell: cell.clone(), requested_us: now_us(), filed: Mutex::default() };
+        let root = Root {
+            spec: spec.clone(),
+            cell: cell.clone(),
+            requested_us: now_us(),
+            filed: Mutex::default(),
+        };
         let root = Arc::new(root);
         self.roots().insert(spec.call, root.clone());
         if !self.originate(&spec, &cell)

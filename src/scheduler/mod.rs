@@ -35,8 +35,8 @@ use crate::wire::function::Policy;
 use crate::wire::load::{Load, MAX_MODULES, MAX_RUMORS, Report};
 use crate::wire::{Malformed, decode, encode};
 
-pub use policy::Candidate;
 use gossip::Gossip;
+pub use policy::Candidate;
 use queue::{Line, StartQueue};
 use slots::Pool;
 use views::Views;
@@ -129,7 +129,8 @@ impl Waiting {
     /// Where it stands: behind those of its user that need the same.
     fn line(&self) -> Line {
         let mut hasher = DefaultHasher::new();
-        (self.needs.policy as u8, &self.needs.pin, self.movable, Arc::as_ptr(&self.function)).hash(&mut hasher);
+        (self.needs.policy as u8, &self.needs.pin, self.movable, Arc::as_ptr(&self.function))
+            .hash(&mut hasher);
         Line { user: self.user.clone(), kind: hasher.finish() }
     }
 }
@@ -333,9 +334,8 @@ impl Scheduler {
         if self.waiting() == 0 {
             return Vec::new();
         }
-        let may_run = |needs: &Needs| {
-            needs.allows(self.inner.me) || needs.pin.iter().any(|node| up(*node))
-        };
+        let may_run =
+            |needs: &Needs| needs.allows(self.inner.me) || needs.pin.iter().any(|node| up(*node));
         let queue = self.inner.queue.lock();
         let stranded = queue.iter().filter(|(_, (_, waiting))| !may_run(&waiting.needs));
         let mut calls: Vec<_> = stranded.map(|(call, _)| call).collect();

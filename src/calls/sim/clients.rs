@@ -121,14 +121,8 @@ impl World {
 
     fn accepted(&self, call: CallId, program: Program, timeout: Duration, home: NodeId) {
         let deadline = clock::now() + timeout;
-        let accepted = Accepted {
-            program,
-            deadline,
-            home,
-            cancelled: None,
-            seen: None,
-            home_was_lost: false,
-        };
+        let accepted =
+            Accepted { program, deadline, home, cancelled: None, seen: None, home_was_lost: false };
         self.state().checks.accepted.entry(call).or_insert(accepted);
     }
 

@@ -71,8 +71,7 @@ impl Program {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let most = if self.depth == 0 { 0 } else { 3 };
         let count = rng.random_range(0..=most);
-        let modes =
-            [Mode::AwaitAll, Mode::AwaitAny, Mode::Leave, Mode::CancelFirst, Mode::Output];
+        let modes = [Mode::AwaitAll, Mode::AwaitAny, Mode::Leave, Mode::CancelFirst, Mode::Output];
         let child = |rng: &mut StdRng| {
             let function = rng.random_range(0..8);
             let name = FUNCTIONS.get(function).copied().filter(|name| *name != "short");

@@ -123,8 +123,7 @@ impl Invariants {
 
     /// Somebody was given an output, with what the record says of it.
     pub fn output(&mut self, call: CallId, end: End, attempt: Option<Attempt>, output: &[u8]) {
-        let checked =
-            attempts_are_current::check(&self.executions, call, end, attempt, output);
+        let checked = attempts_are_current::check(&self.executions, call, end, attempt, output);
         self.note(checked);
     }
 
@@ -147,11 +146,7 @@ impl Invariants {
     }
 
     /// From time to time.
-    pub fn check(
-        &mut self,
-        now: Instant,
-        runs: impl Fn(NodeId) -> bool,
-    ) -> Result<(), String> {
+    pub fn check(&mut self, now: Instant, runs: impl Fn(NodeId) -> bool) -> Result<(), String> {
         let checked = every_call_ends::answered(&self.open, now, runs);
         self.note(checked);
         let checked = trees_end_together::check(self, now);
