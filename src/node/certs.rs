@@ -171,6 +171,9 @@ struct Keeper {
 impl Keeper {
     /// Does one step, and says which.
     async fn step(&mut self) -> Result<Step, RotateError> {
+        if !self.consensus.session_is_live() {
+            return Ok(Step::Rest);
+        }
         let membership = self.consensus.membership();
         let current = self.net.identity().borrow().clone();
         let (Some(authority), Some(member)) = (membership.authority(), membership.get(self.me))

@@ -44,7 +44,7 @@ pub enum Step {
     Trust,
     /// Make a new key and certificate.
     Issue,
-    /// Register the new key.
+    /// Register a key.
     Register(KeyHash),
     /// Use the new certificate.
     Switch,
@@ -59,8 +59,11 @@ pub fn next(view: &View<'_>) -> Step {
     if view.trusts != view.trusted {
         return Step::Trust;
     }
-    // Before the first session the key in use is not registered: a new one beside it would lock
-    // this node out.
+    // A session that was opened before the cluster was founded has registered no key.
+    if view.keys.is_empty() {
+        return Step::Register(view.current.key);
+    }
+    // Others are registered: this one was revoked, and registering it is not for its holder.
     if !view.keys.contains(&view.current.key) {
         return Step::Rest;
     }
@@ -131,7 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_node_whose_key_is_not_registered_yet_waits() {
-        assert_eq!(next(&view(&[], held(1, OLD), None)), Step::Rest);
+    fn a_node_without_a_registered_key_registers_its_own_and_one_whose_key_was_revoked_does_not() {
+        assert_eq!(next(&view(&[], held(1, OLD), None)), Step::Register(OLD));
+        assert_eq!(next(&view(&[NEW], held(1, OLD), None)), Step::Rest);
     }
 }
