@@ -160,8 +160,7 @@ impl Calls {
         }
         self.outgoing().lock().cancel_one(call);
         if let Some(node) = node.filter(|node| *node != self.me()) {
-            let _ =
-                self.net().send(node, &CallMessage::Cancel(call), Bytes::new());
+            let _ = self.net().send(node, &CallMessage::Cancel(call), Bytes::new());
         }
     }
 
@@ -170,11 +169,7 @@ impl Calls {
         self.end_tree_here(root, reason);
         let peers = self.net().peers().borrow().clone();
         for (node, _) in peers.iter().filter(|(_, status)| status.up.is_some()) {
-            let _ = self.net().send(
-                *node,
-                &CallMessage::CancelTree(root),
-                Bytes::new(),
-            );
+            let _ = self.net().send(*node, &CallMessage::CancelTree(root), Bytes::new());
         }
     }
 

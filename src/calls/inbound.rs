@@ -295,8 +295,7 @@ impl Calls {
         self.lost_calls(node, link);
         self.end_where(EndReason::ParentLost, |live| {
             let asked = |peer: &Peer| peer.node == node && Some(peer.link) != link;
-            matches!(&live.origin, Origin::Peer(peer) if asked(peer))
-                || live.spec.tree.home == node
+            matches!(&live.origin, Origin::Peer(peer) if asked(peer)) || live.spec.tree.home == node
         });
     }
 }

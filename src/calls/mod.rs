@@ -39,8 +39,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-use crate::config::CallOptions;
 use crate::clock;
+use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
 use crate::function::{EndReason, Functions};

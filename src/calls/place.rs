@@ -95,11 +95,7 @@ impl Calls {
         taken
     }
 
-    async fn ask_for_place(
-        &self,
-        spec: &Arc<Spec>,
-        cell: &Arc<CallCell>,
-    ) -> Result<(), CallError> {
+    async fn ask_for_place(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>) -> Result<(), CallError> {
         for node in self.scheduler().with_places(&spec.needs) {
             let (told, answer) = tokio::sync::oneshot::channel();
             self.answers().lock().insert(spec.call, told);
@@ -278,7 +274,9 @@ impl Calls {
         }
         let calls = self.clone();
         self.spawn(async move {
-            if let Err(error) = calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await {
+            if let Err(error) =
+                calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await
+            {
                 let error = CallError::new(Errno::HostLost, error);
                 calls.refused(node, call, attempt, error);
             }
@@ -310,6 +308,9 @@ impl Calls {
         let lost = self.outgoing().lock().lost(node, link);
         for lost in lost {
             let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
+            if !outgoing.accepted {
+                self.scheduler().unanswered(node);
+            }
             // It may have been taken, so who waits must not try another node as if it had not.
             if let Some(told) = self.answers().lock().remove(&outgoing.spec.call) {
                 let _ = told.send(true);

@@ -167,7 +167,12 @@ impl Calls {
         claim: Option<Claim<'_>>,
     ) -> Result<Arc<Root>, CallError> {
         let cell = CallCell::new(None);
-        let root = Root { spec: spec.clone(), cell: cell.clone(), requested_us: now_us(), filed: Mutex::default() };
+        let root = Root {
+            spec: spec.clone(),
+            cell: cell.clone(),
+            requested_us: now_us(),
+            filed: Mutex::default(),
+        };
         let root = Arc::new(root);
         self.roots().insert(spec.call, root.clone());
         if !self.originate(&spec, &cell)
@@ -306,7 +311,7 @@ impl Calls {
             return Err(CallError::new(Errno::TimedOut, "the call with this key still runs"));
         };
         let output = match &result {
-            Ok(_) => self.output(call).await?,
+            Ok(_) => self.output_by(call, clock::now() + CLAIM_TIME).await?,
             Err(_) => Bytes::new(),
         };
         Ok(Finished { call, node: record.node.unwrap_or(record.home), result, output })

@@ -135,7 +135,8 @@ impl Spec {
             tree: TreeContext {
                 root: self.tree.root,
                 home: self.tree.home,
-                left_ms: u64::try_from(clock::left(self.tree.deadline).as_millis()).unwrap_or(u64::MAX),
+                left_ms: u64::try_from(clock::left(self.tree.deadline).as_millis())
+                    .unwrap_or(u64::MAX),
                 depth: self.tree.depth,
                 trace: self.tree.trace,
                 clock,

@@ -10,8 +10,8 @@ use super::{Scheduler, metrics as names};
 use crate::actor::Kept;
 use crate::config::SchedulerOptions;
 use crate::net::{BulkStream, Inbound, Net, Peer, Replier, ServiceId};
-use crate::wire::load::Load;
 use crate::wire::Malformed;
+use crate::wire::load::Load;
 
 /// The machine's CPU and memory are read every this many reports: reading them costs milliseconds.
 const SYSTEM_EVERY: u64 = 10;

@@ -113,9 +113,8 @@ mod tests {
     #[test]
     fn an_idle_node_rests_and_speaks_at_once_when_it_is_not() {
         let (mut gossip, up) = (Gossip::new(NodeId(1)), nodes(2));
-        let mut spoke = |load| {
-            !gossip.period(load, &up, &Views::default(), Instant::now()).0.is_empty()
-        };
+        let mut spoke =
+            |load| !gossip.period(load, &up, &Views::default(), Instant::now()).0.is_empty();
         assert!(spoke(idle()), "that it became idle is told at once");
         assert_eq!((0..10).filter(|_| spoke(idle())).count(), 2);
         assert!(spoke(busy()));

@@ -78,7 +78,8 @@ impl Views {
         let age = Duration::from_millis(rumor.age_ms.into());
         let node = NodeId(rumor.node.into());
         let known = self.up.binary_search_by_key(&node, |(node, _)| *node).ok();
-        let known = known.and_then(|at| self.up.get(at)).filter(|(_, life)| rumor.is_of_life(*life));
+        let known =
+            known.and_then(|at| self.up.get(at)).filter(|(_, life)| rumor.is_of_life(*life));
         let (Some((_, incarnation)), true) = (known.copied(), age < STALE) else { return };
         let measured = now.checked_sub(age).unwrap_or(now);
         let is_new = self.position(node).is_err();

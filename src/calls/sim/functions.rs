@@ -21,7 +21,9 @@ pub fn entry(key: &FunctionKey) -> Option<Arc<FunctionEntry>> {
     if !super::guests::FUNCTIONS.contains(&name) {
         return None;
     }
-    KNOWN.with_borrow_mut(|known| Some(known.entry(key.to_string()).or_insert_with(|| make(name)).clone()))
+    KNOWN.with_borrow_mut(|known| {
+        Some(known.entry(key.to_string()).or_insert_with(|| make(name)).clone())
+    })
 }
 
 fn make(name: &str) -> Arc<FunctionEntry> {

@@ -208,8 +208,8 @@ impl Network {
             for b in running.iter().filter(|b| b.node > a.node) {
                 let ends =
                     [(a.node, b.node), (b.node, a.node)].map(|key| self.ends.contains_key(&key));
-                let open = !self.cut.contains(&(a.node, b.node))
-                    && !self.cut.contains(&(b.node, a.node));
+                let open =
+                    !self.cut.contains(&(a.node, b.node)) && !self.cut.contains(&(b.node, a.node));
                 if ends != [true; 2] && open && rng.random_bool(0.5) {
                     self.connect(a, b, now);
                     changed.extend([a.node, b.node]);

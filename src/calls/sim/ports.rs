@@ -27,11 +27,7 @@ struct Node {
 }
 
 /// The ports of one life of a node.
-pub fn of(
-    world: &Arc<World>,
-    life: &Arc<Life>,
-    table: &watch::Sender<Arc<PeerTable>>,
-) -> Ports {
+pub fn of(world: &Arc<World>, life: &Arc<Life>, table: &watch::Sender<Arc<PeerTable>>) -> Ports {
     let node = Node { world: world.clone(), life: life.clone(), peers: table.subscribe() };
     let node = Arc::new(node);
     let (spawner, drawer) = (life.clone(), world.clone());
@@ -41,7 +37,9 @@ pub fn of(
         instances: node,
         spawn: Arc::new(move |task| spawner.spawn(task)),
         // Spread, as random ones are, but the same in each run.
-        draw: Arc::new(move || u128::from(drawer.number()).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C)),
+        draw: Arc::new(move || {
+            u128::from(drawer.number()).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C)
+        }),
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Execution {
     pub call: CallId,
     pub attempt: Attempt,
     pub root: CallId,
+    pub home: NodeId,
+    /// When its root's home was killed.
+    pub home_lost: Option<Instant>,
     pub node: NodeId,
     pub retries: u32,
     pub deadline: Instant,
@@ -123,13 +126,15 @@ impl Invariants {
 
     /// Somebody was given an output, with what the record says of it.
     pub fn output(&mut self, call: CallId, end: End, attempt: Option<Attempt>, output: &[u8]) {
-        let checked =
-            attempts_are_current::check(&self.executions, call, end, attempt, output);
+        let checked = attempts_are_current::check(&self.executions, call, end, attempt, output);
         self.note(checked);
     }
 
     /// A node was killed.
-    pub fn killed(&mut self, node: NodeId) {
+    pub fn killed(&mut self, node: NodeId, now: Instant) {
+        for execution in self.executions.iter_mut().filter(|e| e.home == node) {
+            execution.home_lost.get_or_insert(now);
+        }
         for execution in self.executions.iter_mut().filter(|e| e.node == node) {
             execution.killed |= execution.ended.is_none();
         }
@@ -147,11 +152,7 @@ impl Invariants {
     }
 
     /// From time to time.
-    pub fn check(
-        &mut self,
-        now: Instant,
-        runs: impl Fn(NodeId) -> bool,
-    ) -> Result<(), String> {
+    pub fn check(&mut self, now: Instant, runs: impl Fn(NodeId) -> bool) -> Result<(), String> {
         let checked = every_call_ends::answered(&self.open, now, runs);
         self.note(checked);
         let checked = trees_end_together::check(self, now);
