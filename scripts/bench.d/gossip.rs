@@ -178,8 +178,8 @@ fn main() {
     }
     let one = std::env::var("FAASM_GOSSIP_NODES").ok().and_then(|nodes| nodes.parse().ok());
     let sizes = one.map_or(vec![10, 100, 1_000], |size| vec![size]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true);
-    let runtime = { runtime }.build().expect("a runtime");
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     for size in sizes {
         runtime.block_on(measure(size));
     }

@@ -49,13 +49,22 @@ impl Calls {
 
     /// The output of a call that ended. A call that failed gives its error.
     pub async fn output(&self, call: CallId) -> Result<Bytes, CallError> {
+        self.output_by(call, clock::now() + Duration::from_secs(60)).await
+    }
+
+    /// The same, fetched by `deadline`.
+    pub(super) async fn output_by(
+        &self,
+        call: CallId,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
         let stored = self.stored(call).await?;
         match &stored.record.result {
             None => Err(CallError::new(Errno::Again, "the call has not ended; wait for it")),
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(_)) => {
                 let payload = payload_of(&stored.record.output, &stored.output);
-                self.payload(call, &payload, clock::now() + Duration::from_secs(60)).await
+                self.payload(call, &payload, deadline).await
             }
         }
     }

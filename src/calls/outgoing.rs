@@ -42,7 +42,6 @@ impl Outgoing {
             return Lost::End(self);
         }
         self.attempt.0 += 1;
-        self.accepted = false;
         self.tried.clear();
         Lost::Again(self)
     }

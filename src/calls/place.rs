@@ -313,6 +313,9 @@ impl Calls {
         let lost = self.outgoing().lock().lost(node, link);
         for lost in lost {
             let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
+            if !outgoing.accepted {
+                self.scheduler().unanswered(node);
+            }
             // It may have been taken, so who waits must not try another node as if it had not.
             if let Some(told) = self.answers().lock().remove(&outgoing.spec.call) {
                 let _ = told.send(true);

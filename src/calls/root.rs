@@ -298,7 +298,7 @@ impl Calls {
             return Err(CallError::new(Errno::TimedOut, "the call with this key still runs"));
         };
         let output = match &result {
-            Ok(_) => self.output(call).await?,
+            Ok(_) => self.output_by(call, clock::now() + CLAIM_TIME).await?,
             Err(_) => Bytes::new(),
         };
         Ok(Finished { call, node: record.node.unwrap_or(record.home), result, output })

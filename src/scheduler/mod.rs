@@ -10,32 +10,32 @@
 
 mod actor;
 pub mod gossip;
+mod held;
 pub mod metrics;
 pub mod policy;
 pub mod queue;
 pub mod slots;
+mod telling;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
-use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::actor::Kept;
 use crate::clock;
 use crate::config::SchedulerOptions;
-use crate::id::{BlobHash, CallId, Incarnation, Name, NodeId};
-use crate::net::{Net, Peer};
+use crate::id::{BlobHash, CallId, Name, NodeId};
+use crate::net::Net;
 use crate::wire::calls::Room;
 use crate::wire::function::Policy;
-use crate::wire::load::{Load, MAX_MODULES, MAX_RUMORS, Report};
-use crate::wire::{Malformed, decode, encode};
 
 use gossip::Gossip;
+pub use held::{FunctionBook, Holding, Place, Slot};
 pub use policy::Candidate;
 use queue::{Line, StartQueue};
 use slots::Pool;
@@ -135,31 +135,6 @@ impl Waiting {
     }
 }
 
-/// How many instances of a function are alive on this node.
-#[derive(Debug, Default)]
-pub struct FunctionBook {
-    live: AtomicUsize,
-}
-
-impl FunctionBook {
-    /// Counts one more, if the function may have it.
-    pub fn try_enter(&self, limit: u32) -> bool {
-        let limit = limit as usize;
-        let update = |n| (n < limit).then_some(n + 1);
-        self.live.try_update(Ordering::SeqCst, Ordering::SeqCst, update).is_ok()
-    }
-
-    /// One ended.
-    pub fn leave(&self) {
-        self.live.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// How many there are.
-    pub fn live(&self) -> usize {
-        self.live.load(Ordering::SeqCst)
-    }
-}
-
 /// Handle of the component. Cheap to clone.
 #[derive(Clone)]
 pub struct Scheduler {
@@ -189,37 +164,6 @@ const RESERVED_PART: usize = 4;
 
 /// Most nodes with room that are compared for one call.
 const CHOICES: usize = 64;
-
-/// How many slots of this node a user's calls hold.
-#[derive(Debug, Default)]
-pub struct Holding(AtomicUsize);
-
-/// A start under way; given back when dropped, which starts what waits.
-pub struct Slot {
-    inner: Arc<Inner>,
-    holding: Arc<Holding>,
-    /// Whether giving it back starts what waits; not when nothing could start with it just now.
-    pumps: bool,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.holding.0.fetch_sub(1, Ordering::SeqCst);
-        self.inner.slots.give();
-        if self.pumps {
-            Inner::pump(&self.inner);
-        }
-    }
-}
-
-/// The right to one instance; given back when dropped.
-pub struct Place(Arc<Inner>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.places.give();
-    }
-}
 
 impl Scheduler {
     /// Starts the component on the current tokio runtime.
@@ -412,23 +356,6 @@ impl Scheduler {
         self.inner.waiting.load(Ordering::SeqCst)
     }
 
-    /// This node's own load, as it tells it.
-    pub fn load(&self) -> Load {
-        let inner = &self.inner;
-        let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Load {
-            seq: inner.seq.fetch_add(1, Ordering::SeqCst) + 1,
-            room: self.room(),
-            slots: clip(inner.slots.total()),
-            queued: clip(self.waiting()),
-            live: clip(inner.places.taken()),
-            cpu_percent: 0,
-            memory_percent: 0,
-            accepting: !inner.stopping.load(Ordering::SeqCst) && (inner.accepting)(),
-            modules: (inner.modules)(),
-        }
-    }
-
     /// From now on the others are told to send nothing here.
     pub fn stop_accepting(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
@@ -443,97 +370,6 @@ impl Scheduler {
     pub fn accepting(&self) -> bool {
         !self.inner.stopping.load(Ordering::SeqCst) && (self.inner.accepting)()
     }
-
-    /// What to tell whom about load, each period; `up` are the nodes that are connected to, in
-    /// order.
-    pub fn round(&self, load: Load, up: Vec<(NodeId, Incarnation)>) -> Vec<(NodeId, Bytes)> {
-        let nodes: Vec<_> = up.iter().map(|(node, _)| *node).collect();
-        let (told, report) = {
-            let mut views = self.inner.views.lock();
-            views.connected(up);
-            self.inner.gossip.lock().period(load, &nodes, &views, clock::now())
-        };
-        self.hand_out();
-        if told.is_empty() {
-            return Vec::new();
-        }
-        let datagram = Bytes::from(encode(&report).to_vec());
-        told.into_iter().map(|node| (node, datagram.clone())).collect()
-    }
-
-    /// A peer told of load.
-    pub fn heard(&self, from: Peer, bytes: &[u8]) -> Result<(), Malformed> {
-        let report: Report = decode("load report", bytes)?;
-        if report.own.modules.len() > MAX_MODULES || report.rumors.len() > MAX_RUMORS {
-            let why = "it tells of more modules or nodes than fit".to_owned();
-            return Err(Malformed { what: "load report", why });
-        }
-        {
-            let (mut views, now) = (self.inner.views.lock(), clock::now());
-            views.report(from.node, from.incarnation, report.own, now);
-            for rumor in report.rumors.iter().filter(|r| u64::from(r.node) != self.inner.me.0) {
-                views.rumor(rumor, now);
-            }
-        }
-        self.hand_out();
-        Ok(())
-    }
-
-    /// How old the beliefs about the others are, youngest first.
-    pub fn view_ages(&self) -> Vec<Duration> {
-        self.inner.views.lock().ages(clock::now())
-    }
-
-    /// What is taken and not given back.
-    #[cfg(test)]
-    pub(crate) fn leftovers(&self) -> [(&'static str, usize); 5] {
-        let inner = &self.inner;
-        [
-            ("slots", inner.slots.taken()),
-            ("places", inner.places.taken()),
-            ("running calls", inner.running.load(Ordering::SeqCst)),
-            ("waiting starts", inner.queue.lock().len().max(self.waiting())),
-            ("unanswered starts", inner.views.lock().unanswered()),
-        ]
-    }
-
-    /// Hands waiting starts to other nodes that have room.
-    fn hand_out(&self) {
-        let inner = &self.inner;
-        while inner.waiting.load(Ordering::SeqCst) > 0 {
-            let target = Cell::new(None);
-            let popped = {
-                let views = inner.views.lock();
-                let now = clock::now();
-                if !views.any_room(now) {
-                    return;
-                }
-                let first = inner.first(&views);
-                let mut queue = inner.queue.lock();
-                let popped = queue.pop(|(_, waiting)| {
-                    let node = match waiting.movable {
-                        true => elsewhere(&views, &waiting.needs, first, now),
-                        false => None,
-                    };
-                    target.set(node);
-                    node.is_some()
-                });
-                inner.waiting.store(queue.len(), Ordering::SeqCst);
-                popped
-            };
-            let target = target.get();
-            match (popped, target) {
-                (Some((_, waiting)), Some(node)) => (waiting.go)(Go::There(node)),
-                _ => return,
-            }
-        }
-    }
-}
-
-fn elsewhere(views: &Views, needs: &Needs, first: usize, now: Instant) -> Option<NodeId> {
-    let others = views.candidates(module_tag(&needs.wasm), first, now);
-    let others = others.filter(|c| c.has_room() && needs.allows(c.node));
-    policy::choose(needs.policy, None, others.take(CHOICES))
 }
 
 impl Inner {

@@ -32,6 +32,8 @@ impl World {
             call: job.call,
             attempt: live.attempt,
             root: live.spec.tree.root,
+            home: live.spec.tree.home,
+            home_lost: None,
             node: life.node,
             retries: super::functions::retries(job.key.name.as_str()),
             deadline: live.spec.tree.deadline,
@@ -146,8 +148,12 @@ impl World {
             let after = Duration::from_millis(state.rng.random_range(1..1_500));
             leaves.then_some(after)
         };
-        let what = if key.is_some() { "keyed invoke" } else { "invoke" };
-        let open = self.open(&node, timeout, what);
+        // Who follows another's call asks for its record and fetches its output, too.
+        let (what, longer) = match key {
+            Some(_) => ("keyed invoke", Duration::from_millis(6_500)),
+            None => ("invoke", Duration::ZERO),
+        };
+        let open = self.open(&node, timeout + longer, what);
         let world = self.clone();
         let life = node.life.clone();
         life.spawn(Box::pin(async move {

@@ -79,9 +79,10 @@ impl Program {
             let depth = if name == Some("narrow") { 0 } else { self.depth - 1 };
             (name, Program::draw(rng, depth))
         };
-        let work = match rng.random_range(0..10) {
-            0 => rng.random_range(200_000..1_500_000),
-            1..4 => rng.random_range(10_000..100_000),
+        let work = match rng.random_range(0..30) {
+            0 => rng.random_range(4_000_000..7_000_000),
+            1..3 => rng.random_range(200_000..1_500_000),
+            3..12 => rng.random_range(10_000..100_000),
             _ => rng.random_range(100..5_000),
         };
         Plan {

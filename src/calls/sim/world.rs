@@ -180,7 +180,7 @@ impl World {
             node.life.kill();
             state.network.killed(id);
             state.asked.retain(|_, (of, _, _)| *of != id);
-            state.checks.killed(id);
+            state.checks.killed(id, clock::now());
             node
         };
         forget(&node);
@@ -310,7 +310,12 @@ impl World {
                 lives.keys().any(|peer| network.end(of, *peer).is_some_and(|p| p.link == link))
             };
             asked.retain(|_, (of, link, _)| lasts(*of, *link));
-            let delays: Vec<u64> = changed.iter().map(|_| rng.random_range(0..5_000)).collect();
+            // A busy node hears of it late.
+            let mut delay = || match rng.random_range(0..5) {
+                0 => rng.random_range(0..400_000),
+                _ => rng.random_range(0..5_000),
+            };
+            let delays: Vec<u64> = changed.iter().map(|_| delay()).collect();
             (changed, state.nodes.clone(), delays)
         };
         self.arrivals.notify_one();

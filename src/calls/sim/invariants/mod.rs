@@ -25,6 +25,9 @@ pub struct Execution {
     pub call: CallId,
     pub attempt: Attempt,
     pub root: CallId,
+    pub home: NodeId,
+    /// When its root's home was killed.
+    pub home_lost: Option<Instant>,
     pub node: NodeId,
     pub retries: u32,
     pub deadline: Instant,
@@ -128,7 +131,10 @@ impl Invariants {
     }
 
     /// A node was killed.
-    pub fn killed(&mut self, node: NodeId) {
+    pub fn killed(&mut self, node: NodeId, now: Instant) {
+        for execution in self.executions.iter_mut().filter(|e| e.home == node) {
+            execution.home_lost.get_or_insert(now);
+        }
         for execution in self.executions.iter_mut().filter(|e| e.node == node) {
             execution.killed |= execution.ended.is_none();
         }

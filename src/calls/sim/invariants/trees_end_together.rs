@@ -1,4 +1,5 @@
-//! Nothing of a tree runs on long after its deadline, or after its root was cancelled.
+//! Nothing of a tree runs on long after its deadline, or after its root was cancelled or its root's
+//! node was lost.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ pub fn check(facts: &Invariants, now: Instant) -> Result<(), String> {
     for execution in facts.executions.iter().filter(|e| e.ended.is_none() && !e.killed) {
         if now > execution.deadline + LATE {
             return Err(format!("it still runs, past its deadline: {execution:?}"));
+        }
+        if execution.home_lost.is_some_and(|at| now > at + CALM) {
+            return Err(format!("it still runs, and its root's node was lost: {execution:?}"));
         }
         let root = facts.accepted.get(&execution.root);
         let cancelled = root.and_then(|root| root.cancelled);
