@@ -139,7 +139,7 @@ fn one_users_clients_leave_the_others_their_latency_and_the_node_its_memory() {
     let crowd = Arc::new(Crowd {
         address: cluster.base(1).trim_start_matches("http://").to_owned(),
         request: format!(
-            "POST /v1/functions/alice/sleep/invoke?arg=500 HTTP/1.1\r\nhost: n\r\nauthorization: \
+            "POST /v1/functions/alice/sleep/invoke?arg=2000 HTTP/1.1\r\nhost: n\r\nauthorization: \
              Bearer {}\r\ncontent-length: 0\r\n\r\n",
             alice.token
         ),
@@ -188,8 +188,9 @@ fn one_users_clients_leave_the_others_their_latency_and_the_node_its_memory() {
     assert!(count(200) > 0 && count(429) > 0, "{codes:?}");
     assert_eq!(count(500) + count(502) + count(504), 0, "{codes:?}");
     assert_eq!(crowd.impolite.load(Ordering::Acquire), 0, "a refusal says when to come again");
-    // The goal is 25 ms on an idle machine; here it is told from waiting behind alice's clients.
-    assert!(during.0 < Duration::from_millis(500), "p99 during the overload was {:?}", during.0);
+    // The goal is 25 ms on an idle machine; here it is told from waiting for alice's clients, each
+    // of which takes two seconds.
+    assert!(during.0 < Duration::from_millis(1_500), "p99 during the overload was {:?}", during.0);
     let per_client = (during.1.saturating_sub(before.1) << 10) / clients as u64;
     assert!(per_client < 200, "{per_client} KiB a client");
     assert!(after.1 < before.1 + 64 + (clients as u64 * 64 >> 10), "{} MiB are kept", after.1);

@@ -190,6 +190,9 @@ fn off_loopback_a_node_without_an_admin_does_not_start() {
         "{}",
         err(&output)
     );
+    let hash = "0f".repeat(32);
+    let text_with = format!("name = \"x\"\nid = \"{id}\"\nadmin_token_hash = \"{hash}\"\n{nodes}");
+    std::fs::write(&file, text_with).expect("written");
     std::fs::remove_file(certs.join("node.pem")).expect("removed");
     let output = faasm(&["node", "--config", &text(&file), "--id", "1", "--data-dir", &data]);
     assert!(!output.status.success() && err(&output).contains("node.pem"), "{}", err(&output));

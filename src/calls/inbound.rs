@@ -163,7 +163,7 @@ impl Calls {
         if !self.registry().session_is_live() {
             return refuse(no_session());
         }
-        if !self.scheduler().accepting() {
+        if !self.scheduler().takes_calls() {
             return refuse(CallError::new(Errno::Unavailable, "the node is stopping"));
         }
         let Some(place) = self.place_here(&spec.user) else {

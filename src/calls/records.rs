@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[test]
+    fn the_records_of_one_user_are_forgotten() {
+        let (mut records, now) = (records(9, 9), Instant::now());
+        records.keep(stored(1, Phase::Done, b"x"), now);
+        let mut other = stored(2, Phase::Done, b"yy");
+        other.record.user = "v".into();
+        records.keep(other, now);
+        records.forget_user("u");
+        assert!(records.get(CallId(1)).is_none() && records.get(CallId(2)).is_some());
+        assert_eq!(records.bytes, 2);
+        records.trim(now + Duration::from_secs(10));
+        assert!(records.is_empty() && records.order.is_empty());
+    }
+
+    #[test]
     fn a_late_message_does_not_undo_the_end() {
         let (mut records, now) = (records(9, 9), Instant::now());
         records.keep(stored(1, Phase::Done, b"x"), now);

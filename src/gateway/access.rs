@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
@@ -129,6 +129,10 @@ impl Door {
         match token(headers)? {
             Some(hash) => known(&users, hash, now_ms())
                 .ok_or_else(|| unauthorized("the token is wrong, expired or revoked")),
+            // Any page may make its reader's browser send requests to this machine.
+            None if headers.contains_key(ORIGIN) => {
+                Err(unauthorized("a request of a web page needs a token"))
+            }
             None if self.loopback && !users.tokens_needed() => Ok(open(&users)?),
             None => Err(unauthorized("no token came with the request")),
         }

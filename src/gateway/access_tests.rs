@@ -65,6 +65,16 @@ fn off_loopback_and_with_users_every_request_needs_a_token() {
 }
 
 #[test]
+fn a_web_page_is_not_the_admin() {
+    let (_keep, open) = door(users(false), true);
+    let mut headers = HeaderMap::new();
+    headers.insert(ORIGIN, HeaderValue::from_static("https://example.org"));
+    assert_eq!(open.caller(&headers).unwrap_err().status(), 401);
+    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer root"));
+    assert!(open.caller(&headers).is_ok());
+}
+
+#[test]
 fn two_tokens_are_none() {
     let (_keep, door) = door(users(true), true);
     let mut headers = HeaderMap::new();

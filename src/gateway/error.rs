@@ -43,8 +43,8 @@ pub struct ApiError {
     status: StatusCode,
     error: CallError,
     call: Option<CallId>,
-    allow: Option<String>,
-    retry_after: Option<u64>,
+    allow: Option<Box<str>>,
+    retry_after: Option<u32>,
     closes: bool,
 }
 
@@ -75,14 +75,14 @@ impl ApiError {
     pub fn method(allow: &str) -> Self {
         let detail = format!("this path has no such method: use {allow}");
         let mut error = Self::new(Errno::NoSys, detail).with_status(StatusCode::METHOD_NOT_ALLOWED);
-        error.allow = Some(allow.to_owned());
+        error.allow = Some(allow.into());
         error
     }
 
     /// The same request may succeed after this time.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        let more = u64::from(wait.subsec_nanos() > 0);
-        self.retry_after = Some((wait.as_secs() + more).max(1));
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX));
         self
     }
 
@@ -208,7 +208,7 @@ impl IntoResponse for ApiError {
         } else if worth_retrying(self.error.code) && self.status != StatusCode::FORBIDDEN {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
-        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::try_from) {
             headers.insert(ALLOW, allow);
         }
         if self.status == StatusCode::UNAUTHORIZED {

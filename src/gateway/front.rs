@@ -93,8 +93,9 @@ impl Front {
                 return Err(now(self.full()));
             }
             if let Ok(principal) = &caller {
-                connection.used_by(&self.lanes, &principal.name).map_err(now)?;
-                lane = Some(self.lanes.enter(principal, Instant::now())?);
+                let at = Instant::now();
+                connection.used_by(&self.lanes, &principal.name, at)?;
+                lane = Some(self.lanes.enter(principal, at)?);
             }
         }
         request.extensions_mut().insert(Caller(caller));

@@ -30,6 +30,8 @@ const MAX_BODY: usize = 64 << 10;
 const PROPOSE: Duration = Duration::from_secs(10);
 /// Longest time until every live node knows of a change.
 const SPREAD: Duration = Duration::from_secs(15);
+/// Longest time that other nodes may take to say which blobs they have.
+const COUNT: Duration = Duration::from_secs(5);
 /// Longest time that a join token is good for.
 const MAX_TOKEN_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What a join token begins with.
@@ -199,12 +201,17 @@ pub async fn this(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery
     let handles = &gateway.handles;
     let members = handles.consensus.members();
     let me = members.iter().find(|member| member.node == handles.node);
+    let draining = me.is_none_or(|member| member.draining);
+    let wanting = match draining {
+        true => handles.blobs.under_replicated(Instant::now() + COUNT).await?.blobs,
+        false => 0,
+    };
     let view = SelfView {
         node: handles.node.to_string(),
-        draining: me.is_none_or(|member| member.draining),
+        draining,
         voter: me.is_some_and(|member| member.voter),
         calls: handles.calls.living_here(),
-        blobs: 0,
+        blobs: wanting,
     };
     state::json(StatusCode::OK, &view)
 }

@@ -14,10 +14,13 @@ use crate::config::GatewayOptions;
 use crate::errno::Errno;
 use crate::id::Name;
 
-/// Refusals a second that one user gets at once; further ones wait their turn, so that clients
-/// that ask again without a pause do not take the node's time from others.
-const REFUSALS: u32 = 500;
-/// Longest wait of a refusal.
+/// Refusals a second that one user gets: clients are told to come again later the more of them are
+/// refused, so that all of them together take little of the node's time from others.
+const REFUSALS: u32 = 250;
+/// Longest time after which a refused client is told to come again.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Longest wait of a refusal itself, past [`REFUSALS`]: for clients that do not care what they are
+/// told.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(1);
 
 /// All users' shares.
@@ -65,8 +68,7 @@ impl Lanes {
         {
             let detail =
                 format!("quota: {} may make {rate} requests a second at each node", principal.name);
-            let error = ApiError::new(Errno::Quota, detail).retry_after(wait);
-            return Err(lane.refusal(error, now));
+            return Err(lane.refusal(detail, wait, now));
         }
         if !within(&lane.under_way, self.requests) {
             let detail = format!(
@@ -74,13 +76,13 @@ impl Lanes {
                  some to end, or ask another node",
                 self.requests, principal.name
             );
-            return Err(lane.refusal(ApiError::new(Errno::Quota, detail), now));
+            return Err(lane.refusal(detail, Duration::ZERO, now));
         }
         Ok(LanePlace(lane))
     }
 
     /// Counts a connection to the user that uses it.
-    fn attach(&self, name: &Name) -> Result<ConnectionPlace, ApiError> {
+    fn attach(&self, name: &Name, now: Instant) -> Result<ConnectionPlace, Refusal> {
         let lane = self.lane(name);
         if !within(&lane.connections, self.connections) {
             let detail = format!(
@@ -88,7 +90,9 @@ impl Lanes {
                  fewer, or ask another node",
                 self.connections
             );
-            return Err(ApiError::new(Errno::Quota, detail).closing());
+            // At once: while it waits, the connection would hold its place.
+            let Refusal { error, .. } = lane.refusal(detail, Duration::ZERO, now);
+            return Err(Refusal { error: error.closing(), after: Duration::ZERO });
         }
         Ok(ConnectionPlace { name: name.clone(), lane })
     }
@@ -117,9 +121,11 @@ impl Lane {
         })
     }
 
-    fn refusal(&self, error: ApiError, now: Instant) -> Refusal {
-        let after = self.refusals.lock().queue(REFUSALS, now).min(LONGEST_REFUSAL);
-        Refusal { error, after }
+    /// A refusal that is worth another try after `retry`, or later.
+    fn refusal(&self, detail: String, retry: Duration, now: Instant) -> Refusal {
+        let wait = self.refusals.lock().queue(REFUSALS, now);
+        let error = ApiError::new(Errno::Quota, detail).retry_after(retry.max(wait));
+        Refusal { error, after: wait.min(LONGEST_REFUSAL) }
     }
 }
 
@@ -154,11 +160,11 @@ pub struct Connection {
 
 impl Connection {
     /// A request of this user came on it.
-    pub fn used_by(&self, lanes: &Lanes, name: &Name) -> Result<(), ApiError> {
+    pub fn used_by(&self, lanes: &Lanes, name: &Name, now: Instant) -> Result<(), Refusal> {
         let mut place = self.place.lock();
         if place.as_ref().is_none_or(|place| place.name != *name) {
             *place = None;
-            *place = Some(lanes.attach(name)?);
+            *place = Some(lanes.attach(name, now)?);
         }
         Ok(())
     }
@@ -190,7 +196,7 @@ impl Pace {
     /// Takes one in any case; gives the wait for it.
     fn queue(&mut self, rate: u32, now: Instant) -> Duration {
         let wait = self.over(rate, now);
-        if wait < LONGEST_REFUSAL {
+        if wait < LONGEST_RETRY {
             self.advance(rate, now);
         }
         wait
@@ -214,6 +220,8 @@ fn each(rate: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse;
+
     use super::*;
     use crate::wire::users::{Quotas, Role};
 
@@ -261,7 +269,24 @@ mod tests {
         assert!(waits[..REFUSALS as usize].iter().all(Duration::is_zero));
         assert!(waits[REFUSALS as usize + 1] > Duration::ZERO);
         let longest = waits.iter().max().unwrap();
-        assert!(*longest >= LONGEST_REFUSAL && *longest < 2 * LONGEST_REFUSAL, "{longest:?}");
+        assert!(*longest > Duration::from_secs(15) && *longest <= LONGEST_RETRY, "{longest:?}");
+        let last = (0..50_000).map(|_| pace.queue(REFUSALS, now)).last();
+        assert!(last <= Some(LONGEST_RETRY + Duration::from_secs(1)), "{last:?}");
+    }
+
+    #[test]
+    fn the_more_are_refused_the_later_they_are_told_to_come() {
+        let (lanes, now) = (lanes(0, 10), Instant::now());
+        let alice = user("alice", 0);
+        let refused: Vec<Refusal> =
+            (0..2_000).map(|_| lanes.enter(&alice, now).unwrap_err()).collect();
+        let told = |refusal: &Refusal| {
+            let response = refusal.error.clone().into_response();
+            response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
+        };
+        assert_eq!((told(&refused[0]), refused[0].after), (1, Duration::ZERO));
+        assert!((5..=8).contains(&told(&refused[1_999])), "{:?}", refused[1_999]);
+        assert_eq!(refused[1_999].after, LONGEST_REFUSAL);
     }
 
     #[test]
@@ -269,12 +294,15 @@ mod tests {
         let lanes = lanes(10, 1);
         let (alice, bob) = (Name::new("alice").unwrap(), Name::new("bob").unwrap());
         let (one, two) = (Connection::default(), Connection::default());
-        one.used_by(&lanes, &alice).unwrap();
-        one.used_by(&lanes, &alice).unwrap();
-        assert_eq!(two.used_by(&lanes, &alice).unwrap_err().status(), 429);
-        one.used_by(&lanes, &bob).unwrap();
-        two.used_by(&lanes, &alice).unwrap();
+        let now = Instant::now();
+        one.used_by(&lanes, &alice, now).unwrap();
+        one.used_by(&lanes, &alice, now).unwrap();
+        let refused = two.used_by(&lanes, &alice, now).unwrap_err().error.into_response();
+        assert_eq!(refused.status(), 429);
+        assert_eq!(refused.headers()["connection"], "close");
+        one.used_by(&lanes, &bob, now).unwrap();
+        two.used_by(&lanes, &alice, now).unwrap();
         drop(two);
-        Connection::default().used_by(&lanes, &alice).unwrap();
+        Connection::default().used_by(&lanes, &alice, now).unwrap();
     }
 }

@@ -52,7 +52,7 @@ impl Default for Patience {
 /// Most headers of one request.
 const MAX_HEADER_COUNT: usize = 100;
 /// Most connections that are being told that there are too many; further ones are just closed.
-const MAX_REFUSING: usize = 64;
+const MAX_REFUSING: usize = 512;
 /// Wait after a failed accept, which is nearly always for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

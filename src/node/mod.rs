@@ -17,6 +17,7 @@
 //! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
 
 pub mod certs;
+mod draining;
 pub mod founding;
 mod modules;
 mod peers;
@@ -40,6 +41,7 @@ use crate::net::{Identity, Net, NetSetup, PeerStatus};
 use crate::scheduler::{Scheduler, SchedulerSetup};
 pub use founding::now_ms;
 
+use self::draining::Drained;
 use crate::wire::load::MAX_MODULES;
 use crate::wire::members::KeyHash;
 
@@ -133,7 +135,14 @@ impl Node {
         handles.net.open();
         let (net, consensus) = (handles.net.clone(), handles.consensus.clone());
         let certs = certs::follow(me, config.certs_dir(), net.clone(), consensus.clone());
-        let members = peers::follow(me, dir.clone(), net.clone(), consensus, peers);
+        let members = peers::follow(
+            me,
+            dir.clone(),
+            net.clone(),
+            consensus,
+            Drained::new(handles.scheduler.clone(), handles.blobs.clone()),
+            peers,
+        );
         let shown = show_identity(net, gateway.tls());
         let following = vec![
             tokio::spawn(certs).abort_handle(),
@@ -251,7 +260,7 @@ async fn components(
         dir: dir.join("blobs"),
         options: options.files.clone(),
         net: net.clone(),
-        nodes: Arc::new(move || members.members().into_iter().map(|m| m.node).collect()),
+        nodes: Arc::new(move || members.members().into_iter().filter(|m| !m.draining).map(|m| m.node).collect()),
     })
     .await?;
     let functions = Functions::start(FunctionSetup {

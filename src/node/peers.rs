@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::draining::Drained;
 use crate::config::ClusterConfig;
 use crate::consensus::Consensus;
 use crate::consensus::members::{Members, configured};
@@ -48,12 +49,14 @@ pub(super) fn at_start(me: NodeId, dir: &Path, cluster: &ClusterConfig) -> Vec<P
     all.into_values().filter(|peer| peer.node != me).collect()
 }
 
-/// Keeps the connections in step with the members. Ends when consensus does.
+/// Keeps the connections, and what this node takes, in step with the members. Ends when consensus
+/// does.
 pub(super) async fn follow(
     me: NodeId,
     dir: PathBuf,
     net: Net,
     consensus: Consensus,
+    mut drained: Drained,
     mut peers: Vec<PeerSpec>,
 ) {
     let mut changes = consensus.watch_membership();
@@ -74,6 +77,7 @@ pub(super) async fn follow(
         }
         peers = merge(me, membership, &peers, *current);
         net.set_peers(peers.clone());
+        drained.set(membership.get(me).is_some_and(|member| member.draining));
         if *current {
             let members: Vec<Known> = membership.all().values().map(known_of).collect();
             let path = dir.join(FILE);

@@ -154,6 +154,7 @@ struct Inner {
     modules: Arc<dyn Fn() -> Vec<u64> + Send + Sync>,
     accepting: Arc<dyn Fn() -> bool + Send + Sync>,
     stopping: AtomicBool,
+    draining: AtomicBool,
     seq: AtomicU64,
     books: OnceLock<Kept>,
 }
@@ -198,6 +199,7 @@ impl Scheduler {
             modules: parts.modules,
             accepting: parts.accepting,
             stopping: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             seq: AtomicU64::new(0),
             books: OnceLock::new(),
         };
@@ -206,6 +208,9 @@ impl Scheduler {
 
     /// Takes a place for an instance here.
     pub fn try_place(&self) -> Option<Place> {
+        if self.inner.draining.load(Ordering::SeqCst) {
+            return None;
+        }
         self.inner.places.try_take().then(|| Place(self.inner.clone()))
     }
 
@@ -224,7 +229,9 @@ impl Scheduler {
     pub fn choose(&self, needs: &Needs, tried: &[NodeId]) -> Option<NodeId> {
         let inner = &self.inner;
         let here = Candidate { node: inner.me, room: self.room(), has_module: true };
-        let here = Some(here).filter(|_| needs.allows(inner.me) && !tried.contains(&inner.me));
+        let draining = inner.draining.load(Ordering::SeqCst);
+        let may = !draining && needs.allows(inner.me) && !tried.contains(&inner.me);
+        let here = Some(here).filter(|_| may);
         if needs.policy == Policy::BinPack && here.is_some_and(|h| h.room.free_slots > 0) {
             return Some(inner.me);
         }
@@ -359,6 +366,17 @@ impl Scheduler {
     /// From now on the others are told to send nothing here.
     pub fn stop_accepting(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether new calls run on other nodes only, by an admin's word. Those that were taken here
+    /// run on.
+    pub fn set_draining(&self, draining: bool) {
+        self.inner.draining.store(draining, Ordering::SeqCst);
+    }
+
+    /// Whether calls may be sent here by other nodes.
+    pub fn takes_calls(&self) -> bool {
+        self.accepting() && !self.inner.draining.load(Ordering::SeqCst)
     }
 
     /// Ends the reports to other nodes.

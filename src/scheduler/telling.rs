@@ -27,7 +27,7 @@ impl Scheduler {
             live: clip(inner.places.taken()),
             cpu_percent: 0,
             memory_percent: 0,
-            accepting: !inner.stopping.load(Ordering::SeqCst) && (inner.accepting)(),
+            accepting: self.takes_calls(),
             modules: (inner.modules)(),
         }
     }
