@@ -174,7 +174,19 @@ pub fn late(history: &History, call: &Call) -> Option<String> {
     let (seen, end) = ends(call).next()?;
     let near = faults_near(history, from, seen).next().is_some();
     let bound = if near { LATE_BY_FAULT } else { LATE };
+    // Without a majority of voters, no node can be declared lost.
+    let due = due.max(majority_back(history, from, seen).unwrap_or_default());
     (seen > due + bound).then(|| format!("due at {due:.3?}, seen to end at {seen:.3?}: {end:?}"))
+}
+
+/// When, in this time, the last two faults at once were over: two of three voters may have had them.
+fn majority_back(history: &History, from: Duration, to: Duration) -> Option<Duration> {
+    let in_it = |f: &&Fault| f.from <= to && f.until >= from;
+    let faults: Vec<&Fault> = history.faults.iter().filter(in_it).collect();
+    let pairs = faults.iter().enumerate().flat_map(|(at, a)| {
+        faults[at + 1..].iter().filter(|b| a.from < b.until && b.from < a.until).map(|b| (*a, *b))
+    });
+    pairs.map(|(a, b)| a.until.min(b.until)).max()
 }
 
 /// A function without retries runs at most once for each accepted call.

@@ -129,6 +129,12 @@ fn a_late_end_is_found() {
     let near = history(vec![fault(Kind::Kill, 2, 22)]);
     assert!(late(&near, &call(Sort::Keyed, far)).is_none());
     assert!(late(&near, &call(Sort::Keyed, vec![ended(40, Ok(0))])).is_some());
+    // Two faults at once may be two of three voters: nothing can be decided until one is over.
+    let mut both = vec![fault(Kind::Isolate, 1, 25), fault(Kind::Isolate, 2, 25)];
+    both.iter_mut().for_each(|fault| fault.until = at(32));
+    let (in_time, too_late) = (vec![ended(40, Ok(0))], vec![ended(42, Ok(0))]);
+    assert!(late(&history(both.clone()), &call(Sort::Keyed, in_time)).is_none());
+    assert!(late(&history(both), &call(Sort::Keyed, too_late)).is_some());
     let cancelled = Call { cancelled: Some(at(20)), limit: at(60), ..call(Sort::Endless, vec![]) };
     let looks = vec![ended(30, Err("FAASM_ECANCELLED"))];
     assert!(late(&quiet, &Call { seen: looks, ..cancelled }).is_some());
