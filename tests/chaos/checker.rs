@@ -27,10 +27,19 @@ pub fn violations(history: &History) -> Vec<String> {
         by_call.iter().filter_map(|rule| {
             let why = rule(history, call)?;
             let (name, id, sort) = (&call.name, call.id.as_deref().unwrap_or("-"), call.sort);
-            Some(format!("{name} {id} ({sort:?}, begun at {:.3?}): {why}", call.begun))
+            let looks = looks(call);
+            Some(format!("{name} {id} ({sort:?}, begun at {:.3?}): {why}; {looks}", call.begun))
         })
     });
     calls.chain(lost_uploads(history)).collect()
+}
+
+/// What the client saw, for who wants to know why.
+fn looks(call: &Call) -> String {
+    let look =
+        |seen: &Seen| format!("{:.1}s n{} {}", seen.at.as_secs_f64(), seen.through, seen.what);
+    let looks: Vec<String> = call.seen.iter().map(look).collect();
+    format!("asked of n{}, looks: {}", call.through, looks.join(", "))
 }
 
 /// The faults that may be the reason of what happened from one time to another.

@@ -95,6 +95,16 @@ pub enum What {
     Silence,
 }
 
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended(end) => write!(f, "{:?}", end.result),
+            Self::Refused(code) => write!(f, "refused by {code}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
 /// The end of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
