@@ -260,7 +260,9 @@ async fn components(
         dir: dir.join("blobs"),
         options: options.files.clone(),
         net: net.clone(),
-        nodes: Arc::new(move || members.members().into_iter().filter(|m| !m.draining).map(|m| m.node).collect()),
+        nodes: Arc::new(move || {
+            members.members().into_iter().filter(|m| !m.draining).map(|m| m.node).collect()
+        }),
     })
     .await?;
     let functions = Functions::start(FunctionSetup {

@@ -16,6 +16,8 @@ use faasm::wire::consensus::{
 use faasm::wire::function::{FunctionEntry, Limits, Options, Policy};
 use faasm::wire::hello::Hello;
 use faasm::wire::load::Load;
+use faasm::wire::members::{KeyHash, MemberCommand, TokenHash};
+use faasm::wire::users::UserCommand;
 use faasm::wire::{Encode, encode};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -121,11 +123,23 @@ pub fn proposals() -> Vec<Proposal> {
             node: NODE,
             incarnation: Incarnation(1),
             http: "127.0.0.1:8081".into(),
+            key: Some(KeyHash([3; 32])),
+            birth: 77,
         },
         Command::PutFunction { user: "alice".into(), name: "wordcount".into(), entry: entry() },
         Command::RecordArtifact { wasm, engine: 9, artifact },
         Command::DeleteFunction { user: "alice".into(), name: "an_unknown_function".into() },
         Command::ExpireSession { session },
+        Command::Member(MemberCommand::Join {
+            token: TokenHash::of("faasm_join"),
+            key: KeyHash([4; 32]),
+            quic: "10.0.0.4:7101".into(),
+            http: "10.0.0.4:7001".into(),
+            replaces: Some(NODE),
+            now_ms: 1,
+        }),
+        Command::Member(MemberCommand::SetDraining { node: NODE, draining: true }),
+        Command::User(UserCommand::Remove { name: "alice".into() }),
     ];
     let propose = |(number, command)| Proposal {
         id: RequestId { node: NODE, incarnation: Incarnation(1), number },
@@ -236,8 +250,7 @@ pub fn certificates() -> Vec<Vec<u8>> {
 /// For the target `cluster_file`.
 pub fn cluster_files() -> Vec<Vec<u8>> {
     let local = include_bytes!("../../cluster/local.toml").to_vec();
-    let vagrant = include_bytes!("../../cluster/vagrant.toml").to_vec();
-    vec![local, vagrant]
+    vec![local]
 }
 
 /// For the target `options_file`.
