@@ -24,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Plant, Setup, World};
 
 /// Seeds tried by default.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 500;
 /// Seeds in which a planted bug must be found.
 const PLANTED: u64 = 100;
 /// Failures after which a core stops to look for more.
