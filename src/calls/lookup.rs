@@ -30,6 +30,15 @@ impl Calls {
 
     /// Waits at most `wait` for the call's end; gives the record as it is then.
     pub async fn wait(&self, call: CallId, wait: Duration) -> Result<Record, CallError> {
+        self.wait_stored(call, wait).await.map(|stored| stored.record)
+    }
+
+    /// The same, with what was kept beside the record.
+    pub(super) async fn wait_stored(
+        &self,
+        call: CallId,
+        wait: Duration,
+    ) -> Result<Stored, CallError> {
         let until = clock::now() + wait.min(super::MAX_DEADLINE);
         let root = self.roots().get(&call).map(|root| root.clone());
         if let Some(root) = root {
@@ -37,10 +46,10 @@ impl Calls {
         }
         let mut pause = POLL.0;
         loop {
-            let record = self.record(call).await?;
+            let stored = self.stored(call).await?;
             let now = clock::now();
-            if record.phase == Phase::Done || now >= until {
-                return Ok(record);
+            if stored.record.phase == Phase::Done || now >= until {
+                return Ok(stored);
             }
             tokio::time::sleep(pause.min(until - now)).await;
             pause = (pause * 2).min(POLL.1);
@@ -49,22 +58,13 @@ impl Calls {
 
     /// The output of a call that ended. A call that failed gives its error.
     pub async fn output(&self, call: CallId) -> Result<Bytes, CallError> {
-        self.output_by(call, clock::now() + Duration::from_secs(60)).await
-    }
-
-    /// The same, fetched by `deadline`.
-    pub(super) async fn output_by(
-        &self,
-        call: CallId,
-        deadline: Instant,
-    ) -> Result<Bytes, CallError> {
         let stored = self.stored(call).await?;
         match &stored.record.result {
             None => Err(CallError::new(Errno::Again, "the call has not ended; wait for it")),
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(_)) => {
                 let payload = payload_of(&stored.record.output, &stored.output);
-                self.payload(call, &payload, deadline).await
+                self.payload(call, &payload, clock::now() + Duration::from_secs(60)).await
             }
         }
     }

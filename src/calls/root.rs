@@ -293,12 +293,16 @@ impl Calls {
     /// Waits for the end of the call that an earlier request with the same key made.
     async fn follow(&self, known: Stored, deadline: Instant) -> Result<Finished, CallError> {
         let call = known.record.call;
-        let record = self.wait(call, clock::left(deadline)).await?;
+        let stored = self.wait_stored(call, clock::left(deadline)).await?;
+        let record = &stored.record;
         let Some(result) = record.result.clone() else {
             return Err(CallError::new(Errno::TimedOut, "the call with this key still runs"));
         };
         let output = match &result {
-            Ok(_) => self.output_by(call, clock::now() + CLAIM_TIME).await?,
+            Ok(_) => {
+                let payload = payload_of(&record.output, &stored.output);
+                self.payload(call, &payload, clock::now() + CLAIM_TIME).await?
+            }
             Err(_) => Bytes::new(),
         };
         Ok(Finished { call, node: record.node.unwrap_or(record.home), result, output })

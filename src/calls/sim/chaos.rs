@@ -62,7 +62,7 @@ fn fault(world: &Arc<World>) {
         0 => cut(world, a, |other| vec![(a, other), (other, a)]),
         1 => cut(world, a, |other| vec![(a, other)]),
         2 => cut(world, a, |other| vec![(other, a)]),
-        3 if a != b => drop(world.state().network.cut.extend([(a, b), (b, a)])),
+        3 if a != b => world.state().network.cut.extend([(a, b), (b, a)]),
         4 | 5 => world.state().network.cut.clear(),
         6 => stand_still(world, a, length),
         7 => {
