@@ -97,7 +97,11 @@ impl Calls {
         let function = self.function(&request.key)?;
         let call = match &request.idempotency {
             None => CallId::random(),
-            Some(key) => keyed_id(request.key.user.as_str(), key),
+            Some(key) => {
+                let user = request.key.user.as_str();
+                let since = self.consensus().users().get(user).map_or(0, |user| user.created_ms);
+                keyed_id(user, since, key)
+            }
         };
         let timeout = request.timeout.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
         let trace = if request.trace == 0 { rand::random() } else { request.trace };
@@ -271,10 +275,12 @@ impl Root {
 }
 
 /// The id of a call that a client named by a key: the same for the same user and key, so that
-/// the nodes that keep its record see a repeat.
-fn keyed_id(user: &str, key: &str) -> CallId {
+/// the nodes that keep its record see a repeat. A user of the same name that was made later is
+/// another one.
+fn keyed_id(user: &str, since_ms: u64, key: &str) -> CallId {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(user.as_bytes()).update(b"\0").update(key.as_bytes());
+    hasher.update(user.as_bytes()).update(b"\0");
+    hasher.update(&since_ms.to_le_bytes()).update(key.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     CallId(u128::from_le_bytes(id))
