@@ -229,7 +229,7 @@ fn help_has_an_example_of_every_command_and_the_exit_codes() {
 }
 
 #[test]
-fn a_node_listens_on_loopback_only() {
+fn a_node_listens_where_it_can_be_reached() {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("cluster.toml");
     let text = "name = \"open\"\nid = \"00000000000000000000000000000001\"\n[[nodes]]\nid = 1\n\

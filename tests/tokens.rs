@@ -181,7 +181,7 @@ fn off_loopback_a_node_without_an_admin_does_not_start() {
     identity.and_then(|identity| identity.save(&certs)).expect("saved");
     let file = dir.path().join("cluster.toml");
     let nodes =
-        format!("[[nodes]]\nid = 1\nquic = \"127.0.0.1:{quic}\"\nhttp = \"0.0.0.0:{http}\"\n");
+        format!("[[nodes]]\nid = 1\nquic = \"127.0.0.1:{quic}\"\nhttp = \"192.0.2.1:{http}\"\n");
     std::fs::write(&file, format!("name = \"x\"\nid = \"{id}\"\n{nodes}")).expect("written");
     let data = text(&dir.path().join("n1"));
     let output = faasm(&["node", "--config", &text(&file), "--id", "1", "--data-dir", &data]);

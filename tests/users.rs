@@ -398,7 +398,7 @@ fn revoked_tokens_and_removed_users_are_out_at_once_everywhere() {
             let text = admin.ask(node, "GET /metrics", b"").text();
             text.lines().any(|line| line == "faasm_instances 0").then_some(())
         });
-        assert!(admin.calls(node, "").is_empty());
+        wait_for("no call is left", PATIENCE, || admin.calls(node, "").is_empty().then_some(()));
         let functions = admin.ask(node, "GET /v1/functions", b"").text();
         assert!(!functions.contains("carol"), "{functions}");
     }

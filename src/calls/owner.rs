@@ -8,20 +8,29 @@ use crate::consensus::users::Users;
 use crate::errno::CallError;
 use crate::function::EndReason;
 use crate::id::{CallId, Name};
-use crate::wire::calls::{CallReply, CallRequest, CallSummary, Phase};
+use crate::wire::calls::{CallReply, CallRequest, CallSummary, Phase, Record};
 
 impl Calls {
     /// Whether a call is this user's. Another user's is answered as one that does not exist: with
     /// the same words, and after the same questions to the other nodes.
-    pub async fn owned_by(&self, call: CallId, user: &Name) -> Result<(), CallError> {
-        let mine = |owner: &str| owner == user.as_str();
-        if self.lookup_here(call).is_some_and(|stored| mine(&stored.record.user)) {
+    /// So is one that was made before `since_ms` (milliseconds since 1970): it was another's, who
+    /// had the same name.
+    pub async fn owned_by(
+        &self,
+        call: CallId,
+        user: &Name,
+        since_ms: u64,
+    ) -> Result<(), CallError> {
+        let mine = |record: &Record| {
+            record.user == user.as_str() && record.requested_us / 1000 >= since_ms
+        };
+        if self.lookup_here(call).is_some_and(|stored| mine(&stored.record)) {
             return Ok(());
         }
         for (_, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
             if let Ok((CallReply::Record(record), _)) = reply
                 && record.call == call
-                && mine(&record.user)
+                && mine(&record)
             {
                 return Ok(());
             }

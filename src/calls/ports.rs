@@ -60,6 +60,10 @@ pub trait Registry: Send + Sync {
     fn running_quota(&self, _user: &Name) -> u32 {
         0
     }
+    /// When a user was made, in milliseconds since 1970; 0 for one that nobody made.
+    fn user_since(&self, _user: &Name) -> u64 {
+        0
+    }
 }
 
 /// Where calls run.
@@ -182,6 +186,10 @@ impl Registry for Consensus {
 
     fn running_quota(&self, user: &Name) -> u32 {
         self.users().get(user.as_str()).map_or(0, |user| user.quotas.running)
+    }
+
+    fn user_since(&self, user: &Name) -> u64 {
+        self.users().get(user.as_str()).map_or(0, |user| user.created_ms)
     }
 }
 

@@ -131,7 +131,10 @@ impl Calls {
         let function = self.function(&request.key)?;
         let call = match &request.idempotency {
             None => CallId(self.draw()),
-            Some(key) => keyed_id(request.key.user.as_str(), key),
+            Some(key) => {
+                let user = &request.key.user;
+                keyed_id(user.as_str(), self.registry().user_since(user), key)
+            }
         };
         let timeout = request.timeout.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
         let trace = if request.trace == 0 { self.draw() } else { request.trace };
@@ -370,10 +373,12 @@ pub(super) fn rank_nodes(call: CallId, nodes: impl IntoIterator<Item = NodeId>) 
 }
 
 /// The id of a call that a client named by a key: the same for the same user and key, so that
-/// the nodes that keep its record see a repeat.
-pub(super) fn keyed_id(user: &str, key: &str) -> CallId {
+/// the nodes that keep its record see a repeat. A user of the same name that was made later is
+/// another one.
+pub(super) fn keyed_id(user: &str, since_ms: u64, key: &str) -> CallId {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(user.as_bytes()).update(b"\0").update(key.as_bytes());
+    hasher.update(user.as_bytes()).update(b"\0");
+    hasher.update(&since_ms.to_le_bytes()).update(key.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     CallId(u128::from_le_bytes(id))

@@ -109,6 +109,11 @@ impl ClusterConfig {
             if !ids.insert(node.id) {
                 return Err(Problem::new(field("id"), format!("{} is given twice", node.id)));
             }
+            if node.http.ip().is_unspecified() {
+                let why = "clients and other nodes reach no such address: name one of this \
+                           machine's, or 127.0.0.1 for this machine alone";
+                return Err(Problem::new(field("http"), format!("{}: {why}", node.http)));
+            }
             let ports = [("quic", node.quic, &mut quic), ("http", node.http, &mut http)];
             for (name, address, seen) in ports {
                 if address.port() == 0 {
@@ -269,7 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_named_by_its_hash_and_quic_has_a_port() {
+    fn a_token_is_named_by_its_hash_http_can_be_reached_and_quic_has_a_port() {
+        let mut config = three();
+        config.nodes[0].http = "0.0.0.0:80".parse().unwrap();
+        assert_eq!(field(&config), "nodes[0].http");
+        config.nodes[0].http = "192.0.2.1:80".parse().unwrap();
+        assert_eq!(config.validate(), Ok(()));
         let mut config = three();
         config.admin_token_hash = Some("faasm_1234".into());
         assert_eq!(field(&config), "admin_token_hash");

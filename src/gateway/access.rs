@@ -48,6 +48,8 @@ pub struct Principal {
     pub role: Role,
     /// Its limits.
     pub quotas: Quotas,
+    /// When the user was made, in milliseconds since 1970: what is older was another's.
+    pub since_ms: u64,
     /// The token it showed; none in open mode.
     pub token: Option<TokenHash>,
 }
@@ -220,14 +222,15 @@ fn token(headers: &HeaderMap) -> Result<Option<TokenHash>, ApiError> {
 fn known(users: &Users, hash: TokenHash, now_ms: u64) -> Option<Principal> {
     let (name, user) = users.owner(hash, now_ms)?;
     let (role, quotas) = (user.role, user.quotas);
-    Some(Principal { name: name.clone(), role, quotas, token: Some(hash) })
+    let since_ms = user.created_ms;
+    Some(Principal { name: name.clone(), role, quotas, since_ms, token: Some(hash) })
 }
 
 /// The caller in open mode; also before the cluster knows of any user.
 fn open(users: &Users) -> Result<Principal, ApiError> {
     let name = Name::new(FIRST_ADMIN)?;
     let quotas = users.get(FIRST_ADMIN).map(|user| user.quotas).unwrap_or_default();
-    Ok(Principal { name, role: Role::Admin, quotas, token: None })
+    Ok(Principal { name, role: Role::Admin, quotas, since_ms: 0, token: None })
 }
 
 /// Time until a token ends by itself; none if it does not soon.

@@ -65,7 +65,7 @@ impl FromRequestParts<Arc<Gateway>> for Call {
         let call = call_id(parts, gateway).await?;
         let principal = Principal::from_request_parts(parts, gateway).await?;
         if let Some(user) = principal.only() {
-            gateway.handles.calls.owned_by(call, user).await?;
+            gateway.handles.calls.owned_by(call, user, principal.since_ms).await?;
         }
         Ok(Self(call))
     }
@@ -135,7 +135,7 @@ mod tests {
             .route("/c/{id}", get(|AnyCall(call): AnyCall| async move { call.to_string() }));
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         let (name, quotas) = (Name::new("alice").unwrap(), Quotas::default());
-        let caller = Principal { name, role, quotas, token: None };
+        let caller = Principal { name, role, quotas, since_ms: 0, token: None };
         request.extensions_mut().insert(Caller(Ok(caller)));
         let response = router.oneshot(request).await.unwrap();
         let status = response.status().as_u16();

@@ -227,7 +227,13 @@ mod tests {
 
     fn user(name: &str, requests: u32) -> Principal {
         let quotas = Quotas { requests, ..Quotas::default() };
-        Principal { name: Name::new(name).unwrap(), role: Role::User, quotas, token: None }
+        Principal {
+            name: Name::new(name).unwrap(),
+            role: Role::User,
+            quotas,
+            since_ms: 0,
+            token: None,
+        }
     }
 
     fn lanes(requests: usize, connections: usize) -> Lanes {

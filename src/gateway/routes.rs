@@ -146,7 +146,7 @@ mod tests {
         let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let known = role.map(|role| {
             let (name, quotas) = (Name::new("alice").unwrap(), Quotas::default());
-            Principal { name, role, quotas, token: None }
+            Principal { name, role, quotas, since_ms: 0, token: None }
         });
         let caller = known.ok_or_else(|| unauthorized("no token came"));
         request.extensions_mut().insert(Caller(caller));
@@ -235,7 +235,7 @@ mod tests {
         let mut request = Request::get("/wait").body(Body::empty()).unwrap();
         let (name, quotas) = (Name::new("alice").unwrap(), Quotas::default());
         let token = Some(crate::wire::members::TokenHash::of("x"));
-        let caller = Principal { name, role: Role::User, quotas, token };
+        let caller = Principal { name, role: Role::User, quotas, since_ms: 0, token };
         request.extensions_mut().insert(Caller(Ok(caller)));
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 401);
