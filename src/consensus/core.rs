@@ -17,8 +17,7 @@ use super::proposals::{Full, Proposals};
 use super::raft_node::{Fatal, RaftNode, RaftSettings, Step};
 use super::reads::{self, Purpose, Reads};
 use super::sessions::Sessions;
-use super::steering::{self, Steering};
-use super::voters;
+use super::steering::Steering;
 use super::{Applied, RaftStatus};
 use crate::id::{Incarnation, NodeId};
 use crate::wire::consensus::{Command, Message, Proposal, Renewal, RequestId, Response};
@@ -63,6 +62,8 @@ pub enum Effect {
     Send(NodeId, Message),
     /// The state changed.
     Changed(Vec<Change>),
+    /// The group changed, at this log index.
+    Group(u64, Conf),
     /// The whole state was replaced; look at [`Core::machine`].
     Restored,
     /// A proposal of this node was applied, after it was open for so long.
@@ -84,9 +85,9 @@ pub struct Core<D: Disk> {
     incarnation: Incarnation,
     http: String,
     key: Option<KeyHash>,
-    founding: Option<MemberCommand>,
+    pub(super) founding: Option<MemberCommand>,
     pub(super) raft: RaftNode<D>,
-    proposals: Proposals,
+    pub(super) proposals: Proposals,
     reads: Reads,
     sessions: Sessions,
     steering: Steering,
@@ -94,14 +95,14 @@ pub struct Core<D: Disk> {
     /// The node stops.
     stops: bool,
     pub(super) admission: Admission,
-    founds: Option<Conf>,
+    pub(super) founds: Option<Conf>,
     /// Nodes to knock at, and answers to those that knocked.
     pub(super) knocks: BTreeMap<NodeId, Message>,
     pub(super) fatal: Option<Fatal>,
     /// The proposal that opens this node's session, while it is open.
     opening: Option<u64>,
     /// The term in which this member leads firmly.
-    led: Option<u64>,
+    pub(super) led: Option<u64>,
     pub(super) leader: Option<NodeId>,
     snapshots_sent: BTreeMap<NodeId, Instant>,
 }
@@ -273,15 +274,6 @@ impl<D: Disk> Core<D> {
         self.knock();
     }
 
-    /// Whether a node that stops has nothing left to do: its session is over, and somebody else
-    /// leads.
-    pub fn may_end(&self) -> bool {
-        let conf = self.machine().conf();
-        let nodes = steering::standings(self.machine());
-        let leads = self.raft.leads() && voters::successor(self.me, conf, &nodes).is_some();
-        self.session_ended() && !leads
-    }
-
     /// The node stops: its session is given up at once, its end proposed, and the lead handed
     /// over.
     pub fn close(&mut self, deadline: Instant, now: Instant) {
@@ -322,17 +314,6 @@ impl<D: Disk> Core<D> {
         self.raft.maybe_snapshot()
     }
 
-    /// Founds the group as soon as that is safe.
-    fn found_group(&mut self) -> Result<(), Fatal> {
-        if self.admission.may_found()
-            && let Some(conf) = self.founds.take()
-        {
-            self.raft.found(conf)?;
-            self.admission.founded();
-        }
-        Ok(())
-    }
-
     fn follow_leader(&mut self, now: Instant) {
         let leader = self.raft.leader();
         if self.leader != leader {
@@ -350,22 +331,6 @@ impl<D: Disk> Core<D> {
         }
         if !self.raft.leads() {
             self.snapshots_sent.clear();
-        }
-    }
-
-    /// The first leader says who belongs to the cluster. Others hold the same text, and a second
-    /// founding is refused.
-    fn found(&mut self) {
-        if self.led.is_none() || self.founding.is_none() {
-            return;
-        }
-        if self.machine().members().founded() {
-            self.founding = None;
-        } else if let Some(command) = self.founding.clone() {
-            let id = self.proposals.next_id();
-            if self.append(&Proposal { id, command: Command::Member(command) }) {
-                self.founding = None;
-            }
         }
     }
 
@@ -407,7 +372,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    fn append(&mut self, proposal: &Proposal) -> bool {
+    pub(super) fn append(&mut self, proposal: &Proposal) -> bool {
         self.raft.propose(proposal)
     }
 
@@ -429,6 +394,7 @@ impl<D: Disk> Core<D> {
         if step.restored {
             self.restored(now, sink)?;
         }
+        step.groups.into_iter().for_each(|(index, conf)| sink(Effect::Group(index, conf)));
         for outcome in step.applied {
             self.applied(outcome, now, sink)?;
         }

@@ -215,6 +215,13 @@ impl Outside<'_> {
             }
             Effect::Changed(changes) => self.parts.shared.change(changes),
             Effect::Restored => self.restored = true,
+            Effect::Group(index, conf) => tracing::info!(
+                index,
+                voters = ?conf.voters(),
+                outgoing = ?conf.outgoing(),
+                learners = ?conf.learners(),
+                "the group changed"
+            ),
             Effect::Settled(number, applied, open) => {
                 ::metrics::histogram!(metrics::APPLY_SECONDS).record(open.as_secs_f64());
                 let reply = self.proposals.remove(&number);

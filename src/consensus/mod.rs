@@ -10,6 +10,7 @@
 
 mod actor;
 mod admission;
+mod begin_end;
 mod conf;
 mod core;
 mod dedup;

@@ -101,6 +101,8 @@ pub struct Step {
     pub applied: Vec<Outcome>,
     /// Reads that may be answered once their index is applied.
     pub reads: Vec<ReadState>,
+    /// The group changed: at which index, into what.
+    pub groups: Vec<(u64, Conf)>,
     /// The whole state was replaced by a snapshot.
     pub restored: bool,
 }
@@ -331,7 +333,7 @@ impl<D: Disk> RaftNode<D> {
                 EntryType::EntryNormal if !entry.data.is_empty() => {
                     step.applied.push(self.machine.apply(entry.index, &entry.data)?);
                 }
-                EntryType::EntryConfChangeV2 => self.reconfigure(entry)?,
+                EntryType::EntryConfChangeV2 => step.groups.extend(self.reconfigure(entry)?),
                 EntryType::EntryNormal | EntryType::EntryConfChange => {
                     self.machine.skip(entry.index);
                 }
@@ -340,7 +342,7 @@ impl<D: Disk> RaftNode<D> {
         Ok(())
     }
 
-    fn reconfigure(&mut self, entry: &Entry) -> Result<(), Fatal> {
+    fn reconfigure(&mut self, entry: &Entry) -> Result<Option<(u64, Conf)>, Fatal> {
         let malformed = |error: protobuf::ProtobufError| Malformed {
             what: "change of the voters",
             why: error.to_string(),
@@ -351,17 +353,16 @@ impl<D: Disk> RaftNode<D> {
         match self.raw.apply_conf_change(&change) {
             Ok(state) => {
                 let conf = Conf::from(&state);
-                tracing::info!(voters = ?conf.voters(), outgoing = ?conf.outgoing(),
-                    learners = ?conf.learners(), index = entry.index, "the group changed");
-                self.machine.reconfigure(entry.index, conf);
+                self.machine.reconfigure(entry.index, conf.clone());
                 self.raw.mut_store().set_conf(state);
+                Ok(Some((entry.index, conf)))
             }
             Err(error) => {
                 tracing::warn!(%error, index = entry.index, "change of the voters not applied");
                 self.machine.skip(entry.index);
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     /// Saves a snapshot and compacts the log, when enough was applied since the last one.

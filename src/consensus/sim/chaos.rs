@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::network::Network;
+use super::operator;
 use super::world::World;
 use crate::consensus::testnet;
 use crate::id::NodeId;
@@ -12,6 +13,8 @@ const SECOND: u64 = 1_000_000;
 const RAGE: u64 = 15 * SECOND;
 /// How soon after healing every node must have a live session and every client be served.
 const RECOVERY: u64 = 12 * SECOND;
+/// How soon after that the group is as the rules ask for.
+const SETTLE: u64 = 8 * SECOND;
 
 /// Lets things go wrong for a while, under load.
 pub fn rage(world: &mut World) -> Result<(), String> {
@@ -37,7 +40,9 @@ pub fn rage(world: &mut World) -> Result<(), String> {
 fn fault(world: &mut World) -> Result<(), String> {
     let ids = world.ids();
     let id = ids[world.rng.random_range(0..ids.len())];
-    match world.rng.random_range(0..12) {
+    let kinds = if world.setup.operators { 18 } else { 12 };
+    match world.rng.random_range(0..kinds) {
+        12.. => return operator::act(world),
         10 | 11 => {
             // The leader and one other on one side: it goes on as if it led, for a while.
             let leader = world.leader().unwrap_or(id);
@@ -100,6 +105,19 @@ pub fn kill_the_leader(world: &mut World) -> Result<u64, String> {
     Err("nothing worked 20 seconds after the leader's death".into())
 }
 
+/// An operator removes the node that lost its disk.
+fn take_out_the_lost(world: &mut World) -> Result<(), String> {
+    for id in world.ids() {
+        if world.nodes[&id].wiped {
+            if world.nodes[&id].out.is_none() {
+                return Err(format!("{id} lost its disk, and goes on"));
+            }
+            operator::take_out(world, id)?;
+        }
+    }
+    world.pass(world.now + SETTLE)
+}
+
 /// Ends all faults, and demands that everything works again and that all nodes are equal.
 pub fn heal(world: &mut World) -> Result<(), String> {
     world.network = Network::default();
@@ -109,7 +127,11 @@ pub fn heal(world: &mut World) -> Result<(), String> {
         world.start(id)?;
     }
     world.pass(world.now + RECOVERY)?;
+    take_out_the_lost(world)?;
     for id in world.ids() {
+        if world.nodes[&id].out.is_some() {
+            continue;
+        }
         let clock = world.clock(id);
         let core = world.nodes[&id].core.as_ref();
         let live = core.and_then(|core| core.live_until()).is_some_and(|until| until > clock);

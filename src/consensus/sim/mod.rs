@@ -4,12 +4,13 @@
 //! [`invariants`] are checked after each step; at the end all is healed and progress is demanded.
 //!
 //! `FAASM_SEED=7 cargo test --lib consensus::sim` replays one seed, `FAASM_SIM_SEEDS=5000` tries
-//! that many.
+//! that many. With `FAASM_SIM_OPERATORS=1` nodes also join, drain, are removed and lose disks.
 
 mod chaos;
 mod disk;
 mod invariants;
 mod network;
+mod operator;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

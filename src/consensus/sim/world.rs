@@ -1,6 +1,6 @@
 //! The simulated cluster: nodes, clock, queue of what is to happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,10 +14,12 @@ use super::invariants::Invariants;
 use super::network::{Network, Packet};
 use crate::consensus::conf::Conf;
 use crate::consensus::core::{Core, CoreSettings, Effect};
-use crate::consensus::raft_node::RaftSettings;
+use crate::consensus::machine::Change;
+use crate::consensus::raft_node::{Fatal, RaftSettings};
 use crate::consensus::testnet;
 use crate::id::{Incarnation, NodeId};
-use crate::wire::consensus::{Command, Message};
+use crate::wire::consensus::{Command, Message, Response};
+use crate::wire::members::{Member, MemberCommand};
 
 /// Microseconds of a tick.
 const TICK: u64 = 100_000;
@@ -37,11 +39,17 @@ pub struct Setup {
     pub disks_lie: bool,
     /// Clocks run faster or slower by up to this; 4 is inside what sessions allow for.
     pub clock_drift_percent: u64,
+    /// Nodes join, drain and are removed, and one may lose its disk.
+    pub operators: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { disks_lie: false, clock_drift_percent: 4 }
+        Self {
+            disks_lie: false,
+            clock_drift_percent: 4,
+            operators: super::number("FAASM_SIM_OPERATORS").is_some(),
+        }
     }
 }
 
@@ -57,11 +65,29 @@ pub struct SimNode {
     /// How fast its clock runs, in percent of true time.
     clock: u64,
     settings: CoreSettings,
+    /// Processes that ran before its disk was made.
+    before: u64,
+    /// The last index of its log.
+    pub last: u64,
+    /// Whether its disk was replaced, or the cluster removed it: why its process ended for good.
+    pub out: Option<Fatal>,
+    /// Whether its disk was replaced.
+    pub wiped: bool,
+    /// Whether it stops; what it settles then, nobody asked for.
+    closing: bool,
+}
+
+impl SimNode {
+    /// Which life of the node its process is.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.life - self.before)
+    }
 }
 
 enum What {
     Tick(NodeId, u64),
     Arrive(NodeId, NodeId, Packet),
+    End(NodeId, u64),
 }
 
 /// The world.
@@ -72,6 +98,12 @@ pub struct World {
     pub invariants: Invariants,
     /// True time, in microseconds.
     pub now: u64,
+    /// Nodes whose removal was asked for.
+    pub removed: BTreeSet<NodeId>,
+    /// Joins asked for.
+    pub joins: u8,
+    pub setup: Setup,
+    snapshot_after: u64,
     began: Instant,
     queue: BTreeMap<(u64, u64), What>,
     sequence: u64,
@@ -84,47 +116,95 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let snapshot_after = [8, 40, 100_000][rng.random_range(0..3)];
         let ids: Vec<NodeId> = (1..=4).map(NodeId).collect();
-        let drift = setup.clock_drift_percent;
-        let mut nodes = BTreeMap::new();
-        for &me in &ids {
-            let raft = RaftSettings {
-                me,
-                founds: Some(Conf::new(ids[..3].to_vec(), ids[3..].to_vec())),
-                snapshot_after,
-                seed,
-            };
-            let settings = CoreSettings {
-                raft,
-                incarnation: Incarnation(0),
-                session: SESSION,
-                replace_after: REPLACE_AFTER,
-                http: String::new(),
-                key: None,
-                founding: None,
-                numbers: Arc::default(),
-                restarts: 0,
-            };
-            let clock = rng.random_range(100 - drift..=100 + drift);
-            let disk = SimDisk::new(setup.disks_lie, rng.random());
-            let node =
-                SimNode { core: None, disk, life: 0, stalled: 0, believed: None, clock, settings };
-            nodes.insert(me, node);
-        }
         let mut world = Self {
             rng,
             network: Network::default(),
-            nodes,
+            nodes: BTreeMap::new(),
             invariants: Invariants::default(),
             now: 0,
+            removed: BTreeSet::new(),
+            joins: 0,
+            setup,
+            snapshot_after,
             began: Instant::now(),
             queue: BTreeMap::new(),
             sequence: 0,
             digest: DefaultHasher::new(),
         };
+        let founders = Conf::new(ids[..3].to_vec(), ids[3..].to_vec());
+        world.invariants.groups.begin(founders.clone());
         for id in ids {
+            world.add(id, Some(founders.clone()));
             world.start(id).unwrap();
         }
         world
+    }
+
+    /// Adds a node with an empty disk; not started.
+    fn add(&mut self, me: NodeId, founds: Option<Conf>) {
+        let member = |node: NodeId| Member {
+            node,
+            quic: format!("quic-{node}"),
+            http: format!("http-{node}"),
+            keys: vec![],
+            draining: false,
+        };
+        let founding = founds.as_ref().map(|conf| MemberCommand::Found {
+            members: conf.all().map(member).collect(),
+            authority: None,
+            admin: None,
+            now_ms: 0,
+        });
+        let raft = RaftSettings { me, founds, snapshot_after: self.snapshot_after, seed: 0 };
+        let settings = CoreSettings {
+            raft,
+            incarnation: Incarnation(0),
+            session: SESSION,
+            replace_after: REPLACE_AFTER,
+            http: String::new(),
+            key: None,
+            founding,
+            numbers: Arc::default(),
+            restarts: 0,
+        };
+        let drift = self.setup.clock_drift_percent;
+        let clock = self.rng.random_range(100 - drift..=100 + drift);
+        let disk = SimDisk::new(self.setup.disks_lie, self.rng.random());
+        let node = SimNode {
+            core: None,
+            disk,
+            life: 0,
+            stalled: 0,
+            believed: None,
+            clock,
+            settings,
+            before: 0,
+            last: 0,
+            out: None,
+            wiped: false,
+            closing: false,
+        };
+        self.nodes.insert(me, node);
+    }
+
+    /// Kills a node's process and gives it an empty disk.
+    pub fn wipe(&mut self, id: NodeId) {
+        self.kill(id);
+        let disk = SimDisk::new(self.setup.disks_lie, self.rng.random());
+        let node = self.nodes.get_mut(&id).unwrap();
+        (node.disk, node.before, node.wiped, node.last) = (disk, node.life, true, 0);
+    }
+
+    /// Stops a node as its operator would: it hands over, and ends soon.
+    pub fn close(&mut self, id: NodeId) -> Result<(), String> {
+        let life = self.nodes[&id].life;
+        self.plan(self.now + 500_000, What::End(id, life));
+        self.nodes.get_mut(&id).unwrap().closing = true;
+        self.invariants.order.killed(id);
+        self.step(id, |core, now, _| {
+            core.close(now + Duration::from_millis(500), now);
+            Ok(())
+        })
     }
 
     /// A digest of all that happened.
@@ -152,12 +232,13 @@ impl World {
     /// Starts a node's process, if it does not run.
     pub fn start(&mut self, id: NodeId) -> Result<(), String> {
         let node = self.nodes.get_mut(&id).unwrap();
-        if node.core.is_some() {
+        if node.core.is_some() || node.out.is_some() {
             return Ok(());
         }
         node.life += 1;
+        node.closing = false;
         node.stalled = 0;
-        node.settings.incarnation = Incarnation(node.life);
+        node.settings.incarnation = Incarnation(node.life - node.before);
         node.settings.numbers = Arc::new(AtomicU64::new(0));
         node.settings.raft.seed = self.rng.random();
         let core = Core::open(&node.settings, node.disk.clone(), node.disk.load())
@@ -211,8 +292,10 @@ impl World {
         })
     }
 
-    fn running_node(&mut self) -> Option<NodeId> {
-        let able = |node: &SimNode| node.core.is_some() && node.stalled <= self.now;
+    /// A random node that can be spoken to.
+    pub fn running_node(&mut self) -> Option<NodeId> {
+        let able =
+            |node: &SimNode| node.core.is_some() && node.stalled <= self.now && !node.closing;
         let running: Vec<NodeId> =
             self.nodes.iter().filter(|(_, node)| able(node)).map(|(id, _)| *id).collect();
         if running.is_empty() {
@@ -242,9 +325,9 @@ impl World {
     }
 
     fn happen(&mut self, what: What) -> Result<(), String> {
-        let (What::Tick(id, _) | What::Arrive(_, id, _)) = &what;
+        let (What::Tick(id, _) | What::Arrive(_, id, _) | What::End(id, _)) = &what;
         let id = *id;
-        let node = &self.nodes[&id];
+        let Some(node) = self.nodes.get(&id) else { return Ok(()) };
         if node.stalled > self.now {
             // It waits in the socket until the process goes on.
             let at = node.stalled;
@@ -252,15 +335,19 @@ impl World {
             return Ok(());
         }
         match what {
+            What::End(_, life) if life == node.life && node.core.is_some() => {
+                self.kill(id);
+                Ok(())
+            }
+            What::End(..) => Ok(()),
             What::Tick(_, life) if life != node.life || node.core.is_none() => Ok(()),
             What::Tick(_, life) => {
                 self.plan(self.now + TICK, What::Tick(id, life));
                 self.step_ticking(id)
             }
-            What::Arrive(from, _, Packet::Raft(message)) => self.step(id, |core, _, _| {
-                let refused = core.raft_message(message);
-                refused.map_err(|fatal| format!("{id} stands back, told by {from}: {fatal}"))
-            }),
+            What::Arrive(_, _, Packet::Raft(message)) => {
+                self.step(id, |core, _, _| core.raft_message(message))
+            }
             What::Arrive(from, _, Packet::Other(message)) => self.step(id, |core, _, _| {
                 core.message(from, message);
                 Ok(())
@@ -276,7 +363,7 @@ impl World {
     fn step(
         &mut self,
         id: NodeId,
-        event: impl FnOnce(&mut Core<SimDisk>, Instant, &mut Invariants) -> Result<(), String>,
+        event: impl FnOnce(&mut Core<SimDisk>, Instant, &mut Invariants) -> Result<(), Fatal>,
     ) -> Result<(), String> {
         self.stepped(id, false, event)
     }
@@ -285,22 +372,23 @@ impl World {
         &mut self,
         id: NodeId,
         tick: bool,
-        event: impl FnOnce(&mut Core<SimDisk>, Instant, &mut Invariants) -> Result<(), String>,
+        event: impl FnOnce(&mut Core<SimDisk>, Instant, &mut Invariants) -> Result<(), Fatal>,
     ) -> Result<(), String> {
         let now = self.clock(id);
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         let Some(mut core) = node.core.take() else { return Ok(()) };
-        event(&mut core, now, &mut self.invariants)?;
+        let taken = event(&mut core, now, &mut self.invariants);
         let mut effects = Vec::new();
         if tick {
             core.tick(now, &mut |effect| effects.push(effect));
         }
-        let flushed = core.flush(now, &mut |effect| effects.push(effect));
+        let flushed = taken.and_then(|()| core.flush(now, &mut |effect| effects.push(effect)));
         let died = flushed.is_err() && node.disk.take_dying();
         node.core = Some(core);
         effects.into_iter().try_for_each(|effect| self.effect(id, effect))?;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.believed = node.core.as_ref().and_then(Core::live_until);
+            node.last = node.core.as_ref().map_or(node.last, |core| core.raft().log().last());
         }
         match flushed {
             Ok(()) => {}
@@ -308,9 +396,27 @@ impl World {
                 self.kill(id);
                 return Ok(());
             }
-            Err(fatal) => return Err(format!("{id} stands back: {fatal}")),
+            Err(fatal) => return self.stands_back(id, fatal),
         }
         self.invariants.stepped(id, &self.nodes[&id])
+    }
+
+    /// A node ends for good: only those may that were removed, or that lost their disk.
+    fn stands_back(&mut self, id: NodeId, fatal: Fatal) -> Result<(), String> {
+        let node = &self.nodes[&id];
+        let right = match &fatal {
+            Fatal::Removed(_) => self.removed.contains(&id),
+            Fatal::Lost { .. } | Fatal::Forgot { .. } | Fatal::Refused(_) => node.wiped,
+            _ => false,
+        };
+        if !right {
+            return Err(format!("{id} stands back: {fatal}"));
+        }
+        self.kill(id);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.out = Some(fatal);
+        }
+        Ok(())
     }
 
     fn effect(&mut self, id: NodeId, effect: Effect) -> Result<(), String> {
@@ -318,15 +424,32 @@ impl World {
             Effect::Raft(message) => self.send(id, NodeId(message.to), Packet::Raft(message)),
             Effect::Send(to, message) => self.send(id, to, Packet::Other(message)),
             Effect::Changed(changes) => {
+                // A removal ends the session at once, by an admin's word.
+                let own = |change: &Change| match change {
+                    Change::Ended(id) => !self.removed.contains(&id.node),
+                    _ => true,
+                };
+                let changes: Vec<Change> = changes.into_iter().filter(own).collect();
                 let clocks = self.ids().into_iter().map(|id| (id, self.clock(id))).collect();
                 return self.invariants.sessions.changed(&changes, &self.nodes, &clocks);
             }
+            Effect::Settled(..) | Effect::ReadDone(..) if self.nodes[&id].closing => {}
             Effect::Settled(number, applied, _) => {
                 (id.0, number, applied.index).hash(&mut self.digest);
+                if let Response::Joined(joiner) = applied.response
+                    && !self.nodes.contains_key(&joiner)
+                {
+                    self.add(joiner, None);
+                    self.invariants.order.settled(id, number, applied.index)?;
+                    return self.start(joiner);
+                }
                 return self.invariants.order.settled(id, number, applied.index);
             }
             Effect::ReadDone(number, index) => {
                 return self.invariants.order.read_done(id, number, index);
+            }
+            Effect::Group(index, conf) => {
+                return self.invariants.grouped(index, &conf, &self.nodes);
             }
             Effect::Restored => {}
             Effect::GivenUp(number) => self.invariants.order.given_up(id, number),

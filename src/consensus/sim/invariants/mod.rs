@@ -3,13 +3,18 @@
 mod acknowledged_in_order;
 mod applied_once;
 mod committed_never_lost;
+mod group_as_wanted;
 mod no_live_session_expired;
 mod one_leader_per_term;
+mod quorums_intersect;
 mod registries_equal;
+mod voters_know_all;
+mod who_left_never_leads;
 
 use std::collections::BTreeMap;
 
 use super::world::SimNode;
+use crate::consensus::conf::Conf;
 use crate::id::NodeId;
 
 /// All of them.
@@ -19,6 +24,8 @@ pub struct Invariants {
     pub sessions: no_live_session_expired::Sessions,
     leaders: one_leader_per_term::Leaders,
     log: committed_never_lost::Log,
+    pub groups: quorums_intersect::Groups,
+    gone: who_left_never_leads::Gone,
 }
 
 impl Invariants {
@@ -26,7 +33,23 @@ impl Invariants {
     pub fn stepped(&mut self, id: NodeId, node: &SimNode) -> Result<(), String> {
         let Some(core) = &node.core else { return Ok(()) };
         self.leaders.stepped(id, core)?;
+        self.gone.stepped(id, core)?;
         self.log.stepped(id, core.machine().applied(), &node.disk)
+    }
+
+    /// A node applied a change of the group.
+    pub fn grouped(
+        &mut self,
+        index: u64,
+        conf: &Conf,
+        nodes: &BTreeMap<NodeId, SimNode>,
+    ) -> Result<(), String> {
+        let all = self.groups.all();
+        if !all.contains_key(&index) {
+            let before = all.range(..index).next_back().map(|(_, before)| before);
+            voters_know_all::changed(index, before, conf, nodes)?;
+        }
+        self.groups.changed(index, conf)
     }
 
     /// A node's process was killed.
@@ -39,8 +62,10 @@ impl Invariants {
     pub fn healed(&self, nodes: &BTreeMap<NodeId, SimNode>) -> Result<(), String> {
         let cores: Vec<_> = nodes.values().filter_map(|node| node.core.as_ref()).collect();
         registries_equal::check(&cores)?;
+        cores.iter().take(1).try_for_each(|core| group_as_wanted::check(core))?;
         self.order.all_settled()?;
         self.order.acknowledged_are_in(&self.log)?;
-        cores.iter().try_for_each(|core| applied_once::check(&self.log, core))
+        let groups = self.groups.all();
+        cores.iter().try_for_each(|core| applied_once::check(&self.log, groups, core))
     }
 }

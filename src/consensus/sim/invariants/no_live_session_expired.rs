@@ -25,9 +25,9 @@ impl Sessions {
             if !self.0.insert(*id) {
                 continue;
             }
-            let node = &nodes[&id.node];
+            let Some(node) = nodes.get(&id.node) else { continue };
             // A process that was killed believes nothing.
-            if node.life != id.incarnation.0 {
+            if node.incarnation() != id.incarnation {
                 continue;
             }
             if node.believed.is_some_and(|until| until > clocks[&id.node]) {
