@@ -48,7 +48,7 @@ impl Load<'_> {
     }
 
     fn asynchronous(&self, client: usize, turn: usize) {
-        let size = if turn % 2 == 0 { LARGE } else { 100 };
+        let size = if turn.is_multiple_of(2) { LARGE } else { 100 };
         let line = format!(
             "POST /v1/functions/alice/big_output/invoke?async&policy=spread&arg={}",
             size + client

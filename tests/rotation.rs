@@ -25,7 +25,7 @@ fn call(cluster: &Processes, client: usize, stop: &AtomicBool, right: &AtomicU64
         // The third node is the one that is stopped.
         let line = format!("/v1/functions/alice/{function}/invoke?policy=spread&timeout=20s");
         let answer = cluster.ask(client % 2 + 1, &format!("POST {line}"), input.as_bytes());
-        assert_eq!((answer.status, answer.text()), (200, input.into()));
+        assert_eq!((answer.status, answer.text()), (200, input));
         right.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -11,7 +11,7 @@ use super::root::rank_nodes;
 use crate::clock;
 use crate::id::{CallId, NodeId};
 use crate::net::SendError;
-use crate::wire::calls::{CallBulk, CallMessage};
+use crate::wire::calls::{CallBulk, CallMessage, Phase};
 
 /// Records sent on at each tick of the clock: a hundred ticks a second are 20,000 records.
 const BATCH: usize = 200;
@@ -73,12 +73,22 @@ impl Calls {
     /// Sends records on to nodes that keep them since sessions began or ended.
     pub(super) fn move_records(&self, moves: &mut Moves) {
         for (call, nodes) in moves.next() {
-            let stored = self.records().lock().get(call).cloned();
-            let Some(stored) = stored else { continue };
+            let Some(stored) = self.movable(call) else { continue };
             for node in nodes.into_iter().filter(|node| *node != self.me()) {
                 self.send_record(node, &stored);
             }
         }
+    }
+
+    /// The record of a call that ended, or whose home is this node. What another home has filed
+    /// and not ended it files itself: here it may be out of date, or withdrawn.
+    fn movable(&self, call: CallId) -> Option<Stored> {
+        let root = self.roots().get(&call).map(|root| root.clone());
+        if let Some(root) = root {
+            return Some(root.stored(self));
+        }
+        let stored = self.records().lock().get(call).cloned();
+        stored.filter(|stored| stored.record.phase == Phase::Done)
     }
 
     /// Which calls have a record here.
@@ -92,8 +102,7 @@ impl Calls {
         let others: Vec<NodeId> =
             self.registry().sessions().into_keys().filter(|node| *node != self.me()).collect();
         for call in self.recorded() {
-            let stored = self.records().lock().get(call).cloned();
-            let Some(stored) = stored else { continue };
+            let Some(stored) = self.movable(call) else { continue };
             for node in rank_nodes(call, others.iter().copied()) {
                 match self.send_patiently(node, &stored, until).await {
                     Ok(()) => records += 1,

@@ -235,6 +235,10 @@ impl Calls {
         }
         if let Some(live) = self.live_call(call) {
             self.end_call(&live, EndReason::Cancelled);
+            if live.spec.tree.depth == 0 && live.phase() == Phase::Done {
+                // Below children that ended, others may live on.
+                self.end_tree(call, EndReason::Cancelled);
+            }
             return true;
         }
         let sent_to = self.outgoing().lock().node_of(call);

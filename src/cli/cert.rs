@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::client::{self, Ask, Client};
+use super::cluster::interrupt::Interrupt;
 use super::exit::CliError;
 use super::table::{Table, or_dash, yes_no};
 use super::{Globals, out};
@@ -151,6 +152,7 @@ fn rotate(globals: &Globals, flag: &str, timeout: Duration) -> Result<(), CliErr
     let ask = Ask { method: "POST", path: &path, body: &[], within: client::ANSWER };
     let rotated: RotatedView = client.json(ask)?;
     let until = Instant::now() + timeout;
+    let interrupt = Interrupt::watch()?;
     loop {
         let view: CertsView = client.json(Ask::get("/v1/certs"))?;
         let behind = behind(&view, rotated.generation);
@@ -158,14 +160,13 @@ fn rotate(globals: &Globals, flag: &str, timeout: Duration) -> Result<(), CliErr
             let text = done_text(&view, rotated.generation);
             return if globals.json { out::json(&view) } else { out::line(text) };
         }
-        if Instant::now() >= until {
+        if Instant::now() >= until || interrupt.wait(LOOK) {
             return Err(CliError::local(format!(
                 "not all nodes have new certificates yet: {} still to follow; they go on, and \
                  `faasm cert ls` shows how far they are",
                 behind.join(", ")
             )));
         }
-        std::thread::sleep(LOOK);
     }
 }
 

@@ -41,8 +41,7 @@ impl<D: Disk> RaftNode<D> {
                 Change::Learner(node) => (node, ConfChangeType::AddLearnerNode),
                 Change::Remove(node) => (node, ConfChangeType::RemoveNode),
             };
-            let mut single = ConfChangeSingle::default();
-            single.node_id = node.0;
+            let mut single = ConfChangeSingle { node_id: node.0, ..ConfChangeSingle::default() };
             single.set_change_type(kind);
             single
         };

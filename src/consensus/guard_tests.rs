@@ -116,8 +116,7 @@ fn nobody_acknowledges_what_was_never_sent() {
 #[test]
 fn a_snapshot_must_hold_what_it_says() {
     let node = follower();
-    let mut machine = Machine::default();
-    machine.skip(9);
+    let machine = Machine::begin(9, Conf::new([1, 2, 3].map(NodeId).to_vec(), Vec::new()));
     let mut offer = message(MessageType::MsgSnapshot);
     offer.mut_snapshot().data = machine.snapshot().into();
     offer.mut_snapshot().mut_metadata().index = 9;

@@ -15,7 +15,7 @@ use faasm::wire::consensus::{
 };
 use faasm::wire::function::{FunctionEntry, Limits, Options, Policy};
 use faasm::wire::hello::Hello;
-use faasm::wire::load::Load;
+use faasm::wire::load::{Load, Report, Rumor};
 use faasm::wire::members::{KeyHash, MemberCommand, TokenHash};
 use faasm::wire::users::UserCommand;
 use faasm::wire::{Encode, encode};
@@ -25,6 +25,16 @@ use rustls_pki_types::pem::PemObject;
 const NODE: NodeId = NodeId(2);
 const CALL: CallId = CallId(0x0123_4567_89ab_cdef);
 const TIMES: Times = Times { accepted_us: 1_000, started_us: 2_000, ended_us: 3_000 };
+const RUMOR: Rumor = Rumor {
+    node: 4,
+    incarnation: 1,
+    age_ms: 120,
+    free_slots: 3,
+    free_places: 900,
+    running: 5,
+    accepting: true,
+    tags: [1, 2, 0, 0],
+};
 const ROOM: Room = Room { free_slots: 4, free_places: 100, running: 1 };
 
 fn bytes<T: Encode>(message: &T) -> Vec<u8> {
@@ -194,7 +204,10 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
         vec![bytes(&BulkReply::Found(7)), bytes(&BulkReply::refused("the disk is full, it says"))],
         vec![bytes(&Have(hashes.clone()))],
         vec![bytes(&Lacking(hashes))],
-        vec![bytes(&Load { seq: 5, room: ROOM, modules: vec![1, 2, 3], ..Load::default() })],
+        vec![bytes(&Report {
+            own: Load { seq: 5, room: ROOM, modules: vec![1, 2, 3], ..Load::default() },
+            rumors: vec![RUMOR],
+        })],
         vec![bytes(&Answer::Applied(9))],
     ]
 }

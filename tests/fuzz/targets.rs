@@ -14,7 +14,7 @@ use faasm::wire::blobs::{BlobBulk, BulkReply, Have, Lacking};
 use faasm::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
 use faasm::wire::consensus::{Answer, Message, Request};
 use faasm::wire::hello::{Hello, PREFIX_LEN};
-use faasm::wire::load::Load;
+use faasm::wire::load::Report;
 use faasm::wire::{decode, encode};
 
 /// Taken, or refused with this text.
@@ -43,7 +43,7 @@ pub fn message(kind: u8, head: &[u8]) -> Verdict {
         7 => archive!(BulkReply, head),
         8 => archive!(Have, head),
         9 => archive!(Lacking, head),
-        10 => archive!(Load, head),
+        10 => archive!(Report, head),
         _ => archive!(Answer, head),
     }
     Ok(())

@@ -11,7 +11,7 @@ use faasm::net::fuzzing as net;
 use faasm::wire::blobs::Have;
 use faasm::wire::calls::{CallMessage, CallRequest, Kept, KeptAt, Phase, Room};
 use faasm::wire::consensus::{Message, Part, Renewal, Request, SessionId};
-use faasm::wire::load::Load;
+use faasm::wire::load::{Load, Report};
 use faasm::wire::{Encode, encode};
 use quinn::Connection;
 use rand::Rng;
@@ -127,7 +127,8 @@ impl Storm {
             }
             self.tally.whole += 1;
             if self.mutator.rng().random_range(0..16) == 0 {
-                let load = [&[LOAD], &encode(&self.load())[..]].concat();
+                let report = Report { own: self.load(), rumors: Vec::new() };
+                let load = [&[LOAD], &encode(&report)[..]].concat();
                 self.tally.others += usize::from(conn.send_datagram(load.into()).is_ok());
             }
         }

@@ -63,7 +63,7 @@ impl World {
             70..80 => {
                 let key = format!("key{}", self.number());
                 let seed = self.state().rng.random();
-                self.state().checks.keyed.insert(keyed_id("alice", &key));
+                self.state().checks.keyed.insert(keyed_id("alice", 0, &key));
                 self.invoke(node, Some((key.clone(), seed)));
                 if let Some(other) = self.any_node() {
                     self.submit(other, Some((key.clone(), seed)));

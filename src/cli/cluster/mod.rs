@@ -8,7 +8,7 @@
 //! | [`up`], [`down`], [`status`] | the commands |
 
 mod down;
-mod interrupt;
+pub mod interrupt;
 pub mod layout;
 pub mod make;
 mod process;

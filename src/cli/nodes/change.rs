@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cli::client::{ANSWER, Ask, Client};
+use crate::cli::cluster::interrupt::Interrupt;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::{Globals, out};
 use crate::gateway::join_view::{ChangedView, SelfView};
@@ -46,6 +47,7 @@ pub fn remove(
 
 fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(), CliError> {
     let deadline = Instant::now() + within;
+    let interrupt = Interrupt::watch()?;
     let _: ChangedView = client.json(ask("PUT", &format!("/v1/nodes/{node}/drain")))?;
     loop {
         let nodes: NodesView = client.json(Ask::get("/v1/nodes"))?;
@@ -71,7 +73,10 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
             );
             return Err(CliError::new(Exit::TimedOut, message));
         }
-        std::thread::sleep(LOOK);
+        if interrupt.wait(LOOK) {
+            let message = format!("interrupted; {node} drains on: `faasm nodes undrain {node}`");
+            return Err(CliError::local(message));
+        }
     }
 }
 
