@@ -101,6 +101,10 @@ impl Calls {
 
     /// The end of a call that this node made is known.
     pub(super) fn complete(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>, ended: Ended) {
+        let ended = match spec.tree.depth {
+            0 => self.root_end(spec.call, ended),
+            _ => ended,
+        };
         let (ended, share) = self.hold(spec, ended);
         let ended = Arc::new(ended);
         if !cell.complete(ended.clone(), share) {

@@ -180,11 +180,13 @@ impl Calls {
         let here = self.lookup_here(call);
         if let Some(stored) = &here
             && stored.record.phase == Phase::Done
+            && !stored.was_withdrawn()
         {
             return Ok(stored.clone());
         }
         let mut best = here;
-        if best.as_ref().is_none_or(|stored| stored.record.home != self.me()) {
+        let ours = |stored: &Stored| stored.record.home == self.me() && !stored.was_withdrawn();
+        if !best.as_ref().is_some_and(ours) {
             for (_, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
                 let Ok((CallReply::Record(record), body)) = reply else { continue };
                 let Some(found) = from_reply(*record, body) else { continue };
@@ -199,9 +201,8 @@ impl Calls {
     /// A call whose home died has ended, though nobody could file that.
     fn settle(&self, mut stored: Stored) -> Stored {
         let record = &mut stored.record;
-        let session = self.registry().sessions().get(&record.home).copied();
-        let home_lives = session == Some(record.home_incarnation);
-        if record.phase != Phase::Done && !home_lives {
+        let over = self.registry().session_is_over(record.home, record.home_session);
+        if record.phase != Phase::Done && over {
             let detail = format!("{}, which answered for the call, was lost", record.home);
             record.phase = Phase::Done;
             record.result = Some(Err(CallError::new(Errno::HostLost, detail)));
@@ -278,7 +279,9 @@ fn further(a: &Stored, b: &Stored) -> bool {
     let rank = |stored: &Stored| match stored.record.phase {
         Phase::Queued => 0,
         Phase::Running => 1,
-        Phase::Done => 2,
+        // Another try under the same key may have run.
+        Phase::Done if stored.was_withdrawn() => 2,
+        Phase::Done => 3,
     };
     rank(a) > rank(b)
 }

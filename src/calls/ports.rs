@@ -56,6 +56,10 @@ pub trait Registry: Send + Sync {
     fn session_is_live(&self) -> bool;
     /// The nodes with a live session, as far as this node has heard.
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation>;
+    /// The log index that opened this node's session, while that is live.
+    fn own_session(&self) -> Option<u64>;
+    /// Whether a node's session that this log index opened is over, as far as this node has heard.
+    fn session_is_over(&self, node: NodeId, opened: u64) -> bool;
     /// Calls of a user that may live on a node at once; 0 means no limit of its own.
     fn running_quota(&self, _user: &Name) -> u32 {
         0
@@ -182,6 +186,14 @@ impl Registry for Consensus {
 
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
         self.members().into_iter().filter_map(|m| Some((m.node, m.session?))).collect()
+    }
+
+    fn own_session(&self) -> Option<u64> {
+        self.session().filter(|_| self.session_is_live())
+    }
+
+    fn session_is_over(&self, node: NodeId, opened: u64) -> bool {
+        self.session_of(node) != Some(opened) && self.status().applied >= opened
     }
 
     fn running_quota(&self, user: &Name) -> u32 {

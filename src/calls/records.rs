@@ -36,7 +36,7 @@ impl Stored {
     }
 
     /// Whether the call was never placed anywhere: its request failed, and may be made again.
-    fn was_withdrawn(&self) -> bool {
+    pub(super) fn was_withdrawn(&self) -> bool {
         let Record { phase, result, node, .. } = &self.record;
         *phase == Phase::Done && matches!(result, Some(Err(_))) && node.is_none()
     }
@@ -187,6 +187,7 @@ mod tests {
             parent: None,
             home: NodeId(1),
             home_incarnation: Incarnation(1),
+            home_session: 1,
             node: None,
             attempt: Attempt(0),
             phase,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::cell::{CallCell, Payload};
+use super::cell::{CallCell, Ended, Payload};
 use super::place::no_session;
 use super::records::Stored;
 use super::spec::{Spec, Tree, now_us};
@@ -38,6 +38,8 @@ pub struct Root {
     requested_us: u64,
     /// When its record was last filed while it runs.
     filed: Mutex<Option<Instant>>,
+    /// The session in which this node answers for it.
+    session: u64,
 }
 
 /// Cancels the tree of a synchronous call whose client went away.
@@ -60,6 +62,7 @@ impl Drop for CancelOnDrop<'_> {
 struct Claim<'a> {
     calls: &'a Calls,
     spec: Arc<Spec>,
+    session: u64,
     armed: bool,
 }
 
@@ -67,7 +70,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if self.armed {
             let error = CallError::new(Errno::Unavailable, "the call was not accepted");
-            let mut stored = unplaced(&self.spec).stored(self.calls);
+            let mut stored = unplaced(&self.spec, self.session).stored(self.calls);
             stored.record.phase = Phase::Done;
             stored.record.result = Some(Err(error));
             self.calls.keep_record(stored);
@@ -175,6 +178,7 @@ impl Calls {
             cell: cell.clone(),
             requested_us: now_us(),
             filed: Mutex::default(),
+            session: self.registry().own_session().ok_or_else(no_session)?,
         };
         let root = Arc::new(root);
         self.roots().insert(spec.call, root.clone());
@@ -188,6 +192,25 @@ impl Calls {
             claim.armed = false;
         }
         Ok(root)
+    }
+
+    /// How a root call ended, to be told: others take a call for lost once the session is over in
+    /// which its home answered for it, so that from then on that is how it ended.
+    pub(super) fn root_end(&self, call: CallId, ended: Ended) -> Ended {
+        let session = self.roots().get(&call).map(|root| root.session);
+        if session.is_none() || session == self.registry().own_session() {
+            return ended;
+        }
+        Ended::unstarted(self.me(), EndReason::SessionLapsed.error(), ended.times.accepted_us)
+    }
+
+    /// This node's session lapsed: what it answers for has ended, for all who ask.
+    pub(super) fn end_roots(&self) {
+        let roots: Vec<_> = self.roots().iter().map(|root| root.clone()).collect();
+        for root in roots {
+            self.end_tree(root.spec.call, EndReason::SessionLapsed);
+            self.unstarted(&root.spec, &root.cell, EndReason::SessionLapsed.error());
+        }
     }
 
     /// A root call ended: its record goes to the nodes that keep it.
@@ -247,8 +270,9 @@ impl Calls {
 
     /// Files a record with the nodes that keep it. An older one under the same id is the answer.
     async fn claim(&self, spec: &Arc<Spec>) -> Result<(Option<Stored>, Claim<'_>), CallError> {
-        let mut claim = Claim { calls: self, spec: spec.clone(), armed: true };
-        let stored = unplaced(spec).stored(self);
+        let session = self.registry().own_session().ok_or_else(no_session)?;
+        let mut claim = Claim { calls: self, spec: spec.clone(), session, armed: true };
+        let stored = unplaced(spec, session).stored(self);
         let deadline = clock::now() + CLAIM_TIME;
         let (mut kept, mut why) = (Vec::new(), String::from("no node has a live session"));
         for node in self.record_nodes(spec.call) {
@@ -313,9 +337,9 @@ impl Calls {
 }
 
 /// A root call that was not placed yet.
-fn unplaced(spec: &Arc<Spec>) -> Root {
+fn unplaced(spec: &Arc<Spec>, session: u64) -> Root {
     let (cell, filed) = (CallCell::new(None), Mutex::default());
-    Root { spec: spec.clone(), cell, requested_us: now_us(), filed }
+    Root { spec: spec.clone(), cell, requested_us: now_us(), filed, session }
 }
 
 impl Root {
@@ -348,6 +372,7 @@ impl Root {
             parent: None,
             home: calls.me(),
             home_incarnation: calls.incarnation(),
+            home_session: self.session,
             node: ended.as_ref().map(|e| e.node).or_else(|| self.cell.node()),
             attempt: self.cell.attempt(),
             phase,

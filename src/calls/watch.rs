@@ -62,9 +62,10 @@ impl Watch {
         }
         let has_session = self.calls.registry().session_is_live();
         if self.had_session && !has_session {
-            tracing::warn!("this node's session lapsed; calls of other nodes end");
+            tracing::warn!("this node's session lapsed; its calls and those of other nodes end");
             let of_peer = |live: &super::live::LiveCall| matches!(live.origin, Origin::Peer(_));
             self.calls.end_where(EndReason::SessionLapsed, of_peer);
+            self.calls.end_roots();
         }
         self.had_session = has_session;
         if self.ticks.is_multiple_of(LOOK_EVERY) {

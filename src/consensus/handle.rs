@@ -303,6 +303,17 @@ impl Consensus {
         self.inner.shared.session_is_live()
     }
 
+    /// The log index that opened this node's own session, as far as it has heard; it may have
+    /// lapsed (see [`Consensus::session_is_live`]).
+    pub fn session(&self) -> Option<u64> {
+        self.session_of(self.inner.me)
+    }
+
+    /// The log index that opened a node's session, if it has one, as far as this node has heard.
+    pub fn session_of(&self, node: NodeId) -> Option<u64> {
+        self.inner.shared.sessions().get(&node).map(|session| session.id.opened)
+    }
+
     /// Changes whenever the applied index does.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.inner.shared.applied()

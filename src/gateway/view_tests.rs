@@ -18,6 +18,7 @@ fn record() -> Record {
         parent: None,
         home: NodeId(1),
         home_incarnation: Incarnation(4),
+        home_session: 4,
         node: Some(NodeId(2)),
         attempt: Attempt(1),
         phase: Phase::Done,

@@ -213,6 +213,9 @@ pub struct Record {
     pub home: NodeId,
     /// That node's incarnation.
     pub home_incarnation: Incarnation,
+    /// The log index that opened the session in which it answers: it says nothing of the call's
+    /// end once that session is over.
+    pub home_session: u64,
     /// The node that runs or ran it.
     pub node: Option<NodeId>,
     /// Which try is current.

@@ -86,6 +86,7 @@ pub fn record() -> Record {
         parent: Some(CallId(5)),
         home: NODE,
         home_incarnation: Incarnation(1),
+        home_session: 3,
         node: Some(NodeId(3)),
         attempt: Attempt(1),
         phase: Phase::Done,

@@ -125,6 +125,14 @@ impl Registry for Node {
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
         self.world.state().sessions.known(self.life.node)
     }
+
+    fn own_session(&self) -> Option<u64> {
+        self.session_is_live().then(|| self.world.state().sessions.opened(self.life.node))
+    }
+
+    fn session_is_over(&self, node: NodeId, opened: u64) -> bool {
+        self.world.state().sessions.is_over(self.life.node, node, opened)
+    }
 }
 
 impl Instances for Node {

@@ -20,14 +20,19 @@ const LATER: Duration = Duration::from_millis(400);
 pub struct Sessions {
     nodes: usize,
     live_until: BTreeMap<NodeId, (Incarnation, Instant)>,
-    open: BTreeMap<NodeId, Incarnation>,
-    known: BTreeMap<NodeId, BTreeMap<NodeId, Incarnation>>,
+    open: BTreeMap<NodeId, (Incarnation, u64)>,
+    /// What each node has heard: the last session that was opened, and those that are open.
+    known: BTreeMap<NodeId, (u64, Open)>,
+    /// The last session that was opened.
+    newest: u64,
 }
+
+type Open = BTreeMap<NodeId, (Incarnation, u64)>;
 
 impl Sessions {
     pub fn new(nodes: usize) -> Self {
         let (live_until, open, known) = Default::default();
-        Self { nodes, live_until, open, known }
+        Self { nodes, live_until, open, known, newest: 0 }
     }
 
     /// Whether a process may start calls.
@@ -38,7 +43,20 @@ impl Sessions {
 
     /// The sessions that a node has heard of.
     pub fn known(&self, node: NodeId) -> BTreeMap<NodeId, Incarnation> {
-        self.known.get(&node).cloned().unwrap_or_default()
+        let open = self.known.get(&node).map(|(_, open)| open.iter());
+        open.into_iter().flatten().map(|(node, (life, _))| (*node, *life)).collect()
+    }
+
+    /// The number of a node's open session; 0 when there is none.
+    pub fn opened(&self, node: NodeId) -> u64 {
+        self.open.get(&node).map_or(0, |(_, opened)| *opened)
+    }
+
+    /// Whether `reader` has heard that this session of `node` is over.
+    pub fn is_over(&self, reader: NodeId, node: NodeId, opened: u64) -> bool {
+        self.known.get(&reader).is_some_and(|(newest, open)| {
+            *newest >= opened && open.get(&node).map(|(_, now)| *now) != Some(opened)
+        })
     }
 
     /// Renews and ends them.
@@ -57,7 +75,12 @@ impl Sessions {
         let served: Vec<_> = running.iter().filter(in_majority).copied().cloned().collect();
         for life in &served {
             self.live_until.insert(life.node, (life.incarnation, now + LEASE));
-            self.open.insert(life.node, life.incarnation);
+            let (incarnation, newest) = (life.incarnation, &mut self.newest);
+            let session = self.open.entry(life.node).or_insert((Incarnation(0), 0));
+            if session.0 != incarnation {
+                *newest += 1;
+                *session = (incarnation, *newest);
+            }
         }
         if !served.is_empty() {
             let live_until = &self.live_until;
@@ -68,7 +91,7 @@ impl Sessions {
         for life in &served {
             // What was agreed is heard of a little later.
             if rng.random_bool(0.7) {
-                self.known.insert(life.node, self.open.clone());
+                self.known.insert(life.node, (self.newest, self.open.clone()));
             }
         }
     }
