@@ -306,10 +306,13 @@ fn a_drained_node_takes_calls_again_and_a_removed_one_does_not_come_back() {
 
     cluster.done("n1", &["nodes", "drain", "n2", "--timeout", "20s"]);
     assert!(cluster.nodes("n1").iter().any(|node| node.node == "n2" && node.draining));
+    let line = "POST /v1/functions/alice/echo/invoke?policy=spread";
     for _ in 0..5 {
-        let line = "POST /v1/functions/alice/echo/invoke?policy=spread";
-        assert_eq!(cluster.ask("n2", line, b"").node(), "n1", "a node that drains took a call");
+        assert_eq!(cluster.ask("n1", line, b"").node(), "n1", "a node that drains took a call");
     }
+    let refused = cluster.try_ask(&cluster.base("n2"), line, b"").expect("an answer");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "FAASM_EUNAVAILABLE"));
+    assert!(refused.text().contains("n2 drains"), "{}", refused.text());
     cluster.done("n1", &["nodes", "undrain", "n2"]);
     assert_eq!(cluster.ask("n1", pinned, b"").node(), "n2");
     let last = cluster.done("n1", &["nodes", "remove", "n2", "--timeout", "20s"]);
