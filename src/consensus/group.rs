@@ -16,8 +16,9 @@ impl<D: Disk> RaftNode<D> {
     /// The members that have (nearly) all that was committed, as the leader knows.
     pub fn caught_up(&self) -> Vec<NodeId> {
         let (me, commit) = (self.raw.raft.id, self.commit());
+        // One that has installed a snapshot is probed until the next entry, which may be long.
         let near = |progress: &Progress| {
-            progress.state == ProgressState::Replicate && progress.matched + NEAR >= commit
+            progress.state != ProgressState::Snapshot && progress.matched + NEAR >= commit
         };
         let all = self.raw.raft.prs().iter();
         let mut nodes: Vec<NodeId> = all

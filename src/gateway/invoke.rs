@@ -17,6 +17,7 @@ use super::state::{self, Answer, Gateway};
 use super::upload::check_pins;
 use super::view::{CALL_HEADER, NODE_HEADER, RESULT_HEADER, SubmittedView};
 use crate::calls::Finished;
+use crate::errno::Errno;
 
 /// Runs a function: its output with its result in a header, or 202 with the call's id.
 pub async fn invoke(
@@ -26,6 +27,7 @@ pub async fn invoke(
 ) -> Answer {
     let (head, body) = request.into_parts();
     let Asked { mut invoke, detached } = Asked::parse(key, head.uri.query(), &head.headers)?;
+    in_service(&gateway)?;
     check_pins(&invoke.pin, || gateway.handles.consensus.members())?;
     let mut held = body::read(body, gateway.options.body_bytes, &gateway.budget).await?;
     invoke.input = std::mem::take(&mut held.bytes);
@@ -46,6 +48,17 @@ pub async fn invoke(
     // call.
     let finished = gateway.handles.calls.invoke(invoke).instrument(span).await?;
     finish(finished)
+}
+
+/// A node that drains answers for no new calls: they would be lost when it is removed.
+fn in_service(gateway: &Gateway) -> Result<(), ApiError> {
+    let me = gateway.handles.node;
+    match gateway.handles.consensus.membership().get(me) {
+        Some(member) if member.draining => {
+            Err(ApiError::new(Errno::Unavailable, format!("{me} drains: ask another node")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The response to a call that ended.
@@ -76,7 +89,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::errno::{CallError, Errno};
+    use crate::errno::CallError;
     use crate::id::{CallId, NodeId};
 
     fn finished(result: Result<u8, CallError>) -> Finished {

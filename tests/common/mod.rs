@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod guests;
 pub mod intruder;
+pub mod members;
 pub mod netns;
 pub mod people;
 pub mod processes;

@@ -276,7 +276,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
 
 /// A process of its own that outlives this one, whatever ends it, and then ends the nodes: those
 /// whose pid files are in the folder, if their command line names it.
-fn keeper(dir: &Path) -> Child {
+pub fn keeper(dir: &Path) -> Child {
     const SCRIPT: &str = r#"
         cat > /dev/null
         for file in "$0"/n*/node.pid; do
@@ -291,7 +291,8 @@ fn keeper(dir: &Path) -> Child {
     command.spawn().expect("sh starts")
 }
 
-fn agent() -> ureq::Agent {
+/// Asks nodes: an error is an answer, and each request has a connection of its own.
+pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)

@@ -49,6 +49,7 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
     let deadline = Instant::now() + within;
     let interrupt = Interrupt::watch()?;
     let _: ChangedView = client.json(ask("PUT", &format!("/v1/nodes/{node}/drain")))?;
+    let mut idle = false;
     loop {
         let nodes: NodesView = client.json(Ask::get("/v1/nodes"))?;
         let Some(view) = nodes.nodes.iter().find(|view| view.node == node.to_string()) else {
@@ -58,7 +59,9 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
             return Ok(());
         }
         let state: SelfView = client.json_at(&view.http, Ask::get("/v1/nodes/self"))?;
-        if state.draining && !state.voter && state.calls == 0 && state.blobs == 0 {
+        // Twice: a request that came before the node knew may not be a call yet.
+        let was_idle = std::mem::replace(&mut idle, is_idle(&state));
+        if was_idle && idle {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -78,6 +81,11 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
             return Err(CliError::local(message));
         }
     }
+}
+
+/// Whether nothing of the cluster depends on a node.
+fn is_idle(state: &SelfView) -> bool {
+    state.draining && !state.voter && state.calls == 0 && state.blobs == 0
 }
 
 fn say(globals: &Globals, node: NodeId, state: &str) -> Result<(), CliError> {
