@@ -57,6 +57,8 @@ describe_cluster() {
         [ -f "$data_dir/n$node/certs/node-key.pem" ] ||
             "$binary" cert issue --dir "$data_dir/ca" --node $node --ip "$address" \
                 --out "$data_dir/n$node/certs" >/dev/null
+        # With it the nodes let others join, and rotate certificates.
+        install -m 0600 "$data_dir/ca/ca-key.pem" "$data_dir/n$node/certs/ca-key.pem"
     done
     [ "$(grep -c '^quic' "$made")" = $# ] ||
         fail "the cluster in $data_dir has more hosts than $#: take another folder for a new cluster"
