@@ -2,7 +2,7 @@
 //! what it has, and when sessions begin or end every keeper sends its records to the nodes that
 //! rendezvous hashing names now.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Calls;
@@ -124,6 +124,36 @@ impl Calls {
         if records + outputs + lost > 0 {
             tracing::info!(records, outputs, lost, "records and outputs were handed over");
         }
+    }
+
+    /// Of a node that drains: gives another node a copy of each kept output that has none yet.
+    pub async fn hand_outputs_over(&self, until: Instant) {
+        for key in self.only_here() {
+            let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
+            let heir = rank_nodes(key.0, others).first().copied();
+            let bytes = self.kept().lock().get(key);
+            let (Some(bytes), Some(heir)) = (bytes, heir) else { continue };
+            let head = CallBulk::Hand(key.0, key.1, bytes.len() as u64);
+            match self.net().push(heir, head, bytes, until).await {
+                Ok(()) => drop(self.inner.handed.lock().insert(key)),
+                Err(error) => tracing::info!(%heir, %error, "an output was not handed over"),
+            }
+        }
+    }
+
+    /// Kept outputs and logs that this node, which drains, has not given to another one.
+    pub fn outputs_only_here(&self) -> usize {
+        self.only_here().len()
+    }
+
+    fn only_here(&self) -> Vec<(CallId, bool)> {
+        let kept = self.kept().lock().keys();
+        let mut handed = self.inner.handed.lock();
+        if !handed.is_empty() {
+            let held: HashSet<_> = kept.iter().copied().collect();
+            handed.retain(|key| held.contains(key));
+        }
+        kept.into_iter().filter(|key| !handed.contains(key)).collect()
     }
 
     async fn send_patiently(

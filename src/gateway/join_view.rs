@@ -109,6 +109,9 @@ pub struct SelfView {
     pub calls: usize,
     /// Blobs that have too few copies on other nodes.
     pub blobs: usize,
+    /// Outputs and logs of ended calls that no other node has; of a node that drains.
+    #[serde(default)]
+    pub outputs: usize,
 }
 
 /// The answer to a change of a node.
