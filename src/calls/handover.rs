@@ -126,8 +126,19 @@ impl Calls {
         }
     }
 
-    /// Of a node that drains: gives another node a copy of each kept output that has none yet.
-    pub async fn hand_outputs_over(&self, until: Instant) {
+    /// Of a node that drains: gives other nodes each record and kept output that they lack.
+    pub async fn leave(&self, until: Instant) {
+        for call in self.records_only_here() {
+            let Some(stored) = self.movable(call) else { continue };
+            let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
+            let mut sent = true;
+            for node in rank_nodes(call, others) {
+                sent &= self.send_patiently(node, &stored, until).await.is_ok();
+            }
+            if sent {
+                self.inner.handed_records.lock().insert(call);
+            }
+        }
         for key in self.only_here() {
             let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
             let heir = rank_nodes(key.0, others).first().copied();
@@ -141,9 +152,24 @@ impl Calls {
         }
     }
 
-    /// Kept outputs and logs that this node, which drains, has not given to another one.
-    pub fn outputs_only_here(&self) -> usize {
-        self.only_here().len()
+    /// Records, kept outputs and logs that this node, which drains, has not given to others.
+    pub fn results_only_here(&self) -> usize {
+        self.only_here().len() + self.records_only_here().len()
+    }
+
+    /// Ended calls whose records were not handed over.
+    fn records_only_here(&self) -> Vec<CallId> {
+        let recorded = self.recorded();
+        let mut handed = self.inner.handed_records.lock();
+        if !handed.is_empty() {
+            let held: HashSet<_> = recorded.iter().copied().collect();
+            handed.retain(|call| held.contains(call));
+        }
+        let records = self.records().lock();
+        let ended = |call: &CallId| {
+            records.get(*call).is_some_and(|stored| stored.record.phase == Phase::Done)
+        };
+        recorded.into_iter().filter(|call| !handed.contains(call) && ended(call)).collect()
     }
 
     fn only_here(&self) -> Vec<(CallId, bool)> {

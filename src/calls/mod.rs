@@ -148,8 +148,9 @@ struct Inner {
     records: Mutex<Records>,
     recent: Mutex<Recent>,
     kept: Mutex<Kept<(CallId, bool)>>,
-    /// What of it another node has, too, since this one drains.
+    /// What of it another node has, too, since this one drains; and which records.
     handed: Mutex<HashSet<(CallId, bool)>>,
+    handed_records: Mutex<HashSet<CallId>>,
     cancelled: Mutex<std::collections::VecDeque<CallId>>,
     functions: DashMap<FunctionKey, Arc<Function>>,
     users: DashMap<Name, Arc<UserBook>>,
@@ -202,6 +203,7 @@ impl Calls {
             recent: Mutex::default(),
             kept: Mutex::new(kept),
             handed: Mutex::default(),
+            handed_records: Mutex::default(),
             cancelled: Mutex::default(),
             functions: DashMap::new(),
             users: DashMap::new(),

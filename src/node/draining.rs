@@ -12,7 +12,7 @@ use crate::scheduler::Scheduler;
 /// How long one attempt to give the blobs away may last; then it begins again.
 const ATTEMPT: Duration = Duration::from_secs(60);
 
-/// How often it is looked for outputs that are here alone.
+/// How often it is looked for records and outputs that are here alone.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether this node drains, and what is under way for it.
@@ -54,10 +54,10 @@ impl Drop for Drained {
     }
 }
 
-/// Gives outputs that are kept here to other nodes, also those of calls that end meanwhile.
+/// Gives records and outputs that are kept here to other nodes, also those of calls that end meanwhile.
 async fn hand_over(calls: Calls) {
     loop {
-        calls.hand_outputs_over(Instant::now() + ATTEMPT).await;
+        calls.leave(Instant::now() + ATTEMPT).await;
         tokio::time::sleep(LOOK).await;
     }
 }
