@@ -2,7 +2,7 @@
 //! what it has, and when sessions begin or end every keeper sends its records to the nodes that
 //! rendezvous hashing names now.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Calls;
@@ -124,6 +124,62 @@ impl Calls {
         if records + outputs + lost > 0 {
             tracing::info!(records, outputs, lost, "records and outputs were handed over");
         }
+    }
+
+    /// Of a node that drains: gives other nodes each record and kept output that they lack.
+    pub async fn leave(&self, until: Instant) {
+        for call in self.records_only_here() {
+            let Some(stored) = self.movable(call) else { continue };
+            let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
+            let mut sent = true;
+            for node in rank_nodes(call, others) {
+                sent &= self.send_patiently(node, &stored, until).await.is_ok();
+            }
+            if sent {
+                self.inner.handed_records.lock().insert(call);
+            }
+        }
+        for key in self.only_here() {
+            let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
+            let heir = rank_nodes(key.0, others).first().copied();
+            let bytes = self.kept().lock().get(key);
+            let (Some(bytes), Some(heir)) = (bytes, heir) else { continue };
+            let head = CallBulk::Hand(key.0, key.1, bytes.len() as u64);
+            match self.net().push(heir, head, bytes, until).await {
+                Ok(()) => drop(self.inner.handed.lock().insert(key)),
+                Err(error) => tracing::info!(%heir, %error, "an output was not handed over"),
+            }
+        }
+    }
+
+    /// Records, kept outputs and logs that this node, which drains, has not given to others.
+    pub fn results_only_here(&self) -> usize {
+        self.only_here().len() + self.records_only_here().len()
+    }
+
+    /// Ended calls whose records were not handed over.
+    fn records_only_here(&self) -> Vec<CallId> {
+        let recorded = self.recorded();
+        let mut handed = self.inner.handed_records.lock();
+        if !handed.is_empty() {
+            let held: HashSet<_> = recorded.iter().copied().collect();
+            handed.retain(|call| held.contains(call));
+        }
+        let records = self.records().lock();
+        let ended = |call: &CallId| {
+            records.get(*call).is_some_and(|stored| stored.record.phase == Phase::Done)
+        };
+        recorded.into_iter().filter(|call| !handed.contains(call) && ended(call)).collect()
+    }
+
+    fn only_here(&self) -> Vec<(CallId, bool)> {
+        let kept = self.kept().lock().keys();
+        let mut handed = self.inner.handed.lock();
+        if !handed.is_empty() {
+            let held: HashSet<_> = kept.iter().copied().collect();
+            handed.retain(|key| held.contains(key));
+        }
+        kept.into_iter().filter(|key| !handed.contains(key)).collect()
     }
 
     async fn send_patiently(

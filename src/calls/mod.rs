@@ -31,7 +31,7 @@ mod sim;
 pub mod spec;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -148,6 +148,9 @@ struct Inner {
     records: Mutex<Records>,
     recent: Mutex<Recent>,
     kept: Mutex<Kept<(CallId, bool)>>,
+    /// What of it another node has, too, since this one drains; and which records.
+    handed: Mutex<HashSet<(CallId, bool)>>,
+    handed_records: Mutex<HashSet<CallId>>,
     cancelled: Mutex<std::collections::VecDeque<CallId>>,
     functions: DashMap<FunctionKey, Arc<Function>>,
     users: DashMap<Name, Arc<UserBook>>,
@@ -199,6 +202,8 @@ impl Calls {
             records: Mutex::new(Records::new(bounds)),
             recent: Mutex::default(),
             kept: Mutex::new(kept),
+            handed: Mutex::default(),
+            handed_records: Mutex::default(),
             cancelled: Mutex::default(),
             functions: DashMap::new(),
             users: DashMap::new(),
@@ -215,7 +220,7 @@ impl Calls {
     pub async fn drain(&self, grace: Duration) {
         self.scheduler().stop_accepting();
         let until = clock::now() + grace;
-        while !self.inner.live.is_empty() && clock::now() < until {
+        while self.living_here() > 0 && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.end_where(EndReason::Stopping, |_| true);
@@ -226,9 +231,11 @@ impl Calls {
         self.hand_over(clock::now() + HAND_OVER).await;
     }
 
-    /// Calls that wait or run on this node.
+    /// Calls that wait or run on this node, or that it answers for wherever they run.
     pub fn living_here(&self) -> usize {
-        self.inner.live.len()
+        let roots: Vec<CallId> = self.inner.roots.iter().map(|root| *root.key()).collect();
+        let elsewhere = roots.iter().filter(|root| !self.inner.live.contains_key(*root));
+        elsewhere.count() + self.inner.live.len()
     }
 
     /// Ends the component's clock; to be called after [`Calls::drain`].

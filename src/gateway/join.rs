@@ -212,6 +212,7 @@ pub async fn this(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery
         voter: me.is_some_and(|member| member.voter),
         calls: handles.calls.living_here(),
         blobs: wanting,
+        results: if draining { handles.calls.results_only_here() } else { 0 },
     };
     state::json(StatusCode::OK, &view)
 }

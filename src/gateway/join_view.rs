@@ -109,6 +109,10 @@ pub struct SelfView {
     pub calls: usize,
     /// Blobs that have too few copies on other nodes.
     pub blobs: usize,
+    /// Records, outputs and logs of ended calls that it has not handed over; of a node that
+    /// drains.
+    #[serde(default)]
+    pub results: usize,
 }
 
 /// The answer to a change of a node.

@@ -6,10 +6,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -53,6 +55,9 @@ impl Default for Patience {
 const MAX_HEADER_COUNT: usize = 100;
 /// Most connections that are being told that there are too many; further ones are just closed.
 const MAX_REFUSING: usize = 512;
+/// How long a connection on which nothing was asked yet stays when the server stops: its first
+/// request may be on its way, and is answered.
+const FIRST_REQUEST: Duration = Duration::from_millis(100);
 /// Wait after a failed accept, which is nearly always for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -194,6 +199,14 @@ impl Acceptor {
                 },
             }
         }
+        // Those that the kernel has accepted have sent their requests, perhaps.
+        for _ in 0..MAX_REFUSING {
+            let Some(Ok((stream, peer))) = listener.accept().now_or_never() else { break };
+            if let Ok(from) = self.place(peer.ip(), serving.len()) {
+                self.shared.front.metrics.connections.increment(1.0);
+                serving.spawn(self.connection(stream, from));
+            }
+        }
         drop(listener);
         while serving.join_next().await.is_some() {
             self.shared.front.metrics.connections.decrement(1.0);
@@ -237,7 +250,10 @@ impl Shared {
     /// Serves one connection to its end.
     async fn serve(mut self, stream: Stream) {
         let (known, front) = (Arc::new(Connection::default()), self.front.clone());
+        let asked = Arc::new(AtomicBool::new(false));
+        let was_asked = asked.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
             let (front, known) = (front.clone(), known.clone());
             Box::pin(async move {
                 Ok::<Response, Infallible>(front.handle(&known, request.map(Body::new)).await)
@@ -254,9 +270,15 @@ impl Shared {
         let ended = loop {
             let mut until_done =
                 pin!(std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)));
+            let stopped = async {
+                told_to_stop(&mut self.stopped).await;
+                if !was_asked.load(Ordering::Relaxed) {
+                    tokio::time::sleep(FIRST_REQUEST).await;
+                }
+            };
             tokio::select! {
                 ended = &mut until_done => break ended,
-                () = told_to_stop(&mut self.stopped), if !asked_to_stop => asked_to_stop = true,
+                () = stopped, if !asked_to_stop => asked_to_stop = true,
             }
             std::pin::Pin::new(&mut connection).graceful_shutdown();
         };

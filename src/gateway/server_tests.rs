@@ -137,6 +137,19 @@ async fn a_head_past_all_limits_is_refused() {
 }
 
 #[tokio::test]
+async fn a_first_request_that_is_on_its_way_when_the_server_stops_is_answered() {
+    let router = Router::new().route("/", get(async || "done"));
+    let server = start(router, 10, Patience::default()).await;
+    let address = server.local_addr();
+    let mut late = connect(&server).await;
+    let stopping = tokio::spawn(server.stop(SHORT * 5));
+    while TcpStream::connect(address).await.is_ok() {}
+    let answer = exchange(&mut late, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.ends_with("done"), "{answer}");
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
 async fn stopping_lets_requests_end_and_drops_those_that_do_not() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let done = Arc::new(AtomicBool::new(false));

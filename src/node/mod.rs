@@ -140,7 +140,7 @@ impl Node {
             dir.clone(),
             net.clone(),
             consensus,
-            Drained::new(handles.scheduler.clone(), handles.blobs.clone()),
+            Drained::new(handles.scheduler.clone(), handles.blobs.clone(), handles.calls.clone()),
             peers,
         );
         let shown = show_identity(net, gateway.tls());

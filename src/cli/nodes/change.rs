@@ -66,12 +66,13 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
         }
         if Instant::now() > deadline {
             let message = format!(
-                "{node} drains, but is not done after {} s: {} calls run there, {} blobs have no \
-                 other copy{}; wait on with the same command, or `faasm nodes remove {node} \
+                "{node} drains, but is not done after {} s: {} calls run there, {} blobs and {} \
+                 results of calls have no other copy{}; wait on with the same command, or `faasm nodes remove {node} \
                  --force`",
                 within.as_secs(),
                 state.calls,
                 state.blobs,
+                state.results,
                 if state.voter { ", and it still votes" } else { "" }
             );
             return Err(CliError::new(Exit::TimedOut, message));
@@ -85,7 +86,7 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
 
 /// Whether nothing of the cluster depends on a node.
 fn is_idle(state: &SelfView) -> bool {
-    state.draining && !state.voter && state.calls == 0 && state.blobs == 0
+    state.draining && !state.voter && state.calls + state.blobs + state.results == 0
 }
 
 fn say(globals: &Globals, node: NodeId, state: &str) -> Result<(), CliError> {
