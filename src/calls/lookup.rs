@@ -195,6 +195,8 @@ impl Calls {
                 }
             }
         }
+        // What is left of a claim that was withdrawn is no call.
+        let best = best.filter(|stored| !stored.was_withdrawn());
         best.map(|stored| self.settle(stored)).ok_or_else(unknown)
     }
 
@@ -276,12 +278,15 @@ pub(super) fn unknown() -> CallError {
 }
 
 fn further(a: &Stored, b: &Stored) -> bool {
+    let placed = |stored: &Stored| stored.record.node.is_some();
     let rank = |stored: &Stored| match stored.record.phase {
-        Phase::Queued => 0,
-        Phase::Running => 1,
-        // Another try under the same key may have run.
+        Phase::Queued if !placed(stored) => 0,
+        Phase::Running if !placed(stored) => 1,
+        // It goes before the claim itself, and behind another try under the same key.
         Phase::Done if stored.was_withdrawn() => 2,
-        Phase::Done => 3,
+        Phase::Queued => 3,
+        Phase::Running => 4,
+        Phase::Done => 5,
     };
     rank(a) > rank(b)
 }
