@@ -100,7 +100,7 @@ impl Calls {
     pub(super) async fn hand_over(&self, until: Instant) {
         let (mut records, mut outputs, mut lost) = (0usize, 0usize, 0usize);
         let others: Vec<NodeId> =
-            self.registry().sessions().into_keys().filter(|node| *node != self.me()).collect();
+            self.registry().keepers().into_iter().filter(|node| *node != self.me()).collect();
         for call in self.recorded() {
             let Some(stored) = self.movable(call) else { continue };
             for node in rank_nodes(call, others.iter().copied()) {
@@ -130,7 +130,7 @@ impl Calls {
     pub async fn leave(&self, until: Instant) {
         for call in self.records_only_here() {
             let Some(stored) = self.movable(call) else { continue };
-            let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
+            let others = self.registry().keepers().into_iter().filter(|node| *node != self.me());
             let mut sent = true;
             for node in rank_nodes(call, others) {
                 sent &= self.send_patiently(node, &stored, until).await.is_ok();
@@ -140,7 +140,7 @@ impl Calls {
             }
         }
         for key in self.only_here() {
-            let others = self.registry().sessions().into_keys().filter(|node| *node != self.me());
+            let others = self.registry().keepers().into_iter().filter(|node| *node != self.me());
             let heir = rank_nodes(key.0, others).first().copied();
             let bytes = self.kept().lock().get(key);
             let (Some(bytes), Some(heir)) = (bytes, heir) else { continue };

@@ -1,7 +1,7 @@
 //! What calls need of the rest of the node, as traits: whole clusters of calls also run in one
 //! process, on a network and instances that the tests make up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,6 +56,11 @@ pub trait Registry: Send + Sync {
     fn session_is_live(&self) -> bool;
     /// The nodes with a live session, as far as this node has heard.
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation>;
+    /// The nodes that may keep records: those with a live session, but not those that drain, unless
+    /// all do.
+    fn keepers(&self) -> BTreeSet<NodeId> {
+        self.sessions().into_keys().collect()
+    }
     /// The log index that opened this node's session, while that is live.
     fn own_session(&self) -> Option<u64>;
     /// Whether a node's session that this log index opened is over, as far as this node has heard.
@@ -186,6 +191,13 @@ impl Registry for Consensus {
 
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
         self.members().into_iter().filter_map(|m| Some((m.node, m.session?))).collect()
+    }
+
+    fn keepers(&self) -> BTreeSet<NodeId> {
+        let members = self.members();
+        let live = || members.iter().filter(|member| member.session.is_some());
+        let stay: BTreeSet<_> = live().filter(|m| !m.draining).map(|m| m.node).collect();
+        if stay.is_empty() { live().map(|m| m.node).collect() } else { stay }
     }
 
     fn own_session(&self) -> Option<u64> {

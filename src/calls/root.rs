@@ -265,7 +265,7 @@ impl Calls {
     /// The nodes that keep a call's record: those with a live session that rendezvous hashing
     /// puts first.
     pub(super) fn record_nodes(&self, call: CallId) -> Vec<NodeId> {
-        rank_nodes(call, self.registry().sessions().into_keys())
+        rank_nodes(call, self.registry().keepers())
     }
 
     /// Files a record with the nodes that keep it. An older one under the same id is the answer.

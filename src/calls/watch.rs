@@ -85,7 +85,7 @@ impl Watch {
         if !self.had_session {
             return;
         }
-        let nodes = self.calls.registry().sessions().into_keys().collect();
+        let nodes = self.calls.registry().keepers();
         if self.moves.sessions_are(nodes) {
             self.moves.look_at(self.calls.recorded());
         }
