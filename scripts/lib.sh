@@ -47,5 +47,6 @@ usage() {
 
 build() {
     say "Building (the first time takes some minutes)"
-    (cd "$repo" && cargo build --workspace --locked)
+    # With the tests: what they need changes features of dependencies, which were else built twice.
+    (cd "$repo" && cargo build --workspace --all-targets --locked)
 }
