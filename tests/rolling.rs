@@ -22,6 +22,7 @@ struct Load<'a> {
     stop: AtomicBool,
     right: AtomicU64,
     passed_on: AtomicU64,
+    requests: AtomicU64,
     /// Asynchronous calls that were accepted, with what they are to output.
     accepted: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -60,19 +61,18 @@ impl Load<'_> {
         self.accepted.lock().expect("the list").insert(call, output);
     }
 
-    /// Asks the nodes in turn until one takes the request. A refusal means that nothing was done.
+    /// Asks the nodes in turn until one takes the request. A refusal means that nothing was done;
+    /// after a connection that broke, the key of the request keeps it from being done twice.
     fn ask(&self, line: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let key = format!("request {}", self.requests.fetch_add(1, Ordering::SeqCst));
+        let headers = [("idempotency-key", key.as_str())];
         let until = Instant::now() + PATIENCE;
         loop {
             for node in 1..=NODES {
-                match self.cluster.try_ask(node, line, body) {
+                match self.cluster.try_ask_with(node, line, body, &headers) {
                     Ok(answer) if answer.status != 503 => return (answer.status, answer.body),
                     Ok(answer) => assert_eq!(answer.code(), "FAASM_EUNAVAILABLE"),
-                    Err(ureq::Error::Io(error)) => {
-                        let refused = std::io::ErrorKind::ConnectionRefused;
-                        assert_eq!(error.kind(), refused, "a request was lost on n{node}: {error}");
-                    }
-                    Err(ureq::Error::ConnectionFailed) => {}
+                    Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => {}
                     Err(error) => panic!("a request was lost on n{node}: {error}"),
                 }
                 self.passed_on.fetch_add(1, Ordering::SeqCst);
@@ -100,6 +100,7 @@ fn a_rolling_restart_of_all_nodes_loses_no_call_no_record_and_no_output() {
         stop: AtomicBool::new(false),
         right: AtomicU64::new(0),
         passed_on: AtomicU64::new(0),
+        requests: AtomicU64::new(0),
         accepted: Mutex::default(),
     };
     let load = &load;

@@ -103,6 +103,9 @@ pub struct Finished {
 const BULK_UNITS: usize = 2048;
 /// One mebibyte.
 const BULK_UNIT: u64 = 1 << 20;
+/// How long the others may take to hear that a node takes no calls any more: several reports of
+/// its load.
+const TOLD: Duration = Duration::from_millis(400);
 /// How long a node that stops may take to hand over its records and outputs.
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// Highest clock that is taken over from a peer: what counts on from there never ends.
@@ -219,8 +222,10 @@ impl Calls {
     /// Takes no new calls, gives the living `grace` to end, then ends them.
     pub async fn drain(&self, grace: Duration) {
         self.scheduler().stop_accepting();
-        let until = clock::now() + grace;
-        while self.living_here() > 0 && clock::now() < until {
+        // What is on its way here is refused, not lost, as long as the connections are there.
+        let told = clock::now() + TOLD;
+        let until = told.max(clock::now() + grace);
+        while (self.living_here() > 0 || clock::now() < told) && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.end_where(EndReason::Stopping, |_| true);

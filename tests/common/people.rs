@@ -128,8 +128,14 @@ impl Wire {
         let head = format!(
             "{line} HTTP/1.1\r\nhost: n\r\n{token}{headers}content-length: {length}\r\n\r\n"
         );
-        self.stream.write_all(head.as_bytes()).expect("sent");
-        self.stream.write_all(body).expect("sent");
+        // Who is refused early is told so while it still sends: the answer is what counts.
+        let sent =
+            self.stream.write_all(head.as_bytes()).and_then(|()| self.stream.write_all(body));
+        let closed = [std::io::ErrorKind::BrokenPipe, std::io::ErrorKind::ConnectionReset];
+        assert!(
+            sent.is_ok() || sent.is_err_and(|error| closed.contains(&error.kind())),
+            "not sent"
+        );
     }
 
     /// Reads a response: its status and its body.
