@@ -16,5 +16,6 @@ pub mod id;
 pub mod net;
 pub mod node;
 pub mod scheduler;
+pub mod state;
 pub mod telemetry;
 pub mod wire;

@@ -32,11 +32,27 @@ const EDGES: &[(&str, &[&str])] = &[
     // Knows nothing of clusters: chaining goes through its `CallHost`.
     ("function", &["wire", "host"]),
     ("host", &["wire", "function"]),
+    // Gives running calls their view of the state: implements a trait of `function`.
+    ("state", &["wire", "net", "consensus", "function"]),
     ("calls", &["wire", "net", "consensus", "scheduler", "function"]),
-    ("gateway", &["wire", "net", "consensus", "files", "function", "calls", "scheduler", "node"]),
+    (
+        "gateway",
+        &["wire", "net", "consensus", "files", "function", "calls", "scheduler", "state", "node"],
+    ),
     (
         "node",
-        &["wire", "net", "consensus", "files", "scheduler", "function", "host", "calls", "gateway"],
+        &[
+            "wire",
+            "net",
+            "consensus",
+            "files",
+            "scheduler",
+            "function",
+            "host",
+            "calls",
+            "state",
+            "gateway",
+        ],
     ),
     ("cli", &["wire", "net", "files", "calls", "gateway", "node"]),
     ("main", &["cli", "node"]),

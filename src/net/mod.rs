@@ -79,12 +79,22 @@ pub enum ServiceId {
     Blobs = 3,
     /// Load reports (datagrams).
     Load = 4,
+    /// Questions to the owners of state.
+    State = 5,
+    /// The copies of shards among each other.
+    Shards = 6,
 }
 
 impl ServiceId {
     /// Every service.
-    pub const ALL: [ServiceId; 4] =
-        [ServiceId::Consensus, ServiceId::Calls, ServiceId::Blobs, ServiceId::Load];
+    pub const ALL: [ServiceId; 6] = [
+        ServiceId::Consensus,
+        ServiceId::Calls,
+        ServiceId::Blobs,
+        ServiceId::Load,
+        ServiceId::State,
+        ServiceId::Shards,
+    ];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
@@ -93,6 +103,8 @@ impl ServiceId {
             Self::Calls => "calls",
             Self::Blobs => "blobs",
             Self::Load => "load",
+            Self::State => "state",
+            Self::Shards => "shards",
         }
     }
 
@@ -107,7 +119,7 @@ impl ServiceId {
         match self {
             Self::Consensus => 3,
             Self::Calls | Self::Load => 2,
-            Self::Blobs => 1,
+            Self::Blobs | Self::State | Self::Shards => 1,
         }
     }
 }

@@ -11,7 +11,10 @@ pub mod consensus;
 pub mod function;
 pub mod hello;
 pub mod load;
+pub mod locks;
 pub mod members;
+pub mod shards;
+pub mod state;
 pub mod token;
 pub mod users;
 
