@@ -6,3 +6,4 @@
 //! a value per node, in memory that all instances which use it have mapped.
 
 pub mod global;
+pub mod local;
