@@ -31,6 +31,7 @@ mod runner;
 mod setup;
 mod state;
 mod sync;
+pub mod values;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ pub use job::{CallHost, Control, EndReason, Job, Outcome, Target};
 pub(crate) use pace::yield_now;
 pub use setup::{FunctionSetup, StartError};
 pub use state::State;
+pub use values::{StateHost, StateSpace};
 
 use crate::errno::{CallError, Errno};
 use crate::id::BlobHash;

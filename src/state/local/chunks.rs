@@ -119,6 +119,11 @@ impl Chunks {
         self.touched.add(range);
     }
 
+    /// Notes that bytes may have been written.
+    pub fn touch(&mut self, range: Range<u64>) {
+        self.touched.add(range);
+    }
+
     /// Flags bytes as written.
     pub fn flag(&mut self, range: Range<u64>) {
         self.flagged.add(range.start..range.end.min(self.len));
@@ -130,6 +135,25 @@ impl Chunks {
         self.flagged.within(range.clone()).for_each(|part| taken.add(part));
         self.flagged.remove(range);
         taken
+    }
+
+    /// The value was made at its owner, as it is here: zeros where nothing was sent.
+    pub fn born(&mut self, version: Version) {
+        self.generation = Some(version.generation);
+        if let Some((seq, _)) = &mut self.blank {
+            *seq = version.seq;
+        }
+        for chunk in self.blocks.values_mut().flat_map(|block| block.iter_mut()) {
+            if chunk.seq == LOCAL && chunk.hash == *ZEROS {
+                chunk.seq = version.seq;
+            }
+        }
+    }
+
+    /// The value has this version at its owner; what is here of it is perhaps not the same.
+    pub fn adopted(&mut self, version: Version, len: u64) {
+        self.generation = Some(version.generation);
+        self.synced_len = len;
     }
 
     /// Whether bytes are flagged.
@@ -252,9 +276,18 @@ impl Chunks {
         }
     }
 
-    /// Notes that whatever was written in a range has been dealt with.
-    pub fn settled(&mut self, range: Range<u64>) {
+    /// Takes the notes of where somebody may have written, to deal with all of it.
+    pub fn take_touched(&mut self, range: Range<u64>) -> Ranges {
+        let mut taken = Ranges::default();
+        self.touched.within(range.clone()).for_each(|part| taken.add(part));
         self.touched.remove(range);
+        taken
+    }
+
+    /// Gives such notes back: it was not dealt with.
+    pub fn give_back(&mut self, touched: &Ranges, flagged: &Ranges) {
+        self.touched.add_all(touched);
+        self.flagged.add_all(flagged);
     }
 
     /// Bytes that are here.

@@ -1,0 +1,1 @@
+//! A global tier in memory.
