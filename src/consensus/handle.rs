@@ -32,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Handle of the component. Cheap to clone.
 #[derive(Clone)]
 pub struct Consensus {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What all handles of one component share.

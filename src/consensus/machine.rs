@@ -8,6 +8,7 @@ use super::conf::Conf;
 use super::dedup::{Answers, Seen};
 use super::image;
 use super::members::Members;
+use super::shards::Shards;
 use super::users::Users;
 use super::{steering, voters};
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
@@ -72,6 +73,8 @@ pub enum Change {
     Members(Arc<Members>),
     /// The users.
     Users(Arc<Users>),
+    /// Which node owns which shard.
+    Shards(Arc<Shards>),
 }
 
 /// A log entry that was applied.
@@ -98,6 +101,7 @@ pub struct Machine {
     pub(super) members: Arc<Members>,
     pub(super) users: Arc<Users>,
     pub(super) conf: Conf,
+    pub(super) shards: Arc<Shards>,
 }
 
 impl Machine {
@@ -246,6 +250,8 @@ impl Machine {
             Command::ExpireSession { session } => self.expire(session, changes),
             Command::Member(command) => self.change_members(id.node, command, changes),
             Command::User(command) => self.change_users(command, changes),
+            Command::Shards(command) => self.change_shards(id.node, &command, changes),
+            Command::Lock(_) => Response::Refused("this build has no locks".into()),
         }
     }
 
@@ -262,6 +268,7 @@ impl Machine {
         };
         if let Some(node) = leaves.filter(|node| self.members.get(*node).is_some())
             && let Err(why) = voters::removable(node, &self.conf, &steering::standings(self))
+                .and_then(|()| self.shards_allow_removal(node))
         {
             return Response::Refused(why);
         }
@@ -291,6 +298,7 @@ impl Machine {
             }
         }
         self.nodes.retain(|node, _| *node == proposer || !members.was_removed(*node));
+        self.forget_removed_owners(changes);
     }
 
     fn change_users(&mut self, command: UserCommand, changes: &mut Vec<Change>) -> Response {

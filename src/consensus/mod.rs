@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod group;
 mod guard;
 mod handle;
+mod handle_shards;
 pub mod identity;
 mod image;
 mod inbox;
@@ -36,7 +37,11 @@ mod raft_node;
 mod reads;
 mod service;
 mod sessions;
+mod settling;
 mod setup;
+mod shard_keeper;
+mod shard_plan;
+pub mod shards;
 mod shared;
 mod slog_bridge;
 mod snapshot_file;
@@ -49,6 +54,8 @@ mod voters;
 
 #[cfg(test)]
 mod membership_tests;
+#[cfg(test)]
+mod shard_nodes_tests;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
