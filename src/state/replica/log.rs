@@ -159,7 +159,10 @@ mod tests {
     fn terms_are_known_through_truncation_and_compaction() {
         let (mut log, mut out) = of(&[1, 1, 2, 2, 5]);
         let terms = |log: &Log| (0..7).map(|seq| log.term_at(seq).map(|t| t.0)).collect::<Vec<_>>();
-        assert_eq!(terms(&log), [0, 1, 1, 2, 2, 5].map(Some).into_iter().chain([None]).collect::<Vec<_>>());
+        assert_eq!(
+            terms(&log),
+            [0, 1, 1, 2, 2, 5].map(Some).into_iter().chain([None]).collect::<Vec<_>>()
+        );
         log.compacted(3);
         assert_eq!(terms(&log), [None, None, None, Some(2), Some(2), Some(5), None]);
         log.truncate(4, &mut out);
