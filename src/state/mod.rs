@@ -6,3 +6,5 @@
 //! a value per node, in memory that all instances which use it have mapped.
 
 pub mod replica;
+#[cfg(test)]
+mod sim;

@@ -96,11 +96,11 @@ impl Owner {
     }
 
     fn fetch(&mut self, base: &mut Base, now: Instant) {
-        let term = self.term;
+        let (term, round) = (self.term, self.round());
         let Stage::Adopting(adopting) = &mut self.stage else { return };
         adopting.at = now + RESEND;
         let (from, held) = (adopting.from, base.held());
-        base.send(from, term, 0, What::Fetch(held), Bytes::new());
+        base.send(from, term, round, What::Fetch(held), Bytes::new());
     }
 
     /// Asks for the tail again, or begins anew if it does not come.
