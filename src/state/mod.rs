@@ -7,3 +7,6 @@
 
 pub mod global;
 pub mod local;
+pub mod replica;
+#[cfg(test)]
+mod sim;

@@ -1,0 +1,1 @@
+//! Decisions of a copy, asserted effect by effect.
