@@ -6,7 +6,11 @@
 //! a value per node, in memory that all instances which use it have mapped.
 
 pub mod global;
+#[cfg(test)]
+pub mod fake;
 pub mod local;
+pub mod overview;
+pub mod stream;
 pub mod replica;
 #[cfg(test)]
 mod sim;
