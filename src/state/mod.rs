@@ -4,3 +4,6 @@
 //! Two tiers. *Global*: a key belongs to one of [`SHARDS`](crate::wire::shards::SHARDS) shards; a
 //! shard has an owner, and backups that have every acknowledged write. *Local*: at most one copy of
 //! a value per node, in memory that all instances which use it have mapped.
+
+pub mod store;
+pub mod values;
