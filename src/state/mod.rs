@@ -10,3 +10,5 @@ pub mod local;
 pub mod replica;
 #[cfg(test)]
 mod sim;
+pub mod store;
+pub mod values;
