@@ -31,9 +31,10 @@ mod runner;
 mod setup;
 mod state;
 mod sync;
-pub mod values;
 #[cfg(test)]
 mod tests;
+pub mod values;
+pub mod views;
 
 use std::sync::Arc;
 

@@ -104,7 +104,11 @@ mod tests {
                 let start = random.random_range(0..LEN);
                 let end = random.random_range(start..=LEN);
                 let add = random.random_bool(0.5);
-                if add { ranges.add(start..end) } else { ranges.remove(start..end) }
+                if add {
+                    ranges.add(start..end)
+                } else {
+                    ranges.remove(start..end)
+                }
                 bytes[start as usize..end as usize].fill(add);
                 let mut seen = [false; LEN as usize];
                 let mut last = None;
