@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use common::netns::{self, Hosts};
+use common::guests::guest;
+use common::netns::{self, Hosts, Request};
 use common::processes::{PATIENCE, wait_for};
 
 fn root() -> &'static Path {
@@ -97,15 +98,21 @@ fn nodes_are_killed_paused_and_healed_and_down_leaves_nothing() {
     hosts.must(&["heal"]);
     assert_eq!(status(), ["running", "running"]);
     assert_ne!(hosts.pid(1), killed);
-    let nodes = hosts.must(&[
-        "exec",
-        "2",
-        env!("CARGO_BIN_EXE_faasm"),
-        "nodes",
-        "--cluster",
-        &hosts.base(2),
-    ]);
-    assert!(nodes.contains("10.77.0.1:7100"), "{nodes}");
+    let data = hosts.dir().to_str().expect("UTF-8").to_owned();
+    let faasm = |host: &str, args: &[&str]| {
+        let faasm = ["exec", host, env!("CARGO_BIN_EXE_faasm"), "--data-dir", &data];
+        hosts.must(&[&faasm[..], args].concat())
+    };
+    let nodes = faasm("2", &["nodes"]);
+    assert!(nodes.contains("10.77.0.1:7101") && nodes.contains("10.77.0.2:7001"), "{nodes}");
+    // Through the gateway of one node, and on the other.
+    let echo = guest("echo");
+    faasm("1", &["upload", "alice/echo", echo.to_str().expect("UTF-8")]);
+    let call = ["invoke", "alice/echo", "--node", "2", "--input", "over TLS"];
+    assert_eq!(faasm("0", &call), "over TLS");
+    let line = "POST /v1/functions/alice/echo/invoke?node=n1";
+    let answer = hosts.ask(2, line, Request { body: b"too", ..Request::default() });
+    assert_eq!(answer.expect("n2 answers").text(), "too");
     let (dir, pids) = (hosts.dir().to_owned(), [hosts.pid(1), hosts.pid(2)]);
     hosts.must(&["down"]);
     assert!(!dir.exists());
@@ -117,6 +124,53 @@ fn nodes_are_killed_paused_and_healed_and_down_leaves_nothing() {
     let of_this =
         left.lines().filter(|line| line.starts_with(&ours) && line.contains(hosts.prefix()));
     assert_eq!(of_this.count(), 0, "{left}");
+}
+
+/// The last lines of what a script printed: how the cluster is used.
+fn how_to_use(shown: &str) -> (String, String) {
+    let (_, how) = shown.split_once("To use it from ").unwrap_or_else(|| panic!("{shown}"));
+    let mut commands = how.lines().filter_map(|line| line.strip_prefix("  "));
+    let by_folder = commands.next().expect("a command").to_owned();
+    (by_folder, commands.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn the_machine_itself_uses_a_cluster_of_namespaces_as_the_script_says() {
+    if !possible(netns::missing()) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let (cluster, prefix) = (dir.path().join("cluster"), format!("m{}-", std::process::id()));
+    // A network of its own stands for the machine's. What is printed is run as it is.
+    let script = r#"
+        ip link set lo up
+        down() { "$NETNS" --dir "$DIR" --prefix "$PREFIX" down; }
+        trap down EXIT
+        shown=$("$NETNS" --dir "$DIR" --prefix "$PREFIX" up 2 --binary "$BINARY") || exit
+        echo "$shown"
+        echo "$shown" | sed -n '/To use it/,$s/^  //p' >"$DIR/how"
+        . "$DIR/how" || exit
+        # Another cluster's hosts would have the same addresses.
+        "$NETNS" --dir "$DIR-2" --prefix "$PREFIX"2 up 1 --bare
+        "$NETNS" --dir "$DIR-2" --prefix "$PREFIX"2 down
+        down && trap - EXIT
+        ip -o link"#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "bash", "-c", script]);
+    unshare.env("NETNS", root().join("scripts/netns")).env("BINARY", env!("CARGO_BIN_EXE_faasm"));
+    unshare.env("DIR", &cluster).env("PREFIX", &prefix);
+    for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA", "FAASM_DATA_DIR"] {
+        unshare.env_remove(name);
+    }
+    let output = unshare.output().expect("unshare starts");
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    let (by_folder, by_address) = how_to_use(&shown);
+    assert!(by_folder.contains("--data-dir") && by_address.contains("FAASM_CA="), "{shown}");
+    // Once for each of the two ways.
+    assert_eq!(shown.matches("10.77.0.2:7101").count(), 2, "{shown}");
+    assert_eq!(shown.matches("has a way to 10.77.0.0/24 already").count(), 1, "{shown}");
+    assert!(shown.contains("link/loopback") && !shown.contains("link/ether"), "{shown}");
 }
 
 /// sshd on every host, and what it takes to get in.
@@ -219,7 +273,13 @@ fn a_cluster_is_installed_started_kept_and_stopped_over_ssh() {
     let ssh = Ssh::on(&hosts);
     let shown = ssh.up();
     for host in 1..=3 {
-        assert!(shown.contains(&format!("10.77.0.{host}:7100")), "{shown}");
+        assert!(shown.contains(&format!("10.77.0.{host}:7101")), "{shown}");
+    }
+    // What it says is run as it is, on the machine that it was said on.
+    let (by_folder, by_address) = how_to_use(&shown);
+    for how in [by_folder, by_address] {
+        let nodes = hosts.must(&["exec", "0", "env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", &how]);
+        assert!(nodes.contains("10.77.0.3:7001"), "{how}: {nodes}");
     }
     let pids = [1, 2, 3].map(|host| ssh.pid(host));
 
@@ -313,6 +373,7 @@ fn a_machine_is_provisioned_from_its_folder_once_and_its_node_runs_as_its_user()
         .arg(work.path())
         .arg(dir.join("machines/n1"))
         .arg("192.168.56.11")
+        .arg(root().join("scripts/hosts.d/vagrant"))
         .output()
         .expect("bash starts");
     let shown = text(&output);
@@ -321,8 +382,10 @@ fn a_machine_is_provisioned_from_its_folder_once_and_its_node_runs_as_its_user()
         "faasm 700 /var/lib/faasm\n",
         "faasm 600 /var/lib/faasm/certs/node-key.pem",
         "root 755 /usr/local/bin/faasm",
-        "\"session\": \"i1\"",
-        "192.168.56.11:7100",
+        // As the machine that has the virtual one sees it: over TLS, with the admin's token.
+        "192.168.56.11:7001  192.168.56.11:7101",
+        "--data-dir",
+        "FAASM_CLUSTER=https://192.168.56.11:7001",
     ] {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }

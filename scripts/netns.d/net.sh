@@ -43,9 +43,28 @@ make_network() {
     done
 }
 
+# The name of this machine's cable to the switch; names of links have at most 15 characters.
+cable() {
+    echo "${prefix:0:11}host"
+}
+
+# Gives this machine an address among the hosts, so that clients on it reach the nodes. Not if it has
+# a way to such addresses already: another cluster of namespaces, or a network of its own.
+attach_machine() {
+    local cable net
+    cable=$(cable) net=$(address 0)/24
+    [ -z "$(ip -4 route show root "$net")" ] || return 1
+    [ -z "$(ip -4 route show match "$net" | grep -v '^default')" ] || return 1
+    ip link add "$cable" type veth peer name machine netns "$(namespace 0)" &&
+        ip -n "$(namespace 0)" link set machine master bridge up &&
+        ip addr add "$(address 253)/24" dev "$cable" &&
+        ip link set "$cable" up
+}
+
 # Ends every process in our namespaces, then the namespaces; the veth pairs go with them.
 remove_network() {
     local name pids
+    ip link delete "$(cable)" 2>/dev/null || true
     for name in $(our_namespaces); do
         for _ in {1..100}; do
             pids=$(ip netns pids "$name")
