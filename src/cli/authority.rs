@@ -31,16 +31,18 @@ pub fn keep_certificate(globals: &Globals, client: &Client) -> Result<(), CliErr
 /// The same, and the key, once the nodes have it. Says what was done, and what is left to do.
 pub fn keep_all(globals: &Globals, client: &Client) -> Result<String, CliError> {
     keep_certificate(globals, client)?;
-    let elsewhere = "clients need the new authority's certificate: `faasm cert ca` prints it";
     let Some(layout) = layout(globals)? else {
+        let text = "clients need the new authority's certificate: `faasm cert ca` prints it";
         return Ok(match &globals.ca {
-            None => elsewhere.to_owned(),
-            Some(file) => format!("{elsewhere}, and {} has the one before", file.display()),
+            None => text.to_owned(),
+            Some(file) => format!("{text}, and {} has the one before", file.display()),
         });
     };
     let ca = layout.ca();
-    let done = format!("{} has the new authority's certificate", ca.join("ca.pem").display());
-    let done = format!("{done}; other {elsewhere}");
+    let done = format!(
+        "{} has the new authority's certificate, which other clients need: `faasm cert ca` prints it",
+        ca.join("ca.pem").display()
+    );
     Ok(match keep_key(&layout)? {
         true => done,
         false => format!(
