@@ -2,17 +2,20 @@
 //! machines are made from. What this machine does not allow or have is skipped, with the reason.
 
 mod common;
+#[path = "hosts/ssh.rs"]
+mod ssh;
 
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use common::guests::guest;
 use common::netns::{self, Hosts, Request};
 use common::processes::{PATIENCE, wait_for};
+use ssh::Ssh;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -173,100 +176,68 @@ fn the_machine_itself_uses_a_cluster_of_namespaces_as_the_script_says() {
     assert!(shown.contains("link/loopback") && !shown.contains("link/ether"), "{shown}");
 }
 
-/// sshd on every host, and what it takes to get in.
-struct Ssh<'a> {
-    hosts: &'a Hosts,
-    dir: PathBuf,
-    /// The hosts file.
-    file: PathBuf,
-}
-
-impl<'a> Ssh<'a> {
-    fn on(hosts: &'a Hosts) -> Self {
-        let dir = hosts.dir().join("ssh");
-        fs::create_dir_all(&dir).expect("a folder");
-        for name in ["host-key", "key"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(dir.join(name))
-                .status();
-            assert!(made.expect("ssh-keygen starts").success());
-        }
-        fs::copy(dir.join("key.pub"), dir.join("authorized")).expect("a copy");
-        let client = format!(
-            "Host *\nIdentityFile {0}/key\nIdentitiesOnly yes\nUserKnownHostsFile {0}/known\n\
-             StrictHostKeyChecking accept-new\nLogLevel ERROR\n",
-            dir.display()
-        );
-        fs::write(dir.join("client"), client).expect("written");
-        let mut lines = String::from("# for a test\n\n");
-        for host in 1..=hosts.count {
-            start_sshd(hosts, &dir, host);
-            let place = hosts.dir().join(format!("place{host}"));
-            lines.push_str(&format!("root@10.77.0.{host} 2222 - {}\n", place.display()));
-        }
-        let file = dir.join("hosts");
-        fs::write(&file, lines).expect("written");
-        Self { hosts, dir, file }
+#[test]
+fn nodes_join_over_tls_from_host_to_host_and_the_advice_for_a_lost_disk_works_as_printed() {
+    if !possible(netns::missing()) {
+        return;
     }
+    let hosts = Hosts::bare(3);
+    let home = |name: &str| hosts.dir().join(name).to_str().expect("UTF-8").to_owned();
+    let start = |host: usize, args: &[&str]| {
+        let log = fs::File::options().create(true).append(true).open(home("node.log"));
+        let host = host.to_string();
+        let words = [&["exec", &host, env!("CARGO_BIN_EXE_faasm")], args].concat();
+        hosts.command(&words).stderr(log.expect("a log")).spawn().expect("it starts")
+    };
+    let at_first = |args: &[&str]| {
+        let words = ["exec", "1", env!("CARGO_BIN_EXE_faasm"), "--data-dir", &home("d1")];
+        let output = hosts.run(&[&words[..], args].concat());
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let until_up = |nodes: &[&str]| {
+        wait_for(&format!("{nodes:?} are up"), PATIENCE, || {
+            let shown = at_first(&["nodes"])?;
+            let up = |node: &&str| shown.contains(&format!("{node}    i1"));
+            nodes.iter().all(|node| up(node)).then_some(())
+        });
+    };
+    start(1, &["node", "--bootstrap", "--listen", "10.77.0.1", "--data-dir", &home("d1")]);
+    let token =
+        || wait_for("a join token", PATIENCE, || at_first(&["nodes", "token", "--uses", "2"]));
+    let first = token();
+    let joins = ["node", "--join", "10.77.0.1:7001", "--token", &first, "--listen"];
+    start(2, &[&joins[..], &["10.77.0.2", "--data-dir", &home("d2")]].concat());
+    until_up(&["n1", "n2"]);
+    let mut third = start(3, &[&joins[..], &["10.77.0.3", "--data-dir", &home("d3")]].concat());
+    until_up(&["n1", "n2", "n3"]);
 
-    /// Runs a script of the project on the switch, from where ssh gets to all hosts.
-    fn script(&self, name: &str, options: &[&str]) -> Output {
-        let ssh = format!("FAASM_SSH=ssh -F {}", self.dir.join("client").display());
-        let script = root().join("scripts").join(name);
-        let (script, file) = (script.to_str().unwrap(), self.file.to_str().unwrap());
-        let data = self.dir.join("data");
-        let words = [
-            "exec",
-            "0",
-            "env",
-            &ssh,
-            script,
-            "--hosts",
-            file,
-            "--data-dir",
-            data.to_str().unwrap(),
-        ];
-        self.hosts.run(&[&words[..], options].concat())
+    third.kill().and_then(|()| third.wait()).expect("it ran");
+    for name in ["raft", "identity.json"] {
+        let path = hosts.dir().join("d3").join(name);
+        let _gone = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        assert!(!path.exists(), "{name}");
     }
-
-    fn up(&self) -> String {
-        let output = self.script("up", &["--binary", env!("CARGO_BIN_EXE_faasm")]);
-        assert!(output.status.success(), "{}", text(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn pid(&self, host: usize) -> String {
-        let file = self.hosts.dir().join(format!("place{host}/node.pid"));
-        fs::read_to_string(file).expect("a pid file").trim().to_owned()
-    }
-}
-
-fn start_sshd(hosts: &Hosts, dir: &Path, host: usize) {
-    let (dir, log) = (dir.display(), dir.join(format!("sshd{host}.log")));
-    let config = format!(
-        "ListenAddress 10.77.0.{host}:2222\nHostKey {dir}/host-key\nPidFile none\nUsePAM no\n\
-         AuthorizedKeysFile {dir}/authorized\nStrictModes no\nPermitRootLogin prohibit-password\n\
-         PasswordAuthentication no\n"
-    );
-    let file = hosts.dir().join(format!("ssh/sshd{host}"));
-    fs::write(&file, config).expect("written");
-    fs::create_dir_all("/run/sshd").expect("sshd's own folder");
-    let (file, log) = (file.to_str().unwrap(), log.to_str().unwrap());
-    hosts.must(&["exec", &host.to_string(), "/usr/sbin/sshd", "-f", file, "-E", log]);
-}
-
-fn ssh_missing() -> Option<String> {
-    netns::missing().or_else(|| {
-        let missing =
-            ["/usr/sbin/sshd", "ssh", "ssh-keygen"].into_iter().find(|name| !has(name))?;
-        Some(format!("there is no {missing} (openssh-server and openssh-client have it)"))
-    })
+    let refused = start(3, &["node", "--data-dir", &home("d3")]).wait().expect("it ends");
+    assert!(!refused.success());
+    let log = fs::read_to_string(home("node.log")).expect("its log");
+    let (_, advice) = log.rsplit_once("`faasm node --join").unwrap_or_else(|| panic!("{log}"));
+    let advice = advice.split('`').next().expect("a command").trim();
+    let (again, empty) = (token(), home("d4"));
+    let words = ["node", "--join"].into_iter().chain(advice.split(' ').map(|word| match word {
+        "ADDR" => "10.77.0.1:7001",
+        "TOKEN" => &again,
+        "IP" => "10.77.0.3",
+        "DIR" => &empty,
+        word => word,
+    }));
+    start(3, &words.collect::<Vec<_>>());
+    until_up(&["n1", "n2", "n4"]);
+    assert!(!at_first(&["nodes"]).expect("they are up").contains("n3"));
 }
 
 #[test]
 fn a_cluster_is_installed_started_kept_and_stopped_over_ssh() {
-    if !possible(ssh_missing()) {
+    if !possible(ssh::missing()) {
         return;
     }
     let hosts = Hosts::bare(3);

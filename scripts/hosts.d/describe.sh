@@ -42,8 +42,8 @@ describe_cluster() {
         node=$((node + 1))
         grep -qF "quic = \"$(at "$address" $quic_port)\"" "$made" &&
             grep -qF "http = \"$(http_of "$address")\"" "$made" ||
-            fail "$data_dir is of a cluster without $address: the hosts of a cluster stay as they" \
-                "were; take another folder for a new cluster"
+            fail "$data_dir is of a cluster without $address: the hosts of a cluster stay as they were;" \
+                "add a node with \`faasm node --join\`, or take another folder for a new cluster"
         issue_certificate $node "$address"
     done
     [ "$(grep -c '^quic' "$made")" = $# ] ||

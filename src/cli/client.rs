@@ -152,11 +152,14 @@ impl Client {
         let config =
             ClusterConfig::load(&file).map_err(|error| CliError::local(error.to_string()))?;
         let bases = config.nodes.iter().map(|node| layout.base(node)).collect();
-        let hint = format!(
-            "see `faasm cluster status --data-dir {0}`; `faasm cluster up --data-dir {0}` starts \
-             the nodes that are down",
-            dir.display()
-        );
+        let hint = match config.nodes.iter().all(|node| node.http.ip().is_loopback()) {
+            true => format!(
+                "see `faasm cluster status --data-dir {0}`; `faasm cluster up --data-dir {0}` \
+                 starts the nodes that are down",
+                dir.display()
+            ),
+            false => "do the nodes run, and does this machine reach their addresses?".to_owned(),
+        };
         Self::new(bases, hint, credentials.or_local(&layout)?)
     }
 

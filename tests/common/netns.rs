@@ -89,9 +89,15 @@ impl Hosts {
 
     /// Runs a command of `scripts/netns`.
     pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("bash starts")
+    }
+
+    /// One that is not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
         let dir = self.dir.to_str().expect("UTF-8");
-        let options = ["--dir", dir, "--prefix", &self.prefix];
-        script().args(options).args(args).output().expect("bash starts")
+        let mut command = script();
+        command.args(["--dir", dir, "--prefix", &self.prefix]).args(args);
+        command
     }
 
     /// Runs one that must succeed; what it printed.
