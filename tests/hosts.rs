@@ -198,15 +198,16 @@ fn nodes_join_over_tls_from_host_to_host_and_the_advice_for_a_lost_disk_works_as
         wait_for(&format!("{nodes:?} are up"), PATIENCE, || {
             let shown = at_first(&["nodes"])?;
             let up = |node: &&str| shown.contains(&format!("{node}    i1"));
-            nodes.iter().all(|node| up(node)).then_some(())
+            nodes.iter().all(up).then_some(())
         });
     };
-    start(1, &["node", "--bootstrap", "--listen", "10.77.0.1", "--data-dir", &home("d1")]);
+    let bootstrap = ["node", "--bootstrap", "--listen", "10.77.0.1", "--data-dir", &home("d1")];
+    let mut running = vec![start(1, &bootstrap)];
     let token =
         || wait_for("a join token", PATIENCE, || at_first(&["nodes", "token", "--uses", "2"]));
     let first = token();
     let joins = ["node", "--join", "10.77.0.1:7001", "--token", &first, "--listen"];
-    start(2, &[&joins[..], &["10.77.0.2", "--data-dir", &home("d2")]].concat());
+    running.push(start(2, &[&joins[..], &["10.77.0.2", "--data-dir", &home("d2")]].concat()));
     until_up(&["n1", "n2"]);
     let mut third = start(3, &[&joins[..], &["10.77.0.3", "--data-dir", &home("d3")]].concat());
     until_up(&["n1", "n2", "n3"]);
@@ -230,9 +231,12 @@ fn nodes_join_over_tls_from_host_to_host_and_the_advice_for_a_lost_disk_works_as
         "DIR" => &empty,
         word => word,
     }));
-    start(3, &words.collect::<Vec<_>>());
+    running.push(start(3, &words.collect::<Vec<_>>()));
     until_up(&["n1", "n2", "n4"]);
     assert!(!at_first(&["nodes"]).expect("they are up").contains("n3"));
+    for mut node in running {
+        node.kill().and_then(|()| node.wait()).expect("it ran");
+    }
 }
 
 #[test]

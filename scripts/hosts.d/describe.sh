@@ -40,10 +40,11 @@ describe_cluster() {
     [ -f "$made" ] || make_cluster "$name" "$@"
     for address in "$@"; do
         node=$((node + 1))
-        grep -qF "quic = \"$(at "$address" $quic_port)\"" "$made" &&
-            grep -qF "http = \"$(http_of "$address")\"" "$made" ||
+        if ! grep -qF "quic = \"$(at "$address" $quic_port)\"" "$made" ||
+            ! grep -qF "http = \"$(http_of "$address")\"" "$made"; then
             fail "$data_dir is of a cluster without $address: the hosts of a cluster stay as they were;" \
                 "add a node with \`faasm node --join\`, or take another folder for a new cluster"
+        fi
         issue_certificate $node "$address"
     done
     [ "$(grep -c '^quic' "$made")" = $# ] ||
@@ -95,10 +96,10 @@ stage_node() {
 # that has this address. The command is what has to go before.
 say_how() {
     local from=$1 first=$2 from_there=${*:3}
-    printf '\nTo use it %s:\n  %s%q nodes --data-dir %q\n' \
-        "$from" "${from_there:+$from_there }" "$binary" "$data_dir"
+    from_there+=${from_there:+ }
+    printf '\nTo use it %s:\n  %s%q nodes --data-dir %q\n' "$from" "$from_there" "$binary" "$data_dir"
     printf 'or through one node, with nothing but the token and ca.pem:\n'
+    # shellcheck disable=SC2016 # for the reader's shell
     printf '  export FAASM_CLUSTER=https://%s FAASM_CA=%q FAASM_TOKEN=$(cat %q)\n  %s%q nodes\n' \
-        "$(http_of "$first")" "$data_dir/ca/ca.pem" "$data_dir/admin.token" \
-        "${from_there:+$from_there }" "$binary"
+        "$(http_of "$first")" "$data_dir/ca/ca.pem" "$data_dir/admin.token" "$from_there" "$binary"
 }

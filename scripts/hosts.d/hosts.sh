@@ -170,7 +170,7 @@ wait_until_ready() {
     # Again from here, for one that was just not up yet.
     reached=''
     nodes_shown
-    if [ $reached = yes ]; then
+    if [ "$reached" = yes ]; then
         say_how "from this machine" "${addresses[1]}"
     else
         printf '\nThis machine does not reach %s, where the nodes serve clients; on machines that' "${addresses[1]}"

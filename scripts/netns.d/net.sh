@@ -54,7 +54,7 @@ attach_machine() {
     local cable net
     cable=$(cable) net=$(address 0)/24
     [ -z "$(ip -4 route show root "$net")" ] || return 1
-    [ -z "$(ip -4 route show match "$net" | grep -v '^default')" ] || return 1
+    ! ip -4 route show match "$net" | grep -qv '^default' || return 1
     ip link add "$cable" type veth peer name machine netns "$(namespace 0)" &&
         ip -n "$(namespace 0)" link set machine master bridge up &&
         ip addr add "$(address 253)/24" dev "$cable" &&
