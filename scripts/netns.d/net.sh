@@ -49,16 +49,28 @@ cable() {
 }
 
 # Gives this machine an address among the hosts, so that clients on it reach the nodes. Not if it has
-# a way to such addresses already: another cluster of namespaces, or a network of its own.
+# a way to such addresses already: another cluster of namespaces, or a network of its own. Says why it
+# did not.
 attach_machine() {
-    local cable net
+    local cable net problem
     cable=$(cable) net=$(address 0)/24
-    [ -z "$(ip -4 route show root "$net")" ] || return 1
-    ! ip -4 route show match "$net" | grep -qv '^default' || return 1
-    ip link add "$cable" type veth peer name machine netns "$(namespace 0)" &&
+    if [ -n "$(ip -4 route show root "$net")" ] || ip -4 route show match "$net" | grep -qv '^default'; then
+        problem="this machine has a way to $net already"
+    elif ! problem=$(lay_cable "$cable" 2>&1); then
+        ip link delete "$cable" 2>/dev/null || true
+        problem="this machine gets no address in $net ($problem)"
+    else
+        return 0
+    fi
+    echo "$problem: the hosts are reached by \`exec\` only" >&2
+    return 1
+}
+
+lay_cable() {
+    ip link add "$1" type veth peer name machine netns "$(namespace 0)" &&
         ip -n "$(namespace 0)" link set machine master bridge up &&
-        ip addr add "$(address 253)/24" dev "$cable" &&
-        ip link set "$cable" up
+        ip addr add "$(address 253)/24" dev "$1" &&
+        ip link set "$1" up
 }
 
 # Ends every process in our namespaces, then the namespaces; the veth pairs go with them.

@@ -86,7 +86,7 @@ enum Command {
     Delete(functions::DeleteArgs),
     /// Add and remove users, their limits and tokens.
     User(user::UserArgs),
-    /// Rotate and list the certificates of a cluster; make those of one whose file is made by hand.
+    /// Rotate and list certificates; make those of a cluster whose file is made by hand.
     Cert(cert::CertArgs),
     /// Run one node, until SIGTERM or SIGINT.
     Node(node::NodeArgs),
