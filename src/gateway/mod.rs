@@ -87,8 +87,8 @@ pub enum ServeError {
     /// Nobody could show a token.
     #[error(
         "HTTP address {0} is not on loopback, where every request needs a token, and this new \
-         cluster has no admin: put the hash of the first admin's token into the cluster file as \
-         `admin_token_hash`, or use 127.0.0.1 or [::1]"
+         cluster has no admin: put `admin_token_hash`, as `faasm cert init` prints it, into the \
+         cluster file, or use 127.0.0.1 or [::1]"
     )]
     NoAdmin(SocketAddr),
     /// The node's certificate is of no use.

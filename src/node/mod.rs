@@ -205,6 +205,11 @@ impl Node {
     }
 }
 
+/// Whether a node has been started with this data directory.
+pub fn has_started(dir: &std::path::Path) -> bool {
+    crate::consensus::identity::is_of_a_node(dir)
+}
+
 /// Shows clients the certificate that the connections between nodes show.
 async fn show_identity(net: Net, tls: Option<Tls>) {
     let Some(tls) = tls else { return };
