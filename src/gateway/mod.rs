@@ -46,6 +46,7 @@ mod join;
 pub mod join_view;
 pub mod lanes;
 mod leavers;
+mod listening;
 pub mod metrics;
 mod nodes;
 pub mod query;
@@ -132,6 +133,11 @@ impl GatewayServer {
     /// The same, for a task of its own; none without TLS.
     pub fn tls(&self) -> Option<Tls> {
         self.tls.clone()
+    }
+
+    /// It will stop soon: clients are told that their connections close.
+    pub fn begin_to_stop(&self) {
+        self.server.begin_to_stop();
     }
 
     /// Stops: nothing new is accepted, requests under way get `grace` to end.

@@ -195,6 +195,7 @@ impl Node {
     pub async fn stop(self, grace: Duration) {
         let close = Duration::from_secs(1);
         self.following.iter().for_each(AbortHandle::abort);
+        self.gateway.begin_to_stop();
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.calls.stop();

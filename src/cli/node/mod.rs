@@ -21,8 +21,9 @@ use crate::telemetry::{self, LogFormat};
 
 /// Time that calls under way get to end when the node is told to stop.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
-/// What a stop may take on top of that before the process ends anyway.
-const STOP_MARGIN: Duration = Duration::from_secs(3);
+/// What a stop may take on top of that, by the bounds of its steps and some, before the process ends
+/// anyway: most of it is for handing over records and outputs.
+pub const STOP_MARGIN: Duration = Duration::from_secs(12);
 /// What tasks that nobody waits for may take at the very end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
