@@ -65,12 +65,13 @@ is_ready() {
 
 # Fails, with the end of the log, when a node dies or takes too long.
 wait_until_ready() {
-    local host
+    local host from=$SECONDS
     for ((host = 1; host <= hosts; host++)); do
         until is_ready $host; do
-            if [ "$(node_state $host)" = dead ] || [ $SECONDS -gt $ready_seconds ]; then
+            if [ "$(node_state $host)" = dead ] || [ $((SECONDS - from)) -gt $ready_seconds ]; then
                 tail -n 15 "$dir/n$host/node.log" >&2
-                fail "the node of host $host is $(node_state $host), not ready, after $SECONDS s;" \
+                fail "the node of host $host is $(node_state $host), not ready, after" \
+                    "$((SECONDS - from)) s;" \
                     "above is the end of its log"
             fi
             sleep 0.05

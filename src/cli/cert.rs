@@ -152,7 +152,7 @@ fn init(globals: &Globals, dir: &Path) -> Result<(), CliError> {
     let hash = TokenHash::of(&token).to_string();
     let text = format!(
         "made the authority of cluster {cluster} in {0}, and its admin's token in \
-         {0}/admin.token; the cluster file begins with\n\
+         {0}/admin.token; the cluster file needs\n\
          id = \"{cluster}\"\n\
          admin_token_hash = \"{hash}\"",
         dir.display()
