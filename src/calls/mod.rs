@@ -45,7 +45,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
-use crate::function::Functions;
+use crate::function::{Functions, StateSpace};
 use crate::id::{Attempt, CallId, FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, Peer, ServiceId};
 use crate::scheduler::Scheduler;
@@ -124,6 +124,8 @@ pub struct CallsSetup {
     pub functions: Functions,
     /// Placement.
     pub scheduler: Scheduler,
+    /// The state, for those that run here.
+    pub state: Arc<dyn StateSpace>,
 }
 
 /// Handle of the component. Cheap to clone.
@@ -164,8 +166,9 @@ struct Inner {
 impl Calls {
     /// Starts the component on the current tokio runtime, and takes what peers send.
     pub async fn start(setup: CallsSetup) -> anyhow::Result<Self> {
-        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler } = setup;
-        let ports = Ports::of_node(net.clone(), consensus, functions);
+        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler, state } =
+            setup;
+        let ports = Ports::of_node(net.clone(), consensus, functions, state);
         let calls = Self::new(me, incarnation, options, ports, scheduler);
         net.register(ServiceId::Calls, Arc::new(calls.clone()));
         let clock = actor::spawn(calls.clone()).await?;

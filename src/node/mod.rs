@@ -39,6 +39,7 @@ use crate::gateway::{self, GatewayServer, GatewaySetup, Tls};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Identity, Net, NetSetup, PeerStatus};
 use crate::scheduler::{Scheduler, SchedulerSetup};
+use crate::state::{State, StateSetup};
 pub use founding::now_ms;
 
 use self::draining::Drained;
@@ -73,6 +74,8 @@ pub struct Handles {
     pub functions: Functions,
     /// Placement.
     pub scheduler: Scheduler,
+    /// State.
+    pub state: State,
     /// Calls.
     pub calls: Calls,
 }
@@ -201,6 +204,7 @@ impl Node {
         self.handles.calls.stop();
         self.handles.scheduler.stop();
         self.handles.consensus.stop(close).await;
+        self.handles.state.stop(close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
     }
@@ -288,6 +292,15 @@ async fn components(
         accepting: Arc::new(move || session.session_is_live()),
     })
     .await?;
+    let state = State::start(StateSetup {
+        me,
+        incarnation,
+        dir: dir.join("state"),
+        options: options.state.clone(),
+        net: net.clone(),
+        consensus: consensus.clone(),
+    })
+    .await?;
     let calls = Calls::start(CallsSetup {
         me,
         incarnation,
@@ -296,6 +309,7 @@ async fn components(
         consensus: consensus.clone(),
         functions: functions.clone(),
         scheduler: scheduler.clone(),
+        state: state.space(),
     })
     .await?;
     let cluster = Arc::from(config.cluster.name.as_str());
@@ -308,6 +322,7 @@ async fn components(
         blobs,
         functions,
         scheduler,
+        state,
         calls,
     })
 }

@@ -110,9 +110,13 @@ impl Driver {
             Effect::Settle { ticket, outcome } => self.settled(shard, ticket, outcome, now),
             Effect::Propose(change) => self.propose(change),
             Effect::Export { to, round, number, request } => {
-                match self.store.export(shard, &request) {
+                match self.store.export(shard, &request, self.ms(now)) {
                     Ok(part) => {
                         self.tell(shard, Event::Exported { to, round, number, part }, now);
+                    }
+                    // The peer asks for what cannot be.
+                    Err(StoreError::Misuse(why)) => {
+                        tracing::warn!(%shard, %to, why, "a difference was not made");
                     }
                     Err(error) => self.copy_failed(shard, &error, now),
                 }
@@ -122,7 +126,7 @@ impl Driver {
                 self.imported(shard, round, begun.map(Some), now);
             }
             Effect::Import { round, part } => {
-                let eaten = self.store.import(shard, &part, self.ms(now));
+                let eaten = self.store.import(shard, &part);
                 self.imported(shard, round, eaten, now);
             }
             Effect::Compact { through } => {
@@ -144,6 +148,8 @@ impl Driver {
         match wants {
             Ok(Some(request)) => self.tell(shard, Event::ImportWants { round, request }, now),
             Ok(None) => self.tell(shard, Event::ImportDone { round }, now),
+            // It was begun anew meanwhile.
+            Err(StoreError::Misuse(why)) => tracing::warn!(%shard, why, "a difference is no use"),
             Err(error) => self.copy_failed(shard, &error, now),
         }
     }

@@ -111,11 +111,12 @@ impl State {
         let driver = thread::Builder::new().name("shards".into()).spawn(move || driver.run())?;
         let client =
             Arc::new(Client::new(me, net.clone(), consensus.clone(), owners.clone()));
+        let (memory, user_memory) = memory(&options);
         let local = Local::new(LocalSetup {
             global: client.clone(),
             locks: Arc::new(Grants::new(consensus.clone())),
-            memory: options.memory_bytes,
-            user_memory: options.user_memory_bytes,
+            memory,
+            user_memory,
             threads: options.threads,
             patience: Duration::from_millis(options.patience_ms),
         });
@@ -210,6 +211,18 @@ impl State {
         if !matches!(tokio::time::timeout(grace, ended).await, Ok(Ok(true))) {
             tracing::warn!("the thread of the shards did not end in time, or failed");
         }
+    }
+}
+
+/// Bytes that local copies may take, and those of one user.
+fn memory(options: &StateOptions) -> (u64, u64) {
+    let memory = match options.memory_bytes {
+        0 => crate::function::machine_memory() / 4,
+        bytes => bytes,
+    };
+    match options.user_memory_bytes {
+        0 => (memory, memory / 2),
+        bytes => (memory, bytes.min(memory)),
     }
 }
 
