@@ -447,6 +447,10 @@ impl Values {
         if let Some(place) = whole.get_mut(within..within + piece.len()) {
             place.copy_from_slice(piece);
         }
+        if old.is_none() && piece.len() < LEN {
+            // The file may hold what nobody knows of: of a life before, or of a later record.
+            files.write(FileId::Value(value.file), chunk * CHUNK, &whole)?;
+        }
         let hash = chunk_hash(&whole);
         value.chunks.set(chunk, Chunk { seq: record.seq, hash });
         Ok(hash)
