@@ -89,12 +89,7 @@ pub fn unframe(bytes: &Bytes) -> Result<(Bytes, Bytes), Malformed> {
 impl Store {
     /// Makes what another copy's [`import_begin`](Self::import_begin) or [`import`](Self::import)
     /// asked for.
-    pub fn export(
-        &self,
-        shard: ShardId,
-        request: &Bytes,
-        now: u64,
-    ) -> Result<Bytes, StoreError> {
+    pub fn export(&self, shard: ShardId, request: &Bytes, now: u64) -> Result<Bytes, StoreError> {
         let malformed = |error: Malformed| StoreError::Misuse(error.to_string());
         let (head, _) = unframe(request).map_err(malformed)?;
         let request: Request = wire::decode("request of a difference", &head).map_err(malformed)?;
@@ -139,7 +134,8 @@ impl Store {
             for (number, piece) in (0..).zip(&staged.pieces) {
                 let len = piece.len();
                 if number >= first {
-                    let more = usize::try_from(len).unwrap_or(usize::MAX) + piece.extents.len() * 16;
+                    let more =
+                        usize::try_from(len).unwrap_or(usize::MAX) + piece.extents.len() * 16;
                     if size > 0 && size + more > FULL {
                         rows.push((row, first));
                         return Ok(Part::Staged { rows, next: Some((*id, number)) });
@@ -294,9 +290,10 @@ fn export_key(copy: &mut Shard, key: &StateKey, now: u64) -> Part {
 }
 
 fn export_more(copy: &mut Shard, key: &StateKey, version: Version, from: u64, now: u64) -> Part {
-    let kept = copy.exports.iter_mut().find(|(name, value, until)| {
-        name == key && value.version == version && *until > now
-    });
+    let kept = copy
+        .exports
+        .iter_mut()
+        .find(|(name, value, until)| name == key && value.version == version && *until > now);
     let Some((_, value, until)) = kept else { return export_key(copy, key, now) };
     *until = now + super::shard::EXPORT_MS;
     let (chunks, more) = rows(value, from, FULL);

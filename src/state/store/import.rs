@@ -9,9 +9,7 @@ use super::log::{Note, Point, Step};
 use super::meta::{self, ChunkRow, KeyRow, StageRow};
 use super::shard::{Outline, Shard};
 use super::{Store, StoreError};
-use crate::state::values::{
-    BOUND, Bound, Entry, Fault, FileId, Files, StageId, Values,
-};
+use crate::state::values::{BOUND, Bound, Entry, Fault, FileId, Files, StageId, Values};
 use crate::wire;
 use crate::wire::shards::{ShardId, StateKey};
 use crate::wire::state::{CHUNK, chunk_hash};

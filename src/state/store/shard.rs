@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::files::ShardFiles;
-use super::log::{Note, Point, Record};
 use super::import::Import;
+use super::log::{Note, Point, Record};
 use crate::state::values::{FileId, Value, Values};
 use crate::wire::shards::StateKey;
 
