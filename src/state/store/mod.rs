@@ -11,12 +11,16 @@
 //!   [`StoreError::Log`]: all copies of the node stand back, until the process starts again.
 //! - A full disk refuses writes before they are logged: `reserve` bytes stay free, half of them
 //!   for what frees space.
+//! - A copy is caught up by [`Store::import_begin`], then [`Store::export`] on the other side and
+//!   [`Store::import`] on this one in turns, until nothing more is wanted. Until then it is blank.
 //! - [`Opened::is_new`]: the disk knows nothing of the shard. Where others hold it already, the
 //!   disk was lost: treat the copy as blank, and [`Store::wipe`] it as such.
 
 mod checkpoint;
+mod diff;
 mod error;
 mod files;
+mod import;
 mod log;
 mod meta;
 mod open;

@@ -82,6 +82,7 @@ impl Store {
         self.kept.free(&mut { freed });
         (copy.values, copy.damage, copy.whole, copy.durable) = (Values::default(), None, 0, 0);
         copy.doomed.clear();
+        copy.import = None;
         drop(copy);
         self.opened(shard)
     }
@@ -131,6 +132,8 @@ fn open_shard(log: &Log, shard: ShardId, files: ShardFiles, now: u64) -> (Outlin
         doomed: Vec::new(),
         whole: 0,
         durable: 0,
+        import: None,
+        exports: Vec::new(),
     };
     let mut outline = Outline::default();
     match load(log, shard, &mut copy, now) {
@@ -175,15 +178,15 @@ fn load(log: &Log, shard: ShardId, copy: &mut Shard, now: u64) -> Result<Option<
         return Err(format!("its checkpoint is of record {applied}, its log of those in {log:?}"));
     }
     copy.values.lenient = copy.values.lenient.max(outline.last);
-    remove_others(copy, outline.note.meta.map(|(number, ..)| number));
+    remove_others(copy, outline.note.meta.map(|(number, ..)| number), false);
     Ok(Some(outline))
 }
 
 /// Removes files that no record and no value names.
-fn remove_others(copy: &Shard, number: Option<u64>) {
+pub(super) fn remove_others(copy: &Shard, number: Option<u64>, all: bool) {
     let (values, bounds, stages) = copy.values.files();
-    let applied = copy.values.applied;
     // What later records began is made again, or used.
+    let applied = if all { u64::MAX } else { copy.values.applied };
     let needed = |file: &FileId| match file {
         FileId::Value(seq) => *seq > applied || values.contains(seq),
         FileId::Bounds(seq) => *seq > applied || bounds.contains(seq),

@@ -156,6 +156,26 @@ impl Store {
         }
     }
 
+    /// Reads one chunk; false if it is not kept any more.
+    pub(super) fn read_chunk(
+        &self,
+        shard: ShardId,
+        key: &StateKey,
+        version: Version,
+        chunk: (u64, Source),
+        into: &mut [u8],
+    ) -> Result<bool, StoreError> {
+        match self.chunk(shard, key, version, chunk, into) {
+            Ok(()) => Ok(true),
+            Err(Trouble::Again) => Ok(false),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Fault(fault)) => {
+                self.shard(shard)?.lock().damage = Some(fault.to_string());
+                Err(StoreError::copy(shard, &fault))
+            }
+        }
+    }
+
     fn elements(&self, shard: ShardId, plan: &Plan) -> Result<(Pulled, Bytes), Trouble> {
         let What::Elements { of, most, off } = &plan.what else { return Err(Trouble::Again) };
         let count = (*most).min(of.count);

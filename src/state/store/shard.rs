@@ -3,11 +3,16 @@
 use std::collections::VecDeque;
 
 use super::files::ShardFiles;
+use super::import::Import;
 use super::log::{Note, Point, Record};
-use crate::state::values::{FileId, Values};
+use crate::state::values::{FileId, Value, Values};
+use crate::wire::shards::StateKey;
 
 /// Most bytes of records that are kept in memory until they are applied.
 const MAX_TAIL: usize = 8 << 20;
+
+/// How long a list of chunks is kept for the copy that asks for it, in milliseconds.
+pub const EXPORT_MS: u64 = 30_000;
 
 /// What was found of a shard on the disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,4 +105,8 @@ pub struct Shard {
     pub whole: u64,
     /// The last record in the checkpoint.
     pub durable: u64,
+    /// How the copy is being made whole.
+    pub import: Option<Import>,
+    /// Values whose chunks are being listed for another copy, and until when.
+    pub exports: Vec<(StateKey, Value, u64)>,
 }

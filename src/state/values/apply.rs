@@ -3,13 +3,12 @@
 use bytes::Bytes;
 
 use super::change::{Change, Does};
-use super::chunks::{Chunk, Chunks};
+use super::chunks::Chunks;
 use super::decide::written;
 use super::head::after;
-use super::snapshots::Old;
 use super::table::{Elements, Entry, Piece, StageId, Staged, Value, Values};
 use crate::wire::shards::StateKey;
-use crate::wire::state::{CHUNK, Extent, MAX_PIECE, Version, WriteId, Written, chunk_hash};
+use crate::wire::state::{Extent, Version, WriteId, Written};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// A file of a shard: what it is for, and the record that began it.
@@ -60,9 +59,6 @@ pub struct Applied {
 
 /// One element in the file of bounds.
 pub const BOUND: u64 = 32;
-/// Most chunks that are kept for readers when a value is cut off.
-const MAX_CUT: usize = 1 << 14;
-const LEN: usize = CHUNK as usize;
 
 /// One element: where it lies, where it ends among all, and the record.
 pub struct Bound {
@@ -98,10 +94,13 @@ impl Bound {
 }
 
 /// The record that is being applied.
-struct Record<'a> {
-    seq: u64,
-    lenient: bool,
-    key: &'a StateKey,
+pub(super) struct Record<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// It need not fit what is there.
+    pub lenient: bool,
+    /// Of which value.
+    pub key: &'a StateKey,
 }
 
 impl Values {
@@ -351,160 +350,9 @@ impl Values {
         }
         Ok(parts)
     }
-
-    fn push_staged(
-        &mut self,
-        record: &Record<'_>,
-        value: &mut Value,
-        id: StageId,
-        parts: &mut Vec<(u64, u128)>,
-        files: &mut dyn Files,
-    ) -> Result<(), Fault> {
-        let Some(staged) = self.staged.remove(&id) else {
-            return Err(inconsistent(record, "staged bytes are missing"));
-        };
-        let mut at = 0;
-        let mut result = Ok(());
-        for piece in &staged.pieces {
-            let len = usize::try_from(piece.len()).unwrap_or(usize::MAX).min(MAX_PIECE);
-            let mut bytes = vec![0; len];
-            result = files.read(FileId::Stage(staged.file), at, &mut bytes).and_then(|()| {
-                if xxh3_128(&bytes) != piece.hash {
-                    return Err(damaged(record.key, "its staged bytes"));
-                }
-                self.extents(record, value, &piece.extents, &bytes.into(), parts, files)
-            });
-            if result.is_err() {
-                break;
-            }
-            at += len as u64;
-        }
-        self.staged.insert(id, staged);
-        result
-    }
-
-    /// Writes bytes, one extent after the other.
-    fn extents(
-        &mut self,
-        record: &Record<'_>,
-        value: &mut Value,
-        extents: &[Extent],
-        bytes: &Bytes,
-        parts: &mut Vec<(u64, u128)>,
-        files: &mut dyn Files,
-    ) -> Result<(), Fault> {
-        let mut rest: &[u8] = bytes;
-        for extent in extents {
-            let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
-            let (mine, behind) = rest
-                .split_at_checked(len)
-                .ok_or_else(|| inconsistent(record, "it has too few bytes"))?;
-            rest = behind;
-            let (mut off, mut left) = (extent.off, mine);
-            while !left.is_empty() {
-                let within = (off % CHUNK) as usize;
-                let (piece, next) = left.split_at(left.len().min(LEN - within));
-                let chunk = off / CHUNK;
-                let hash = self.chunk(record, value, chunk, within, piece, files)?;
-                if piece.len() < LEN {
-                    parts.push((chunk, hash));
-                }
-                off += piece.len() as u64;
-                left = next;
-            }
-            if !mine.is_empty() {
-                files.write(FileId::Value(value.file), extent.off, mine)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes what a chunk will hold, and keeps what it held for readers.
-    fn chunk(
-        &mut self,
-        record: &Record<'_>,
-        value: &mut Value,
-        chunk: u64,
-        within: usize,
-        piece: &[u8],
-        files: &mut dyn Files,
-    ) -> Result<u128, Fault> {
-        let old = value.chunks.get(chunk);
-        let first = old.is_none_or(|old| old.seq < record.seq);
-        let wants = first && self.snapshots.wants(record.key);
-        let mut whole = [0; LEN];
-        // A record may touch a chunk twice; the first time its hash tells whether it is intact.
-        if old.is_some() && (piece.len() < LEN || wants) {
-            files.read(FileId::Value(value.file), chunk * CHUNK, &mut whole)?;
-            let intact = old.is_some_and(|old| chunk_hash(&whole) == old.hash);
-            if !intact && !record.lenient {
-                return Err(damaged(record.key, "a chunk"));
-            }
-        }
-        if wants {
-            self.keep_old(record, value, chunk, &whole, files);
-        }
-        if let Some(place) = whole.get_mut(within..within + piece.len()) {
-            place.copy_from_slice(piece);
-        }
-        let hash = chunk_hash(&whole);
-        value.chunks.set(chunk, Chunk { seq: record.seq, hash });
-        Ok(hash)
-    }
-
-    fn keep_old(
-        &mut self,
-        record: &Record<'_>,
-        value: &Value,
-        chunk: u64,
-        bytes: &[u8],
-        files: &dyn Files,
-    ) {
-        let (from, until) = (value.chunks.changed(chunk), record.seq);
-        let there = value.chunks.get(chunk);
-        let kept = match there {
-            None => None,
-            Some(_) => match files.keep(bytes) {
-                Some(kept) => Some(kept),
-                None => return self.snapshots.give_up(record.key),
-            },
-        };
-        let old = Old { from, until, kept, hash: there.map_or(0, |chunk| chunk.hash) };
-        self.snapshots.keep(record.key, value.file, chunk, old);
-    }
-
-    fn shrink(
-        &mut self,
-        record: &Record<'_>,
-        value: &mut Value,
-        len: u64,
-        files: &mut dyn Files,
-    ) -> Result<(), Fault> {
-        let file = FileId::Value(value.file);
-        let first = len.div_ceil(CHUNK);
-        if self.snapshots.wants(record.key) {
-            let gone: Vec<_> = value.chunks.iter_from(first).take(MAX_CUT + 1).collect();
-            if gone.len() > MAX_CUT {
-                self.snapshots.give_up(record.key);
-            }
-            for (chunk, _) in gone {
-                let mut bytes = [0; LEN];
-                files.read(file, chunk * CHUNK, &mut bytes)?;
-                self.keep_old(record, value, chunk, &bytes, files);
-            }
-        }
-        let within = (len % CHUNK) as usize;
-        if within > 0 && value.chunks.get(len / CHUNK).is_some() {
-            let zeros = [0; LEN];
-            let piece = zeros.get(within..).unwrap_or_default();
-            self.chunk(record, value, len / CHUNK, within, piece, files)?;
-        }
-        value.chunks.cut_from(first, record.seq);
-        files.cut(file, len)
-    }
 }
 
-fn inconsistent(record: &Record<'_>, why: &str) -> Fault {
+pub(super) fn inconsistent(record: &Record<'_>, why: &str) -> Fault {
     Fault::Damaged(format!("record {} does not fit the value {}: {why}", record.seq, record.key))
 }
 

@@ -65,11 +65,12 @@ impl Chunks {
         self.cuts.iter().rev().find(|(from, _)| *from <= at).map_or(0, |(_, seq)| *seq)
     }
 
-    /// The first chunk from `at` on and below `end` that changed after `seq`.
-    pub fn next_changed(&self, mut at: u64, end: u64, seq: u64) -> Option<u64> {
-        // A cut after `seq` changed everything behind it.
-        let cut =
-            self.cuts.iter().find(|(_, when)| *when > seq).map_or(u64::MAX, |(from, _)| *from);
+    /// The first chunk from `start` on and below `end` that changed after `seq`.
+    pub fn next_changed(&self, start: u64, end: u64, seq: u64) -> Option<u64> {
+        // A cut after `seq` changed everything behind it; what is there was written later.
+        let cut = self.cuts.iter().find(|(_, when)| *when > seq);
+        let cut = cut.map_or(u64::MAX, |(from, _)| *from);
+        let mut at = start;
         while at < end.min(cut) {
             let Some((index, block)) = self.blocks.range(at / BLOCK..).next() else { break };
             let first = at.max(index * BLOCK);
@@ -82,15 +83,7 @@ impl Chunks {
             }
             at = (index + 1) * BLOCK;
         }
-        let mut at = at.max(cut);
-        // Behind the cut all but what was written before it and is there still.
-        while at < end {
-            if self.changed(at) > seq {
-                return Some(at);
-            }
-            at += 1;
-        }
-        None
+        Some(start.max(cut)).filter(|at| *at < end)
     }
 
     /// Notes that one was written.

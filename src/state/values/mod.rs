@@ -18,6 +18,7 @@
 //!   off before the end of the last one makes them bytes like others: there are none from then on.
 
 mod apply;
+mod bytes;
 mod change;
 mod chunks;
 mod decide;

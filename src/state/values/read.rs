@@ -154,6 +154,11 @@ impl Values {
         let fits = |value: &&Value| {
             value.version.generation == version.generation && value.file <= version.seq
         };
+        if current.is_none_or(|value| value.version != version)
+            && !self.snapshots.is_held(key, version)
+        {
+            return None;
+        }
         current.filter(fits).or_else(|| self.snapshots.gone(key, version))
     }
 
@@ -163,7 +168,10 @@ impl Values {
             let there = value.chunks.get(chunk);
             return Some(there.map_or(Source::Zeros, |chunk| Source::File(value.file, chunk.hash)));
         }
-        let old = self.snapshots.old(key, value.file, chunk, seq)?;
+        let Some(old) = self.snapshots.old(key, value.file, chunk, seq) else {
+            // It was zeros, and was cut off.
+            return value.chunks.get(chunk).is_none().then_some(Source::Zeros);
+        };
         Some(old.kept.map_or(Source::Zeros, |kept| Source::Kept(kept, old.hash)))
     }
 }

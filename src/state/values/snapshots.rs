@@ -17,8 +17,6 @@ const MAX_KEYS: usize = 65_536;
 /// A chunk that was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Old {
-    /// The record that wrote it.
-    pub from: u64,
     /// The record that replaced it.
     pub until: u64,
     /// Where its bytes are kept; `None` for zeros.
@@ -85,6 +83,12 @@ impl Snapshots {
         Some(held.len)
     }
 
+    /// Whether a version is held.
+    pub fn is_held(&self, key: &StateKey, version: Version) -> bool {
+        let of = self.keys.get(key);
+        of.is_some_and(|of| of.held.iter().any(|held| held.version == version))
+    }
+
     /// Whether anybody may read what is replaced now.
     pub fn wants(&self, key: &StateKey) -> bool {
         self.keys.get(key).is_some_and(|of| !of.held.is_empty())
@@ -133,10 +137,11 @@ impl Snapshots {
         all.find(|(value, until)| fits(value, *until)).map(|(value, _)| value)
     }
 
-    /// A chunk of a file, as it was at this record, if it was replaced since.
+    /// A chunk of a file, as it was at this record, if it was replaced since. Only for a version
+    /// that is held: else what it needs may be gone, and something later be found.
     pub fn old(&self, key: &StateKey, file: u64, chunk: u64, seq: u64) -> Option<Old> {
         let olds = self.keys.get(key)?.olds.get(&file)?.get(&chunk)?;
-        olds.iter().find(|old| old.from <= seq && seq < old.until).copied()
+        olds.iter().find(|old| old.until > seq).copied()
     }
 
     /// Gives up what is held for too long.

@@ -1,5 +1,6 @@
 //! The store on real files.
 
+mod model;
 mod support;
 
 use super::*;
