@@ -16,11 +16,6 @@ impl Ranges {
         self.map.is_empty()
     }
 
-    /// How many ranges it takes.
-    pub fn count(&self) -> usize {
-        self.map.len()
-    }
-
     /// Adds a range.
     pub fn add(&mut self, range: Range<u64>) {
         if range.is_empty() {
