@@ -241,7 +241,7 @@ impl Calls {
             input: spec.input.clone(),
             control: live.control.clone(),
             host: live.clone(),
-            state: None,
+            state: self.inner.ports.state.clone(),
             span,
             done: Box::new(move |outcome| calls.finish(&done, outcome)),
         };

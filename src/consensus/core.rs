@@ -11,6 +11,8 @@ use raft::eraftpb::{Message as RaftMessage, MessageType};
 use super::admission::Admission;
 use super::conf::Conf;
 use super::keeper::{Deed, Keeper};
+use super::lock_ask::Told;
+use super::lock_desk::Desk;
 use super::log::{Disk, Loaded};
 use super::machine::{Change, Machine, Outcome};
 use super::proposals::{Full, Proposals};
@@ -76,6 +78,8 @@ pub enum Effect {
     ReadDone(u64, u64),
     /// A read of this node was given up: its deadline passed.
     ReadGivenUp(u64),
+    /// What came of what a call of this node asked for.
+    Lock(Told),
 }
 
 /// Takes the effects, in order and as they come: messages must leave before the disk is waited for.
@@ -94,6 +98,7 @@ pub struct Core<D: Disk> {
     sessions: Sessions,
     steering: Steering,
     pub(super) shard_keeper: ShardKeeper,
+    pub(super) desk: Desk,
     pub(super) keeper: Keeper,
     /// The node stops.
     stops: bool,
@@ -134,6 +139,7 @@ impl<D: Disk> Core<D> {
             sessions: Sessions::new(settings.session, after),
             steering: Steering::new(me, settings.replace_after),
             shard_keeper: ShardKeeper::new(settings.replace_after),
+            desk: Desk::default(),
             stops: false,
             admission,
             founds,
@@ -146,6 +152,7 @@ impl<D: Disk> Core<D> {
             snapshots_sent: BTreeMap::new(),
         };
         core.found_group()?;
+        core.reconcile_locks();
         Ok(core)
     }
 
@@ -298,6 +305,7 @@ impl<D: Disk> Core<D> {
             self.follow_leader(now);
             self.found();
             self.keep_session(now, sink);
+            self.serve_locks(now, sink);
             self.send_proposals(now, sink);
             self.plan_shards(now);
             if self.stops {
@@ -437,6 +445,9 @@ impl<D: Disk> Core<D> {
                     self.keeper.opened(session.id);
                 }
                 Change::Ended(id) => {
+                    if self.keeper.session() == Some(*id) {
+                        self.desk.session_over();
+                    }
                     self.sessions.ended(*id);
                     self.keeper.ended(*id);
                 }
@@ -446,13 +457,16 @@ impl<D: Disk> Core<D> {
                 | Change::Members(_)
                 | Change::Users(_)
                 | Change::Shards(_) => {}
+                Change::Lock(change) => self.lock_changed(change),
             }
         }
         self.shard_keeper.applied(outcome.id, &outcome.changes);
         if !outcome.changes.is_empty() {
             sink(Effect::Changed(outcome.changes));
         }
-        self.settle(outcome.id, outcome.index, outcome.response, now, sink)
+        self.settle(outcome.id, outcome.index, outcome.response, now, sink)?;
+        self.tell(sink);
+        Ok(())
     }
 }
 

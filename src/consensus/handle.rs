@@ -93,13 +93,21 @@ impl Consensus {
         self.outcome(answer, deadline).await
     }
 
-    fn put(&self, input: Input) -> Result<(), ProposeError> {
+    /// Whether the driver may be asked for something.
+    pub(super) fn may_ask(&self) -> Result<(), ProposeError> {
         if self.inner.shared.stopping() {
             return Err(ProposeError::Stopping);
         }
-        if let Some(why) = self.inner.shared.failure() {
-            return Err(ProposeError::NoQuorum(format!("consensus is down on this node: {why}")));
+        match self.inner.shared.failure() {
+            Some(why) => {
+                Err(ProposeError::NoQuorum(format!("consensus is down on this node: {why}")))
+            }
+            None => Ok(()),
         }
+    }
+
+    fn put(&self, input: Input) -> Result<(), ProposeError> {
+        self.may_ask()?;
         if self.inner.inbox.put(input) { Ok(()) } else { Err(ProposeError::Full) }
     }
 

@@ -6,6 +6,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::conf::Conf;
 use super::dedup::Answers;
+use super::locks::{Locks, LocksImage};
 use super::machine::{Machine, NodeRecord, Session, weight};
 use super::members::Members;
 use super::shards::Shards;
@@ -43,6 +44,7 @@ struct Base {
 struct Image {
     base: Base,
     shards: Vec<(ShardId, Shard)>,
+    locks: LocksImage,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -96,15 +98,19 @@ impl Machine {
             users: self.users.image(),
             conf: self.conf.clone(),
         };
-        let image = Image { base, shards: self.shards.image() };
+        let image = Image { base, shards: self.shards.image(), locks: self.locks.image() };
         versioned(SNAPSHOT_VERSION, &encode(&image))
     }
 
     /// The state that [`Machine::snapshot`] wrote.
     pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
         let what = "snapshot of the state";
-        let Image { base: image, shards } = match bytes.split_first() {
-            Some((&BASE_VERSION, rest)) => Image { base: decode(what, rest)?, shards: vec![] },
+        let Image { base: image, shards, locks } = match bytes.split_first() {
+            Some((&BASE_VERSION, rest)) => Image {
+                base: decode(what, rest)?,
+                shards: Vec::new(),
+                locks: LocksImage::default(),
+            },
             _ => decode(what, body(what, SNAPSHOT_VERSION, bytes)?)?,
         };
         let shards = Arc::new(Shards::restore(shards)?);
@@ -115,6 +121,7 @@ impl Machine {
             users: Arc::new(users),
             conf: image.conf,
             shards,
+            locks: Locks::restore(locks),
             ..Machine::default()
         };
         for (user, name, entry) in image.functions {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::conf::Conf;
 use super::dedup::{Answers, Seen};
 use super::image;
+use super::locks::{LockChange, Locks};
 use super::members::Members;
 use super::shards::Shards;
 use super::users::Users;
@@ -75,6 +76,8 @@ pub enum Change {
     Users(Arc<Users>),
     /// Which node owns which shard.
     Shards(Arc<Shards>),
+    /// A global lock.
+    Lock(LockChange),
 }
 
 /// A log entry that was applied.
@@ -102,6 +105,7 @@ pub struct Machine {
     pub(super) users: Arc<Users>,
     pub(super) conf: Conf,
     pub(super) shards: Arc<Shards>,
+    pub(super) locks: Locks,
 }
 
 impl Machine {
@@ -199,6 +203,7 @@ impl Machine {
             Seen::Fresh => {
                 let mut changes = Vec::new();
                 let response = self.change(index, id, command, &mut changes);
+                self.end_locks_of_sessions(index, &mut changes);
                 self.record(id).answers.note(id, index, response.clone());
                 Ok(Outcome { id, index, response, changes })
             }
@@ -251,7 +256,7 @@ impl Machine {
             Command::Member(command) => self.change_members(id.node, command, changes),
             Command::User(command) => self.change_users(command, changes),
             Command::Shards(command) => self.change_shards(id.node, &command, changes),
-            Command::Lock(_) => Response::Refused("this build has no locks".into()),
+            Command::Lock(command) => self.change_locks(index, id.node, *command, changes),
         }
     }
 

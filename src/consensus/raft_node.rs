@@ -77,8 +77,10 @@ pub enum Fatal {
     /// This node's log was made anew.
     #[error(
         "the log of {node} is not the one that it had ({by} knows): its data directory was lost \
-         or replaced. A voter that forgot must not vote again: restore the directory, or start it \
-         with an empty one and `--join ADDR --replace {node}`"
+         or replaced. A voter that forgot must not vote again: restore the directory, or let a new \
+         node take its place, with an empty one: `faasm node --join ADDR --token TOKEN --replace \
+         {node} --listen IP --data-dir DIR`, where ADDR is the HTTP address of a node that is up, and \
+         `faasm nodes token` prints TOKEN"
     )]
     Lost {
         /// This node.

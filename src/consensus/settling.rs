@@ -8,6 +8,7 @@ use super::log::Disk;
 use super::raft_node::Fatal;
 use crate::id::NodeId;
 use crate::wire::consensus::{Command, Proposal, RequestId, Response};
+use crate::wire::shards::StateKey;
 
 impl<D: Disk> Core<D> {
     pub(super) fn settle(
@@ -27,6 +28,11 @@ impl<D: Disk> Core<D> {
             }
             return Ok(());
         }
+        let shards = self.raft.machine().shards();
+        let epoch = |key: &StateKey| shards.get(key.shard()).map_or(0, |shard| shard.epoch);
+        if self.desk.settled(number, &response, epoch) {
+            return Ok(());
+        }
         sink(Effect::Settled(number, Applied { index, response }, open));
         Ok(())
     }
@@ -37,6 +43,7 @@ impl<D: Disk> Core<D> {
         sink(Effect::Restored);
         let session = self.raft.machine().session(self.me).map(|session| session.id);
         if self.keeper.session() != session {
+            self.desk.session_over();
             self.keeper.session().into_iter().for_each(|old| self.keeper.ended(old));
             session.into_iter().for_each(|new| self.keeper.opened(new));
         }
@@ -46,6 +53,8 @@ impl<D: Disk> Core<D> {
                 self.settle(id, index, response, now, sink)?;
             }
         }
+        self.reconcile_locks();
+        self.tell(sink);
         Ok(())
     }
 }

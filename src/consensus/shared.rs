@@ -14,6 +14,7 @@ use super::RaftStatus;
 use super::machine::{Change, Machine, Session};
 use super::members::Members;
 use super::shards::Shards;
+use super::shared_locks::SharedLocks;
 use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::function::FunctionEntry;
@@ -35,6 +36,8 @@ pub struct Shared {
     stopping: AtomicBool,
     failure: Mutex<Option<String>>,
     key: Mutex<Option<KeyHash>>,
+    /// The global locks.
+    pub locks: SharedLocks,
 }
 
 impl Shared {
@@ -54,6 +57,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             failure: Mutex::new(None),
             key: Mutex::new(None),
+            locks: SharedLocks::default(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Shared {
                 Change::Members(members) => drop(self.members.send_replace(members)),
                 Change::Users(users) => drop(self.users.send_replace(users)),
                 Change::Shards(shards) => drop(self.shards.send_replace(shards)),
+                Change::Lock(change) => self.locks.change(change),
             }
         }
     }
@@ -191,6 +196,7 @@ impl Shared {
         self.members.send_replace(machine.members().clone());
         self.users.send_replace(machine.users().clone());
         self.shards.send_replace(machine.shards().clone());
+        self.locks.replace(machine.locks());
     }
 
     /// The node stops; also ends the session, as far as this node is concerned.

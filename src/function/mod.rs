@@ -31,16 +31,17 @@ mod runner;
 mod setup;
 mod state;
 mod sync;
-pub mod values;
 #[cfg(test)]
 mod tests;
+pub mod values;
+pub mod views;
 
 use std::sync::Arc;
 
 pub use ending::Stop;
 pub use job::{CallHost, Control, EndReason, Job, Outcome, Target};
 pub(crate) use pace::yield_now;
-pub use setup::{FunctionSetup, StartError};
+pub use setup::{FunctionSetup, StartError, machine_memory};
 pub use state::State;
 pub use values::{StateHost, StateSpace};
 

@@ -108,11 +108,7 @@ pub trait StateHost: Send + Sync {
     fn push<'a>(&'a self, key: &'a str, what: Pushed) -> BoxFuture<'a, Result<(), Errno>>;
 
     /// Makes the copy here equal to the value, all of what is here or a part.
-    fn pull<'a>(
-        &'a self,
-        key: &'a str,
-        part: Option<Part>,
-    ) -> BoxFuture<'a, Result<(), Errno>>;
+    fn pull<'a>(&'a self, key: &'a str, part: Option<Part>) -> BoxFuture<'a, Result<(), Errno>>;
 
     /// Appends one element.
     fn append<'a>(&'a self, key: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), Errno>>;
@@ -167,12 +163,18 @@ pub trait Value: Send + Sync {
     /// Whether this is still the copy of the value, and may be read as it is.
     fn is_current(&self) -> bool;
 
+    /// Changes whenever bytes that were here are no more.
+    fn epoch(&self) -> u64;
+
     /// Where its bytes are: one file for all who map it, from its first byte on. The bytes past
     /// the value's end are nobody's.
     fn file(&self) -> &Arc<Memfd>;
 
     /// Brings the bytes of a part that are not here; with `pull`, also what changed.
     fn fill(&self, part: Part, pull: bool) -> BoxFuture<'_, Result<(), Errno>>;
+
+    /// Copies bytes out: those that are here, within the size.
+    fn read(&self, off: u64, into: &mut [u8]) -> Result<(), Errno>;
 
     /// Notes that a window, in whole wasm pages, is to be mapped; it counts as mapped until what
     /// is returned is dropped. `FAASM_EQUOTA` or `FAASM_ENOMEM` past a budget.

@@ -177,7 +177,7 @@ impl From<BlobError> for ApiError {
             BlobError::TooBig(_) => Errno::TooBig,
             BlobError::Full(_) => Errno::Full,
             BlobError::Unavailable(_) | BlobError::NotElsewhere { .. } => Errno::Unavailable,
-            BlobError::Io(_) => Errno::Io,
+            BlobError::Bucket(_) | BlobError::Io(_) => Errno::Io,
             BlobError::TimedOut(_) => Errno::TimedOut,
         };
         let told = Self::new(code, error.to_string());

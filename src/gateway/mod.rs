@@ -49,6 +49,7 @@ mod join;
 pub mod join_view;
 pub mod lanes;
 mod leavers;
+mod listening;
 pub mod metrics;
 mod nodes;
 pub mod query;
@@ -91,8 +92,8 @@ pub enum ServeError {
     /// Nobody could show a token.
     #[error(
         "HTTP address {0} is not on loopback, where every request needs a token, and this new \
-         cluster has no admin: put the hash of the first admin's token into the cluster file as \
-         `admin_token_hash`, or use 127.0.0.1 or [::1]"
+         cluster has no admin: put `admin_token_hash`, as `faasm cert init` prints it, into the \
+         cluster file, or use 127.0.0.1 or [::1]"
     )]
     NoAdmin(SocketAddr),
     /// The node's certificate is of no use.
@@ -136,6 +137,11 @@ impl GatewayServer {
     /// The same, for a task of its own; none without TLS.
     pub fn tls(&self) -> Option<Tls> {
         self.tls.clone()
+    }
+
+    /// It will stop soon: clients are told that their connections close.
+    pub fn begin_to_stop(&self) {
+        self.server.begin_to_stop();
     }
 
     /// Stops: nothing new is accepted, requests under way get `grace` to end.

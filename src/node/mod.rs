@@ -39,6 +39,7 @@ use crate::gateway::{self, GatewayServer, GatewaySetup, Tls};
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Identity, Net, NetSetup, PeerStatus};
 use crate::scheduler::{Scheduler, SchedulerSetup};
+use crate::state::{State, StateSetup};
 pub use founding::now_ms;
 
 use self::draining::Drained;
@@ -73,6 +74,8 @@ pub struct Handles {
     pub functions: Functions,
     /// Placement.
     pub scheduler: Scheduler,
+    /// State.
+    pub state: State,
     /// Calls.
     pub calls: Calls,
 }
@@ -195,14 +198,21 @@ impl Node {
     pub async fn stop(self, grace: Duration) {
         let close = Duration::from_secs(1);
         self.following.iter().for_each(AbortHandle::abort);
+        self.gateway.begin_to_stop();
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.calls.stop();
         self.handles.scheduler.stop();
         self.handles.consensus.stop(close).await;
+        self.handles.state.stop(close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
     }
+}
+
+/// Whether a node has been started with this data directory.
+pub fn has_started(dir: &std::path::Path) -> bool {
+    crate::consensus::identity::is_of_a_node(dir)
 }
 
 /// Shows clients the certificate that the connections between nodes show.
@@ -282,6 +292,15 @@ async fn components(
         accepting: Arc::new(move || session.session_is_live()),
     })
     .await?;
+    let state = State::start(StateSetup {
+        me,
+        incarnation,
+        dir: dir.join("state"),
+        options: options.state.clone(),
+        net: net.clone(),
+        consensus: consensus.clone(),
+    })
+    .await?;
     let calls = Calls::start(CallsSetup {
         me,
         incarnation,
@@ -290,6 +309,7 @@ async fn components(
         consensus: consensus.clone(),
         functions: functions.clone(),
         scheduler: scheduler.clone(),
+        state: state.space(),
     })
     .await?;
     let cluster = Arc::from(config.cluster.name.as_str());
@@ -302,6 +322,7 @@ async fn components(
         blobs,
         functions,
         scheduler,
+        state,
         calls,
     })
 }

@@ -35,6 +35,7 @@ pub fn of(world: &Arc<World>, life: &Arc<Life>, table: &watch::Sender<Arc<PeerTa
         connections: node.clone(),
         registry: node.clone(),
         instances: node,
+        state: None,
         spawn: Arc::new(move |task| spawner.spawn(task)),
         // Spread, as random ones are, but the same in each run.
         draw: Arc::new(move || {

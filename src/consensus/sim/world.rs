@@ -451,7 +451,7 @@ impl World {
             Effect::Group(index, conf) => {
                 return self.invariants.grouped(index, &conf, &self.nodes);
             }
-            Effect::Restored => {}
+            Effect::Restored | Effect::Lock(_) => {}
             Effect::GivenUp(number) => self.invariants.order.given_up(id, number),
             Effect::ReadGivenUp(number) => self.invariants.order.read_given_up(id, number),
         }

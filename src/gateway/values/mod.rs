@@ -32,7 +32,7 @@ use super::state::{self, Answer, Gateway};
 use super::view::DeletedView;
 use crate::errno::Errno;
 use crate::state::global::{Global, StateError};
-use crate::state::overview::Overview;
+use crate::state::overview::{Overview, Tools};
 use crate::state::stream::{Commit, Door, Writer, room};
 use crate::wire::shards::StateKey;
 use crate::wire::state::{Extent, List, MAX_VALUE, Only, Refusal, Stat, Version};
@@ -58,7 +58,8 @@ pub struct Values {
 impl FromRef<Arc<Gateway>> for Values {
     fn from_ref(gateway: &Arc<Gateway>) -> Self {
         let handles = &gateway.handles;
-        let (global, overview) = (handles.global.clone(), handles.overview.clone());
+        let tools = Tools::new(handles.state.clone(), handles.consensus.clone());
+        let (global, overview) = (handles.state.global(), Arc::new(tools));
         Self { global, overview, budget: gateway.budget.clone() }
     }
 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditions::etag;
+use crate::consensus::locks;
 use crate::id::NodeId;
-use crate::state::overview::{LocalCopy, LockState};
+use crate::state::overview::LocalCopy;
 use crate::wire::locks::Mode;
 use crate::wire::shards::{Shard, ShardId, StateKey};
 use crate::wire::state::{Listed, Stat, Version, Written};
@@ -79,7 +80,7 @@ impl InfoView {
         stat: &Stat,
         shard: Option<ShardView>,
         copies: &[LocalCopy],
-        lock: Option<&LockState>,
+        lock: Option<&locks::LockView>,
     ) -> Self {
         Self {
             user: key.user.clone(),
@@ -186,8 +187,8 @@ pub struct WaiterView {
     pub mode: String,
 }
 
-impl From<&LockState> for LockView {
-    fn from(lock: &LockState) -> Self {
+impl From<&locks::LockView> for LockView {
+    fn from(lock: &locks::LockView) -> Self {
         let holders = lock.holders.iter().map(|(holder, token)| HolderView {
             call: holder.call.to_string(),
             node: holder.session.node.to_string(),

@@ -279,17 +279,14 @@ impl Inner {
         self.told(key, None, written.map(drop).map_err(|error| error.errno()))
     }
 
-    async fn lock_here(
-        &self,
-        key: &str,
-        mode: Mode,
-        limit: Option<Duration>,
-    ) -> Result<(), Errno> {
+    async fn lock_here(&self, key: &str, mode: Mode, limit: Option<Duration>) -> Result<(), Errno> {
         let slot = self.slot(key)?;
         let taking = self.shared.waits.take(&slot, self.who, mode);
         match limit {
             None => taking.await?,
-            Some(limit) => tokio::time::timeout(limit, taking).await.unwrap_or(Err(Errno::TimedOut))?,
+            Some(limit) => {
+                tokio::time::timeout(limit, taking).await.unwrap_or(Err(Errno::TimedOut))?
+            }
         }
         self.with(key, |held| {
             held.local = Some(mode);

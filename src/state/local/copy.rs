@@ -37,6 +37,8 @@ pub struct Copy {
     pub gate: Arc<tokio::sync::Mutex<()>>,
     len: AtomicU64,
     flags: AtomicU8,
+    /// Grows whenever bytes that were here are no more.
+    epoch: AtomicU64,
     /// When it was last asked for, on the tier's own clock.
     used: AtomicU64,
     chunks: Mutex<Chunks>,
@@ -61,6 +63,7 @@ impl Copy {
             gate: Arc::default(),
             len: AtomicU64::new(chunks.len()),
             flags: AtomicU8::new(0),
+            epoch: AtomicU64::new(0),
             used: AtomicU64::new(0),
             chunks: Mutex::new(chunks),
             charged: Mutex::default(),
@@ -72,6 +75,11 @@ impl Copy {
     /// The value's length here.
     pub fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
+    }
+
+    /// Grows whenever bytes that were here are no more.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Whether it is the copy of the value as it is now, and may be read.
@@ -151,6 +159,7 @@ impl Copy {
 
     fn resized(&self, old: u64, len: u64) -> Result<(), Errno> {
         if old != len {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
             self.clear_behind(old.min(len), old.max(len))?;
             self.len.store(len, Ordering::Release);
         }

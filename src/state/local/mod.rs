@@ -13,8 +13,6 @@ mod budget;
 mod call;
 mod chunks;
 mod copy;
-#[cfg(test)]
-mod fake;
 mod held;
 mod locks;
 pub mod metrics;
@@ -127,22 +125,25 @@ struct Shared {
 
 impl Shared {
     /// Takes memory for a part of a copy; copies that nobody uses and that have nothing unpushed
-    /// make room for it.
+    /// make room for it: only the user's own for the user's share.
     async fn charge(&self, copy: &Arc<Copy>, range: Range<u64>) -> Result<(), Errno> {
-        match copy.charge(range.clone()) {
-            Err(Errno::NoMem) => {}
-            charged => return charged,
+        let mut charged = copy.charge(range.clone());
+        if !matches!(charged, Err(Errno::NoMem | Errno::Quota)) {
+            return charged;
         }
         for slot in self.table.unused() {
+            if charged == Err(Errno::Quota) && slot.key.user != copy.key.user {
+                continue;
+            }
             self.evict(&slot).await?;
             self.table.leave(slot);
             self.meters.copies(self.table.copies());
-            match copy.charge(range.clone()) {
-                Err(Errno::NoMem) => {}
-                charged => return charged,
+            charged = copy.charge(range.clone());
+            if !matches!(charged, Err(Errno::NoMem | Errno::Quota)) {
+                break;
             }
         }
-        Err(Errno::NoMem)
+        charged
     }
 
     /// Drops the copy in a slot, unless somebody uses it or it has something unpushed.

@@ -45,12 +45,7 @@ struct Segment {
 }
 
 /// Brings it.
-pub async fn pull(
-    shared: &Arc<Shared>,
-    copy: &Arc<Copy>,
-    to: To,
-    wish: Wish,
-) -> Result<(), Errno> {
+pub async fn pull(shared: &Arc<Shared>, copy: &Arc<Copy>, to: To, wish: Wish) -> Result<(), Errno> {
     let _gate = copy.gate.lock().await;
     let mut attempt = 1;
     loop {
@@ -62,12 +57,7 @@ pub async fn pull(
     }
 }
 
-async fn once(
-    shared: &Arc<Shared>,
-    copy: &Arc<Copy>,
-    to: &To,
-    wish: &Wish,
-) -> Result<(), Errno> {
+async fn once(shared: &Arc<Shared>, copy: &Arc<Copy>, to: &To, wish: &Wish) -> Result<(), Errno> {
     let mut notes = Notes::none(copy);
     let mut written = Vec::new();
     if wish.changed {
@@ -251,7 +241,8 @@ fn plan(
             vec![(start..end, here.iter().filter_map(|run| run.seq).min().unwrap_or_default())]
         };
         for (range, seq) in ages {
-            let since = generation.filter(|_| seq > 0).map(|generation| Version { generation, seq });
+            let since =
+                generation.filter(|_| seq > 0).map(|generation| Version { generation, seq });
             let also = also(&written, &range);
             segments.push(Segment { range, since, also });
         }

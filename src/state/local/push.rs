@@ -276,7 +276,14 @@ struct Upload {
 impl Upload {
     fn new(shared: &Arc<Shared>, to: To) -> Self {
         let shared = shared.clone();
-        Self { shared, to, push: None, last: None, whole: Vec::new(), under_way: Default::default() }
+        Self {
+            shared,
+            to,
+            push: None,
+            last: None,
+            whole: Vec::new(),
+            under_way: Default::default(),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -360,4 +367,3 @@ pub fn of_mask(mask: &[u8], off: u64, into: &mut Ranges) {
         into.add(start..off + mask.len() as u64);
     }
 }
-

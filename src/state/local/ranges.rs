@@ -16,11 +16,6 @@ impl Ranges {
         self.map.is_empty()
     }
 
-    /// How many ranges it takes.
-    pub fn count(&self) -> usize {
-        self.map.len()
-    }
-
     /// Adds a range.
     pub fn add(&mut self, range: Range<u64>) {
         if range.is_empty() {
@@ -104,7 +99,11 @@ mod tests {
                 let start = random.random_range(0..LEN);
                 let end = random.random_range(start..=LEN);
                 let add = random.random_bool(0.5);
-                if add { ranges.add(start..end) } else { ranges.remove(start..end) }
+                if add {
+                    ranges.add(start..end)
+                } else {
+                    ranges.remove(start..end)
+                }
                 bytes[start as usize..end as usize].fill(add);
                 let mut seen = [false; LEN as usize];
                 let mut last = None;

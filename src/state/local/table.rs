@@ -113,6 +113,12 @@ impl Table {
         self.copies.load(Ordering::Relaxed)
     }
 
+    /// How many keys it knows.
+    #[cfg(test)]
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Slots whose copies nobody uses, those first that were used longest ago.
     pub fn unused(&self) -> Vec<Arc<Slot>> {
         let mut unused: Vec<(u64, Arc<Slot>)> = Vec::new();

@@ -50,6 +50,14 @@ impl Value for Used {
         self.copy.is_current()
     }
 
+    fn epoch(&self) -> u64 {
+        self.copy.epoch()
+    }
+
+    fn read(&self, off: u64, into: &mut [u8]) -> Result<(), Errno> {
+        self.copy.read(off, into)
+    }
+
     fn file(&self) -> &Arc<Memfd> {
         &self.copy.file
     }
@@ -78,11 +86,7 @@ struct Writing {
 }
 
 /// Prepares to write all of a value.
-pub async fn write_all(
-    inner: &Arc<Inner>,
-    key: &str,
-    len: u64,
-) -> Result<Box<dyn Writer>, Errno> {
+pub async fn write_all(inner: &Arc<Inner>, key: &str, len: u64) -> Result<Box<dyn Writer>, Errno> {
     if len > MAX_VALUE {
         return Err(Errno::TooBig);
     }

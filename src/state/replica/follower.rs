@@ -29,7 +29,7 @@ pub struct Follower {
     /// What was acknowledged in this round.
     acked: Option<u64>,
     /// An acknowledgement is due even if nothing new is durable.
-    due: bool,
+    pub due: bool,
     hello_at: Instant,
     pub import: Option<Import>,
     /// A tail that is being read: for whom, of which round, behind what.

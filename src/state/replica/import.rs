@@ -34,7 +34,8 @@ impl Follower {
             return;
         }
         if self.has_acked() {
-            // Late: it would take back what was acknowledged since.
+            // Late, or the acknowledgement was lost. To begin would take back what it said.
+            self.due = true;
             return;
         }
         base.blank = true;

@@ -5,7 +5,9 @@
 //! How to drive one:
 //! - [`Replica::new`] with what the store found ([`Opened`]) and how often this node has started.
 //!   Then [`Event::Table`] with what Raft says, at once and at every change of that shard; then
-//!   [`Event::Tick`] every [`TICK`].
+//!   [`Event::Tick`] every [`TICK`]. The first table of a process must be read behind a read
+//!   barrier of Raft that the process itself asked for: an older one might name fewer members
+//!   than this node, as the owner, admitted before it started again.
 //! - [`Replica::handle`] takes one event, or [`Replica::write`] a record; several may be given
 //!   before [`Replica::flush`] takes the effects out, so that they share messages and a sync.
 //!   Effects are to be done in order; those that take time are answered by events.

@@ -80,7 +80,13 @@ impl Owner {
             return;
         }
         let whole = others.iter().filter_map(|node| Some((*node, *asking.held.get(node)?)));
-        let best = whole.filter(|(_, held)| !held.blank).max_by_key(|(_, held)| held.last);
+        let best = whole.clone().filter(|(_, held)| !held.blank).max_by_key(|(_, held)| held.last);
+        let known = whole.map(|(_, held)| held.known).max().unwrap_or(0);
+        let last = best.map_or(0, |(_, held)| held.last.seq).max(base.log.last().seq);
+        if last < known {
+            // Something was committed that nobody has whole: better none than a part.
+            return;
+        }
         match best {
             Some((node, _)) if base.blank => self.give_to(base, now, node),
             Some((from, held)) if held.last > base.log.last() => {
@@ -89,7 +95,6 @@ impl Owner {
                 self.stage = Stage::Adopting(adopting);
                 self.adopt_again(base, now);
             }
-            // Nobody has it whole: better none than a part.
             None if base.blank => {}
             _ => self.settle(base, now),
         }

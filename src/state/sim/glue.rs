@@ -9,7 +9,7 @@ use super::table::Entry;
 use super::world::{Plant, Process, What, World};
 use crate::id::{Incarnation, NodeId};
 use crate::state::replica::{Effect, Event, Outcome, Replica, Settled};
-use crate::wire::shards::{ShardChange, ShardId};
+use crate::wire::shards::{Shard, ShardChange, ShardId};
 
 impl World {
     pub fn process(&mut self, id: NodeId) -> Option<&mut Process> {
@@ -32,8 +32,18 @@ impl World {
         self.plant == Some(Plant::NoLease) || until.is_some_and(|until| self.micros(id) < until)
     }
 
-    /// A node applies Raft's log up to here.
+    /// A node applies Raft's log up to here. Of what it applies at first, only the newest counts.
     pub fn learn(&mut self, id: NodeId, to: usize) {
+        let session = self.table.sessions.get(&id).map(|(life, _)| *life);
+        if let Some(process) = self.process(id).filter(|process| process.learned == 0) {
+            process.learned = to;
+            process.opened = session == Some(process.life);
+            let table = self.table.shards.clone();
+            for (shard, table) in table {
+                self.hear(id, shard, table);
+            }
+            return;
+        }
         loop {
             let Some(process) = self.process(id).filter(|p| p.learned < to) else { return };
             let (at, life) = (process.learned, process.life);
@@ -49,28 +59,26 @@ impl World {
                         process.opened = false;
                     }
                 }
-                Some(Entry::Shard(shard, table)) => {
-                    let named = table.in_sync.contains(&id) || table.targets.contains(&id);
-                    if named {
-                        self.open(id, shard);
-                    }
-                    let told = self.tell(id, shard, Event::Table(Some(table)));
-                    self.checks.note(told);
-                }
+                Some(Entry::Shard(shard, table)) => self.hear(id, shard, table),
                 _ => {}
             }
         }
     }
 
-    fn open(&mut self, id: NodeId, shard: ShardId) {
+    /// A node hears of a shard's table.
+    fn hear(&mut self, id: NodeId, shard: ShardId, table: Shard) {
+        let named = table.in_sync.contains(&id) || table.targets.contains(&id);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(process) = &mut node.process else { return };
-        let store = node.stores.entry(shard).or_default();
-        let start = Incarnation(process.life);
-        process
-            .replicas
-            .entry(shard)
-            .or_insert_with(|| Replica::new(id, start, shard, &store.opened()));
+        // What a process before it should have removed has a copy as well.
+        if named || node.stores.contains_key(&shard) {
+            let store = node.stores.entry(shard).or_default();
+            let start = Incarnation(process.life);
+            let replica = || Replica::new(id, start, shard, &store.opened());
+            process.replicas.entry(shard).or_insert_with(replica);
+        }
+        let told = self.tell(id, shard, Event::Table(Some(table)));
+        self.checks.note(told);
     }
 
     /// Tells a copy something and does what it wants.

@@ -203,12 +203,9 @@ impl World {
         node.lives += 1;
         node.stalled = 0;
         let life = node.lives;
-        // Of Raft's log it has a snapshot of some time, and applies the rest again.
-        let learned = self.rng.random_range(0..=self.table.log.len());
         let (replicas, tickets) = (BTreeMap::new(), BTreeMap::new());
         let process = Process { life, replicas, learned: 0, lease: None, opened: false, tickets };
         node.process = Some(process);
-        self.learn(id, learned);
         self.soon(100_000, What::Tick(id, life));
         self.soon(2_000, What::Renew(id, life));
         self.soon(2_000, What::Learn(id, life));
@@ -287,7 +284,11 @@ impl World {
                 if self.reaches_raft(id) {
                     let learned = self.nodes[&id].process.as_ref().map_or(0, |p| p.learned);
                     let newest = self.table.log.len();
-                    let to = self.rng.random_range(learned..=newest.max(learned));
+                    // The first that a process hears is all that was agreed before it began.
+                    let to = match learned {
+                        0 => newest,
+                        _ => self.rng.random_range(learned..=newest),
+                    };
                     self.learn(id, to);
                 }
             }

@@ -1,1 +1,0 @@
-//! A global tier in memory.
