@@ -131,11 +131,7 @@ pub async fn get(
 
 /// `PUT /v1/state/{user}/{*key}`: the body is the value from then on; with `?offset=` it is written
 /// into the value, from there on.
-pub async fn put(
-    State(values): State<Values>,
-    Value(key): Value,
-    request: Request,
-) -> Answer {
+pub async fn put(State(values): State<Values>, Value(key): Value, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     let offset = asked::offset(head.uri.query())?;
     let conditions = Conditions::parse(&head.headers)?;

@@ -153,7 +153,9 @@ impl World {
 
     /// Notes something that happened.
     pub fn note(&mut self, what: impl Hash + std::fmt::Debug) {
-        if std::env::var("TRACE").is_ok() { eprintln!("{} {what:?}", self.now); }
+        if std::env::var("TRACE").is_ok() {
+            eprintln!("{} {what:?}", self.now);
+        }
         (self.now, what).hash(&mut self.digest);
     }
 
