@@ -458,10 +458,12 @@ impl<D: Disk> Core<D> {
         if self.opening == Some(number) {
             self.opening = None;
             self.keeper.open_settled();
-            if let Response::Refused(why) = response {
-                return Err(Fatal::Refused(why));
-            }
-            return Ok(());
+            // One that was removed is needed for as long as its vote counts.
+            let removed = self.machine().members().was_removed(self.me);
+            return match response {
+                Response::Refused(why) if !removed => Err(Fatal::Refused(why)),
+                _ => Ok(()),
+            };
         }
         sink(Effect::Settled(number, Applied { index, response }, open));
         Ok(())

@@ -16,9 +16,12 @@ impl<D: Disk> RaftNode<D> {
     /// The members that have (nearly) all that was committed, as the leader knows.
     pub fn caught_up(&self) -> Vec<NodeId> {
         let (me, commit) = (self.raw.raft.id, self.commit());
-        // One that has installed a snapshot is probed until the next entry, which may be long.
+        // One that has installed a snapshot is probed until the next entry, which may be long. One
+        // that has confirmed nothing has nothing, however short the log is.
         let near = |progress: &Progress| {
-            progress.state != ProgressState::Snapshot && progress.matched + NEAR >= commit
+            progress.state != ProgressState::Snapshot
+                && progress.matched > 0
+                && progress.matched + NEAR >= commit
         };
         let all = self.raw.raft.prs().iter();
         let mut nodes: Vec<NodeId> = all
