@@ -60,6 +60,11 @@ impl<D: Disk> RaftNode<D> {
         self.raw.propose_conf_change(Vec::new(), ConfChangeV2::default()).is_ok()
     }
 
+    /// Whether a voter was asked to lead, and may still do so.
+    pub fn hands_over(&self) -> bool {
+        self.raw.raft.lead_transferee.is_some()
+    }
+
     /// Asks a voter to lead; nothing is proposed meanwhile, for at most an election timeout.
     pub fn hand_over(&mut self, to: NodeId) {
         self.raw.transfer_leader(to.0);

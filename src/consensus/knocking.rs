@@ -30,7 +30,7 @@ impl<D: Disk> Core<D> {
     pub(super) fn knock(&mut self) {
         let machine = self.raft.machine();
         let known = machine.conf().all().chain(machine.members().all().keys().copied());
-        let whom = self.admission.tick(self.leader.is_some(), known);
+        let whom = self.admission.tick(self.raft.hears_leader(), known);
         let (birth, founds) = (self.admission.birth(), self.admission.founds());
         if founds && !whom.is_empty() {
             tracing::debug!(missing = ?whom, "the first start waits for the other voters");

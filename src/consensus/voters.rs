@@ -28,6 +28,8 @@ pub struct Standing {
     pub caught_up: bool,
     /// For how long it has no session.
     pub down: Duration,
+    /// How often it was asked to lead, and did not.
+    pub asked: u32,
 }
 
 impl Standing {
@@ -113,9 +115,10 @@ pub fn removable(node: NodeId, conf: &Conf, nodes: &Standings) -> Result<(), Str
 }
 
 /// To whom a leader that stops, or is to vote no more, hands over: a voter that stays, and that
-/// has everything.
+/// has everything. One that was asked before may be dead, and not known to be.
 pub fn successor(me: NodeId, conf: &Conf, nodes: &Standings) -> Option<NodeId> {
-    conf.voters().iter().copied().find(|id| *id != me && at(nodes, *id).well())
+    let others = conf.voters().iter().copied().filter(|id| *id != me && at(nodes, *id).well());
+    others.min_by_key(|id| (at(nodes, *id).asked, *id))
 }
 
 fn at(nodes: &Standings, id: NodeId) -> Standing {

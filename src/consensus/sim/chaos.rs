@@ -39,7 +39,16 @@ pub fn rage(world: &mut World) -> Result<(), String> {
 
 fn fault(world: &mut World) -> Result<(), String> {
     if super::world::trace() {
-    eprintln!("{} cut {:?} {:?}", world.now, world.network.cut.iter().map(|(a,b)| (a.0,b.0)).collect::<Vec<_>>(), world.nodes.iter().map(|(i,n)| (i.0, n.core.is_some(), n.stalled>world.now)).collect::<Vec<_>>());
+        eprintln!(
+            "{} cut {:?} {:?}",
+            world.now,
+            world.network.cut.iter().map(|(a, b)| (a.0, b.0)).collect::<Vec<_>>(),
+            world
+                .nodes
+                .iter()
+                .map(|(i, n)| (i.0, n.core.is_some(), n.stalled > world.now))
+                .collect::<Vec<_>>()
+        );
     }
     let ids = world.ids();
     let id = ids[world.rng.random_range(0..ids.len())];
@@ -133,7 +142,10 @@ pub fn heal(world: &mut World) -> Result<(), String> {
     world.pass(world.now + RECOVERY)?;
     take_out_the_lost(world)?;
     for id in world.ids() {
-        if world.nodes[&id].out.is_some() {
+        // One that was removed before it heard from anybody is turned away by the network.
+        let never = world.removed.contains(&id) && world.nodes[&id].last == 0;
+        if never || world.nodes[&id].out.is_some() {
+            world.kill(id);
             continue;
         }
         let clock = world.clock(id);

@@ -43,7 +43,10 @@ fn run(seed: u64, setup: Setup) -> Result<u64, String> {
 }
 
 /// Runs seeds on all cores; gives those that failed, in order, as each core found its first few.
-fn failures(seeds: std::ops::Range<u64>, setup: impl Fn(u64) -> Setup + Sync) -> Vec<(u64, String)> {
+fn failures(
+    seeds: std::ops::Range<u64>,
+    setup: impl Fn(u64) -> Setup + Sync,
+) -> Vec<(u64, String)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let setup = &setup;
     std::thread::scope(|scope| {

@@ -45,11 +45,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            disks_lie: false,
-            clock_drift_percent: 4,
-            operators: false,
-        }
+        Self { disks_lie: false, clock_drift_percent: 4, operators: false }
     }
 }
 
@@ -497,7 +493,9 @@ impl World {
                 return self.invariants.order.read_done(id, number, index);
             }
             Effect::Group(index, conf) => {
-                if trace() {eprintln!("{} {id} group {index} {conf:?}", self.now);}
+                if trace() {
+                    eprintln!("{} {id} group {index} {conf:?}", self.now);
+                }
                 return self.invariants.grouped(index, &conf, &self.nodes);
             }
             Effect::Restored => {}
@@ -514,10 +512,28 @@ impl World {
             Packet::Other(_) => 0,
         };
         (self.now, from.0, to.0, size).hash(&mut self.digest);
+        if trace() && self.now > 34_000_000 {
+            if let Packet::Raft(m) = &packet {
+                eprintln!(
+                    "{} {from}>{to} {:?} t{} i{} c{} lt{} rej{} n{} snap{}",
+                    self.now,
+                    m.get_msg_type(),
+                    m.term,
+                    m.index,
+                    m.commit,
+                    m.log_term,
+                    m.reject,
+                    m.entries.len(),
+                    m.get_snapshot().get_metadata().index
+                );
+            }
+        }
         for delay in self.network.delays(from, to, &mut self.rng) {
             self.plan(self.now + delay, What::Arrive(from, to, packet.clone()));
         }
     }
 }
 
-pub fn trace() -> bool { super::number("FAASM_TRACE").is_some() }
+pub fn trace() -> bool {
+    super::number("FAASM_TRACE").is_some()
+}
