@@ -458,12 +458,7 @@ impl<D: Disk> Core<D> {
         if self.opening == Some(number) {
             self.opening = None;
             self.keeper.open_settled();
-            // One that was removed is needed for as long as its vote counts.
-            let removed = self.machine().members().was_removed(self.me);
-            return match response {
-                Response::Refused(why) if !removed => Err(Fatal::Refused(why)),
-                _ => Ok(()),
-            };
+            return self.session_answered(response);
         }
         sink(Effect::Settled(number, Applied { index, response }, open));
         Ok(())

@@ -38,18 +38,6 @@ pub fn rage(world: &mut World) -> Result<(), String> {
 }
 
 fn fault(world: &mut World) -> Result<(), String> {
-    if super::world::trace() {
-        eprintln!(
-            "{} cut {:?} {:?}",
-            world.now,
-            world.network.cut.iter().map(|(a, b)| (a.0, b.0)).collect::<Vec<_>>(),
-            world
-                .nodes
-                .iter()
-                .map(|(i, n)| (i.0, n.core.is_some(), n.stalled > world.now))
-                .collect::<Vec<_>>()
-        );
-    }
     let ids = world.ids();
     let id = ids[world.rng.random_range(0..ids.len())];
     let kinds = if world.setup.operators { 18 } else { 12 };

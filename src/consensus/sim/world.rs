@@ -222,29 +222,6 @@ impl World {
         self.digest.finish()
     }
 
-    /// All that matters of each node, for people.
-    pub fn describe(&self) -> String {
-        let line = |(id, node): (&NodeId, &SimNode)| {
-            let (life, last) = (node.life, node.last);
-            let out = node.out.as_ref().map(|out| format!(", out: {out}")).unwrap_or_default();
-            let wiped = if node.wiped { ", disk replaced" } else { "" };
-            let core = node.core.as_ref().map_or_else(
-                || "does not run".to_owned(),
-                |core| {
-                    let members = core.machine().members().all().values();
-                    let drain = members.filter(|member| member.draining).map(|member| member.node);
-                    let drain: Vec<NodeId> = drain.collect();
-                    let sessions: Vec<NodeId> =
-                        core.machine().sessions().map(|session| session.id.node).collect();
-                    format!("{:?}, sessions {sessions:?}, draining {drain:?}", core.status())
-                },
-            );
-            format!("\n  {id}: life {life}, {last} entries{wiped}{out}, {core}")
-        };
-        let nodes: String = self.nodes.iter().map(line).collect();
-        format!("\n  at {} µs, removed: {:?}{nodes}", self.now, self.removed)
-    }
-
     /// All node ids.
     pub fn ids(&self) -> Vec<NodeId> {
         self.nodes.keys().copied().collect()
@@ -493,9 +470,6 @@ impl World {
                 return self.invariants.order.read_done(id, number, index);
             }
             Effect::Group(index, conf) => {
-                if trace() {
-                    eprintln!("{} {id} group {index} {conf:?}", self.now);
-                }
                 return self.invariants.grouped(index, &conf, &self.nodes);
             }
             Effect::Restored => {}
@@ -512,28 +486,8 @@ impl World {
             Packet::Other(_) => 0,
         };
         (self.now, from.0, to.0, size).hash(&mut self.digest);
-        if trace() && self.now > 34_000_000 {
-            if let Packet::Raft(m) = &packet {
-                eprintln!(
-                    "{} {from}>{to} {:?} t{} i{} c{} lt{} rej{} n{} snap{}",
-                    self.now,
-                    m.get_msg_type(),
-                    m.term,
-                    m.index,
-                    m.commit,
-                    m.log_term,
-                    m.reject,
-                    m.entries.len(),
-                    m.get_snapshot().get_metadata().index
-                );
-            }
-        }
         for delay in self.network.delays(from, to, &mut self.rng) {
             self.plan(self.now + delay, What::Arrive(from, to, packet.clone()));
         }
     }
-}
-
-pub fn trace() -> bool {
-    super::number("FAASM_TRACE").is_some()
 }
