@@ -81,7 +81,10 @@ impl Owner {
         if matches!(copy.way, Way::Difference(_)) {
             return;
         }
-        copy.matched = copy.matched.min(held.last.seq);
+        if !held.blank && held.last.seq < copy.matched {
+            // Either this is late, or the copy has lost what it acknowledged: it is asked again.
+            return self.hello(base, now, from);
+        }
         let before = base.log.before().seq;
         match base.common(&held) {
             Some(point) => copy.probe(point.seq + 1),
