@@ -28,7 +28,8 @@ fn harm(world: &mut World) {
     let Some(node) = ids.choose(&mut world.rng).copied() else { return };
     match world.rng.random_range(0..24) {
         0 => {
-            let side: Vec<NodeId> = ids.iter().filter(|id| id.0 % 2 == node.0 % 2).copied().collect();
+            let side: Vec<NodeId> =
+                ids.iter().filter(|id| id.0 % 2 == node.0 % 2).copied().collect();
             world.network.split(&side, &ids);
         }
         1 | 2 => {

@@ -137,7 +137,11 @@ impl World {
                 }
             }
             Effect::Send { to, message, body } => {
-                self.note((id.0, to.0, format!("{} {} {:?}", message.shard.0, message.term.0 >> 24, message.what)));
+                self.note((
+                    id.0,
+                    to.0,
+                    format!("{} {} {:?}", message.shard.0, message.term.0 >> 24, message.what),
+                ));
                 for at in self.network.arrivals(id, to, self.now, &mut self.rng) {
                     self.plan(at, What::Message(id, to, message.clone(), body.clone()));
                 }

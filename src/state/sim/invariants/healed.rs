@@ -51,7 +51,8 @@ pub fn whole(world: &World) -> Result<(), String> {
             return Err(format!("the copies of {shard} differ: {values:?}"));
         }
         let others = world.nodes.iter().filter(|(id, _)| !targets.contains(id));
-        if let Some((id, _)) = others.into_iter().find(|(_, node)| node.stores.contains_key(shard)) {
+        if let Some((id, _)) = others.into_iter().find(|(_, node)| node.stores.contains_key(shard))
+        {
             return Err(format!("{id} still has a copy of {shard}: {table:?}"));
         }
     }

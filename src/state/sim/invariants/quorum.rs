@@ -30,7 +30,8 @@ pub fn check(
         if damaged.contains(&(*member, shard)) || truth.epoch != view.epoch {
             continue;
         }
-        let has = record(member).is_some_and(|(gone, record)| gone || (record.is_some() && record == own));
+        let has = record(member)
+            .is_some_and(|(gone, record)| gone || (record.is_some() && record == own));
         if !has {
             return Err(format!(
                 "record {seq} of {shard} is committed by {owner}, and is not durable on {member}"
