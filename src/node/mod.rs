@@ -14,7 +14,7 @@
 //! | [`Functions`] | the call of a failed actor ends with `FAASM_EFAILED`, the actor is replaced | last, with what still runs |
 //! | [`Scheduler`] | started again; its books survive | 5th: ends its reports |
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
-//! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
+//! | gateway | a failed request is answered with 500 | 1st: its answers close their connections; 2nd: takes no more, ends what is open |
 
 pub mod certs;
 mod draining;
