@@ -8,6 +8,9 @@
 //! | `/v1/calls` | GET (`?limit=`) |
 //! | `/v1/calls/{id}` | GET (`?wait=10s`), DELETE (cancels) |
 //! | `/v1/calls/{id}/output`, `/v1/calls/{id}/logs` | GET |
+//! | `/v1/state/{user}` | GET (`?prefix=&after=&limit=`) |
+//! | `/v1/state/{user}/{key}` | GET (`Range`; `?info`), PUT (body: the value; `?offset=`), DELETE |
+//! | `/v1/locks`, `/v1/shards` | GET |
 //! | `/v1/nodes`, `/v1/whoami` | GET |
 //! | `/v1/nodes/join` | POST (a node that shows a join token) |
 //! | `/v1/nodes/tokens`, `/v1/nodes/tokens/{name}` | GET, POST; DELETE |
@@ -59,6 +62,7 @@ pub mod upload;
 pub mod user_query;
 pub mod user_view;
 mod users;
+pub mod values;
 pub mod view;
 
 use std::net::SocketAddr;

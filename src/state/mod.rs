@@ -16,17 +16,21 @@ mod client;
 mod copy;
 mod driver;
 mod effects;
+#[cfg(test)]
+pub mod fake;
 pub mod global;
 mod grants;
 mod jobs;
 pub mod local;
 mod numbers;
+pub mod overview;
 pub mod replica;
 mod serve;
 mod setup;
 #[cfg(test)]
 mod sim;
 pub mod store;
+pub mod stream;
 pub mod values;
 
 pub use setup::{StartError, State, StateSetup};
