@@ -198,14 +198,14 @@ impl Registry for Consensus {
     }
 
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
-        self.members().into_iter().filter_map(|m| Some((m.node, m.session?))).collect()
+        self.in_service().into_iter().map(|(node, life, _)| (node, life)).collect()
     }
 
     fn keepers(&self) -> BTreeSet<NodeId> {
-        let members = self.members();
-        let live = || members.iter().filter(|member| member.session.is_some());
-        let stay: BTreeSet<_> = live().filter(|m| !m.draining).map(|m| m.node).collect();
-        if stay.is_empty() { live().map(|m| m.node).collect() } else { stay }
+        let live = self.in_service();
+        let stay: BTreeSet<_> =
+            live.iter().filter(|(_, _, drains)| !drains).map(|(node, ..)| *node).collect();
+        if stay.is_empty() { live.into_iter().map(|(node, ..)| node).collect() } else { stay }
     }
 
     fn own_session(&self) -> Option<u64> {

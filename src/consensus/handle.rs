@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::transport::Transport;
 use super::users::Users;
 use super::{Applied, ConsensusSetup, MemberView, ProposeError, RaftStatus, StartError, image};
-use crate::id::{BlobHash, FunctionKey, NodeId};
+use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::consensus::{Answer, Command, Request, Response, SessionId};
 use crate::wire::function::FunctionEntry;
 use crate::wire::members::{KeyHash, Member};
@@ -252,6 +252,16 @@ impl Consensus {
         } else {
             self.inner.configured.iter().map(view).collect()
         }
+    }
+
+    /// The members with a live session, with the life that it is of and whether the member drains.
+    /// Made anew by each call, but of numbers only: it is asked for on the way of calls.
+    pub fn in_service(&self) -> Vec<(NodeId, Incarnation, bool)> {
+        let (sessions, members) = (self.inner.shared.sessions(), self.membership());
+        let all = members.all().values();
+        let live = all.filter_map(|member| Some((member, sessions.get(&member.node)?)));
+        live.map(|(member, session)| (member.node, session.id.incarnation, member.draining))
+            .collect()
     }
 
     /// Who belongs to the cluster, as this node knows; not founded before the first leader.

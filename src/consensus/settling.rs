@@ -23,10 +23,7 @@ impl<D: Disk> Core<D> {
         if self.opening == Some(number) {
             self.opening = None;
             self.keeper.open_settled();
-            if let Response::Refused(why) = response {
-                return Err(Fatal::Refused(why));
-            }
-            return Ok(());
+            return self.session_answered(response);
         }
         let shards = self.raft.machine().shards();
         let epoch = |key: &StateKey| shards.get(key.shard()).map_or(0, |shard| shard.epoch);

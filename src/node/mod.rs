@@ -14,7 +14,7 @@
 //! | [`Functions`] | the call of a failed actor ends with `FAASM_EFAILED`, the actor is replaced | last, with what still runs |
 //! | [`Scheduler`] | started again; its books survive | 5th: ends its reports |
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
-//! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
+//! | gateway | a failed request is answered with 500 | 1st: its answers close their connections; 2nd: takes no more, ends what is open |
 
 pub mod certs;
 mod draining;
@@ -37,7 +37,7 @@ use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer, GatewaySetup, Tls};
 use crate::id::{Incarnation, NodeId};
-use crate::net::{Identity, Net, NetSetup, PeerStatus};
+use crate::net::{Identity, Net, NetSetup};
 use crate::scheduler::{Scheduler, SchedulerSetup};
 use crate::state::{State, StateSetup};
 pub use founding::now_ms;
@@ -184,14 +184,8 @@ impl Node {
     /// Whether the state says so, or, of a node that the state does not reach any more, a peer.
     fn was_removed(&self) -> bool {
         let Handles { node, consensus, net, .. } = &self.handles;
-        if consensus.membership().was_removed(*node) {
-            return true;
-        }
-        let says_so = |status: &PeerStatus| {
-            let why = status.last_error.as_deref().unwrap_or_default();
-            why.contains(&format!("{node} was removed from the cluster"))
-        };
-        !consensus.session_is_live() && net.peers().borrow().values().any(says_so)
+        consensus.membership().was_removed(*node)
+            || (!consensus.session_is_live() && net.was_removed())
     }
 
     /// Stops it: no new calls, running ones get `grace` to end, then everything closes.

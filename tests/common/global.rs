@@ -39,6 +39,10 @@ impl Kept {
 
     fn resize(&mut self, len: u64) {
         let old = self.bytes.len() as u64;
+        if self.bytes.is_empty() {
+            // Memory that nobody touches takes none.
+            self.bytes = vec![0; len as usize];
+        }
         self.bytes.resize(len as usize, 0);
         self.changed.resize(len.div_ceil(CHUNK) as usize, self.seq);
         if len < old

@@ -380,7 +380,10 @@ async fn a_body_that_breaks_off_changes_nothing() {
     let answer = place.send(Role::User, request).await;
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert_eq!(place.owner.value("alice", "k").unwrap(), b"old");
-    assert_eq!(place.values.budget.left(), 64 << 20);
+    // The pieces on their way are dropped by tasks of their own.
+    while place.values.budget.left() < 64 << 20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

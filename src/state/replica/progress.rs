@@ -115,6 +115,11 @@ impl Progress {
         self.reading = None;
     }
 
+    /// Where to begin again: behind what it has, or at the log's end to hear what it has.
+    pub fn from_known(&self, last: u64) -> u64 {
+        if self.matched == 0 { last + 1 } else { self.matched.min(last) + 1 }
+    }
+
     /// Whether what was sent last should have been answered.
     pub fn is_overdue(&self, now: Instant) -> bool {
         let waits = !self.inflight.is_empty() || matches!(self.way, Way::Difference(_));

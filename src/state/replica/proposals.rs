@@ -73,8 +73,10 @@ impl Owner {
         open.asked = false;
         open.doubt |= outcome == Outcome::Unknown;
         self.proposals.after = now + PAUSE;
+        // If a drop is made after all, later, it does no harm.
+        let harmless = matches!(change.step, ShardStep::Drop { .. });
         let unchanged = base.table.as_ref().is_some_and(|table| table.revision == change.was);
-        if outcome == Outcome::Refused && unchanged && !open.doubt {
+        if outcome == Outcome::Refused && unchanged && (harmless || !open.doubt) {
             self.close_proposal(now);
         }
     }

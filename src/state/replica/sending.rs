@@ -81,9 +81,17 @@ impl Owner {
         if matches!(copy.way, Way::Difference(_)) {
             return;
         }
-        copy.matched = copy.matched.min(held.last.seq);
+        if !held.blank && held.last.seq < copy.matched {
+            // Either this is late, or the copy has lost what it acknowledged: it is asked again.
+            return self.hello(base, now, from);
+        }
+        let before = base.log.before().seq;
         match base.common(&held) {
             Some(point) => copy.probe(point.seq + 1),
+            // Perhaps it has the record before the log's first, and knows not that it is committed.
+            None if !held.blank && held.last.seq >= before && copy.next != before + 1 => {
+                copy.probe(before + 1);
+            }
             None => self.begin_difference(base, now, from),
         }
     }
@@ -156,7 +164,9 @@ impl Owner {
                 return;
             }
             if base.log.term_at(next - 1).is_none() {
-                return self.begin_difference(base, now, node);
+                // The log begins later by now: the copy says what it has.
+                copy.probe(last + 1);
+                continue;
             }
             if finds {
                 return self.append_to(base, now, node, (Vec::new(), Bytes::new()));
@@ -206,7 +216,7 @@ impl Owner {
         };
         let count = fitting(records.iter());
         if count == 0 || !records.iter().take(count).enumerate().all(fits) {
-            return self.begin_difference(base, now, to);
+            return copy.probe(base.log.last().seq + 1);
         }
         let records = records.iter().take(count);
         let (heads, body) = (records.clone().map(head).collect(), join(records));
@@ -223,7 +233,7 @@ impl Owner {
             if copy.is_overdue(now) {
                 match copy.way {
                     Way::Difference(_) => copy.sent = None,
-                    _ => copy.probe(copy.matched.min(last) + 1),
+                    _ => copy.probe(copy.from_known(last)),
                 }
             } else if copy.way == Way::Streaming && copy.next > last && copy.has_room() {
                 let news = copy.told < base.commit && copy.matched == last;

@@ -152,10 +152,7 @@ impl World {
     }
 
     /// Notes something that happened.
-    pub fn note(&mut self, what: impl Hash + std::fmt::Debug) {
-        if std::env::var("TRACE").is_ok() {
-            eprintln!("{} {what:?}", self.now);
-        }
+    pub fn note(&mut self, what: impl Hash) {
         (self.now, what).hash(&mut self.digest);
     }
 

@@ -11,7 +11,7 @@ use crate::wire::shards::ShardId;
 const MIN_REWRITE: u64 = 1 << 20;
 
 /// A shard's checkpoint that is written but not durable.
-struct Written {
+pub(super) struct Written {
     shard: ShardId,
     meta: (u64, u64, u64),
     doomed: Vec<FileId>,
@@ -46,10 +46,7 @@ impl Store {
                 Err(error) => failed.push(error),
             }
         }
-        let dir = std::fs::File::open(&self.options.dir);
-        let synced = dir.and_then(|dir| Ok(rustix::fs::syncfs(dir)?));
-        // After a failed sync nothing is known of what is durable.
-        synced.map_err(|error| StoreError::Log(format!("syncing the values: {error}")))?;
+        self.sync_values()?;
         let compacted = self.note_metas(&written)?;
         for one in &written {
             self.remove_doomed(one)?;
@@ -58,7 +55,15 @@ impl Store {
         Ok((compacted, failed))
     }
 
-    fn write_meta(&self, shard: ShardId, now: u64) -> Result<Option<Written>, StoreError> {
+    /// Makes everything that was written to files durable.
+    pub(super) fn sync_values(&self) -> Result<(), StoreError> {
+        let dir = std::fs::File::open(&self.options.dir);
+        let synced = dir.and_then(|dir| Ok(rustix::fs::syncfs(dir)?));
+        // After a failed sync nothing is known of what is durable.
+        synced.map_err(|error| self.log.fail(&format!("syncing the values: {error}")))
+    }
+
+    pub(super) fn write_meta(&self, shard: ShardId, now: u64) -> Result<Option<Written>, StoreError> {
         let (noted, blank) = {
             let outline = self.outline(shard)?.lock();
             (outline.note.meta, outline.note.blank)
@@ -93,7 +98,7 @@ impl Store {
         Ok(Some(Written { shard, meta, doomed: std::mem::take(&mut of.files.doomed) }))
     }
 
-    fn note_metas(&self, written: &[Written]) -> Result<Vec<(ShardId, u64)>, StoreError> {
+    pub(super) fn note_metas(&self, written: &[Written]) -> Result<Vec<(ShardId, u64)>, StoreError> {
         let _writer = self.writer.lock();
         let mut notes = Vec::new();
         for shard in (0..).map(ShardId).take(self.shards.len()) {
@@ -139,7 +144,7 @@ impl Store {
         Ok(compacted)
     }
 
-    fn remove_doomed(&self, one: &Written) -> Result<(), StoreError> {
+    pub(super) fn remove_doomed(&self, one: &Written) -> Result<(), StoreError> {
         let mut copy = self.shard(one.shard)?.lock();
         copy.durable = one.meta.2;
         copy.files.remove(&one.doomed);

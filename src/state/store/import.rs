@@ -98,9 +98,7 @@ impl Store {
         };
         let len = meta::write(&dir, (1, 0), &mut values, true)
             .map_err(|error| io("writing a checkpoint", error))?;
-        std::fs::File::open(&self.options.dir)
-            .and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
-            .map_err(|error| StoreError::Log(format!("syncing the values: {error}")))?;
+        self.sync_values()?;
         let meta = Some((1, len, values.applied));
         let note = Note { before: done.base, meta, ..Note::default() };
         {

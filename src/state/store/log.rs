@@ -134,8 +134,13 @@ impl Log {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the engine gave up; its message is on stderr".into(),
         };
+        Err(self.fail(&why))
+    }
+
+    /// Nothing can be written any more.
+    pub fn fail(&self, why: &str) -> StoreError {
         self.failed.store(true, Ordering::Release);
-        Err(StoreError::Log(why))
+        StoreError::Log(why.to_owned())
     }
 
     /// The note of a shard.

@@ -1,5 +1,8 @@
 //! The store on real files.
 
+mod copies;
+mod faults;
+mod meaning;
 mod model;
 mod support;
 

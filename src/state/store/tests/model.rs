@@ -12,21 +12,21 @@ use super::*;
 use crate::wire::state::{Version, WriteId, Written};
 
 #[derive(Clone, Default)]
-struct Model {
-    version: Option<Version>,
+pub struct Model {
+    pub version: Option<Version>,
     bytes: Vec<u8>,
     /// Where they lie: pushes may write over them.
     elements: Vec<std::ops::Range<usize>>,
     end: usize,
 }
 
-struct World {
-    node: Node,
-    rng: StdRng,
+pub struct World {
+    pub node: Node,
+    pub rng: StdRng,
     dir: tempfile::TempDir,
     /// The files as of the last checkpoint.
     synced: tempfile::TempDir,
-    models: BTreeMap<String, Model>,
+    pub models: BTreeMap<String, Model>,
     /// Versions that a reader began at.
     held: Vec<(String, Version, Vec<u8>)>,
     done: Vec<(String, WriteId, Bulk, Written)>,
@@ -49,7 +49,7 @@ pub fn copy_tree(from: &Path, to: &Path, each: &mut dyn FnMut(&Path, Vec<u8>) ->
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let (dir, synced) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let node = Node::open(&dir.path().join("0"));
         let rng = StdRng::seed_from_u64(seed);
@@ -97,6 +97,16 @@ impl World {
             }
             (Err(expected), Err(got)) => assert_eq!(expected, got),
             (expected, got) => panic!("{name}: {expected:?}, and it was {got:?}"),
+        }
+    }
+
+    /// Any write.
+    pub fn change(&mut self) {
+        match self.rng.random_range(0..10) {
+            0..6 => self.push(),
+            6..8 => self.append(),
+            8 => self.other(),
+            _ => self.repeat(),
         }
     }
 
@@ -237,7 +247,7 @@ impl World {
         assert!(was == model.bytes, "{name} since {version:?}");
     }
 
-    fn check(&mut self) {
+    pub fn check(&mut self) {
         for (name, model) in self.models.clone() {
             let stat = stat(&mut self.node, &name);
             assert_eq!(stat.as_ref().map(|stat| stat.version), model.version, "{name}");
@@ -253,7 +263,7 @@ impl World {
         }
     }
 
-    fn checkpoint(&mut self) {
+    pub fn checkpoint(&mut self) {
         let through = self.node.last() - self.rng.random_range(0..3).min(self.node.last());
         self.node.store.compact(SHARD, through).unwrap();
         self.node.store.checkpoint(self.node.now).unwrap();
@@ -264,6 +274,28 @@ impl World {
         self.synced = tempfile::tempdir().unwrap();
         let values = self.node.dir.join("values").join(SHARD.0.to_string());
         copy_tree(&values, self.synced.path(), &mut |_, bytes| Some(bytes));
+    }
+
+    /// The power fails somewhere in a checkpoint.
+    fn crash_in_checkpoint(&mut self, number: usize) {
+        let at = self.rng.random_range(0..4);
+        let store = &self.node.store;
+        let through = self.node.last() - self.rng.random_range(0..3).min(self.node.last());
+        store.compact(SHARD, through).unwrap();
+        let written = store.write_meta(SHARD, self.node.now).unwrap();
+        if at > 0 {
+            store.sync_values().unwrap();
+            self.note_synced();
+        }
+        let written: Vec<_> = written.into_iter().collect();
+        let store = &self.node.store;
+        if at > 1 {
+            store.note_metas(&written).unwrap();
+        }
+        if at > 2 {
+            written.iter().for_each(|one| store.remove_doomed(one).unwrap());
+        }
+        self.crash(number);
     }
 
     /// The power fails: of each page that was written since the last checkpoint either state.
@@ -340,11 +372,15 @@ fn pushed(model: &mut Model, push: &Push, writes: &[(u64, Vec<u8>)]) -> Result<(
     Ok(())
 }
 
+/// How many seeds to run; each is told.
+pub fn seeds(usual: u64) -> impl Iterator<Item = u64> {
+    let told = std::env::var("FAASM_STORE_SEEDS").ok().and_then(|n| n.parse().ok());
+    (0..told.unwrap_or(usual)).inspect(|seed| eprintln!("seed {seed}"))
+}
+
 #[test]
 fn random_operations_are_those_of_the_model_through_crashes() {
-    let seeds = std::env::var("FAASM_STORE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
-    for seed in 0..seeds {
-        eprintln!("seed {seed}");
+    for seed in seeds(4) {
         let mut world = World::new(seed);
         for step in 1..250 {
             match world.rng.random_range(0..100) {
@@ -355,7 +391,8 @@ fn random_operations_are_those_of_the_model_through_crashes() {
                 60..75 => world.read(),
                 75..85 => world.read_old(),
                 85..92 => world.read_since(),
-                92..96 => world.checkpoint(),
+                92..95 => world.checkpoint(),
+                95 => world.crash_in_checkpoint(step),
                 96..98 => world.check(),
                 98 => {
                     let dir = world.node.dir.clone();
