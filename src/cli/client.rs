@@ -87,10 +87,10 @@ enum Tried {
 
 /// The nodes of one cluster.
 pub struct Client {
-    agent: Agent,
-    bases: Vec<String>,
-    hint: String,
-    token: Option<String>,
+    pub(super) agent: Agent,
+    pub(super) bases: Vec<String>,
+    pub(super) hint: String,
+    pub(super) token: Option<String>,
     ca: Option<PathBuf>,
 }
 
