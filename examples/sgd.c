@@ -21,7 +21,7 @@ enum {
     FEATURES = 47236, // as many as the RCV1 text collection has
     SHORTEST = 40,    // features of a row; the longest has three times as many
     MOST_FUNCTIONS = 64,
-    SYNC_ROWS = 2000, // between two exchanges with the other nodes
+    SYNC_ROWS = 500, // between two exchanges with the other nodes
     ELEMENT = 1 << 20,
 };
 static const char *const MATRIX = "sgd/matrix", *const WEIGHTS = "sgd/weights",
