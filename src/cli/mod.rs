@@ -3,6 +3,7 @@
 //! Each command is a file: its arguments, and a function that runs it. [`client`] speaks HTTP,
 //! [`exit`] says how the process ends, [`table`] what people read.
 
+mod authority;
 mod calls;
 mod cert;
 mod client;
@@ -85,7 +86,7 @@ enum Command {
     Delete(functions::DeleteArgs),
     /// Add and remove users, their limits and tokens.
     User(user::UserArgs),
-    /// Make certificates for a cluster that is not on one machine.
+    /// Rotate and list certificates; make those of a cluster whose file is made by hand.
     Cert(cert::CertArgs),
     /// Run one node, until SIGTERM or SIGINT.
     Node(node::NodeArgs),

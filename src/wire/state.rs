@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 use rkyv::{Archive, Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::consensus::SessionId;
 use super::locks::Proof;
@@ -282,4 +283,18 @@ pub enum Response {
     Listed { values: Vec<Listed>, shards: u32 },
     /// To [`Request::Copy`]: bytes resident, if there is a copy, and whether it is mapped.
     Copy(Option<(u64, bool)>),
+}
+
+/// The hash of a chunk: of [`CHUNK`] bytes, those past the end of the value being zeros.
+pub fn chunk_hash(bytes: &[u8]) -> u128 {
+    const LEN: usize = CHUNK as usize;
+    match bytes.len() {
+        LEN => xxh3_128(bytes),
+        len => {
+            let mut whole = [0; LEN];
+            let len = len.min(LEN);
+            whole[..len].copy_from_slice(&bytes[..len]);
+            xxh3_128(&whole)
+        }
+    }
 }

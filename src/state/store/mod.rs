@@ -1,0 +1,109 @@
+//! The copies of shards on this node's disk: a log, files of values, checkpoints.
+//!
+//! Everything here blocks and may be called from any thread. A shard's log is written by
+//! [`Store::write`] (one fsync for all shards that are written together), and its records are
+//! applied by [`Store::apply`] once they are committed. Reads wait for no fsync.
+//!
+//! - `decide` and `note` as in [`values`](crate::state::values); `read` does what was planned.
+//! - [`Store::checkpoint`] makes the values durable and removes what the log need not keep; call it
+//!   when [`Store::wants_checkpoint`] says so, and every minute. It tells what was compacted.
+//! - [`StoreError::Copy`] from anything: the copy is to be wiped by [`Store::wipe`], and caught up.
+//!   [`StoreError::Log`]: all copies of the node stand back, until the process starts again.
+//! - A full disk refuses writes before they are logged: `reserve` bytes stay free, half of them
+//!   for what frees space.
+//! - A copy is caught up by [`Store::import_begin`], then [`Store::export`] on the other side and
+//!   [`Store::import`] on this one in turns, until nothing more is wanted. Until then it is blank.
+//! - [`Opened::is_new`]: the disk knows nothing of the shard. Where others hold it already, the
+//!   disk was lost: treat the copy as blank, and [`Store::wipe`] it as such.
+
+mod checkpoint;
+mod diff;
+mod error;
+mod files;
+mod import;
+mod log;
+mod meta;
+mod open;
+mod read;
+mod shard;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+pub use error::StoreError;
+pub use log::{Point, Record};
+pub use shard::Opened;
+pub use write::LogWrite;
+
+use crate::wire::shards::ShardId;
+use shard::{Outline, Shard};
+
+/// What a store is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of everything.
+    pub dir: PathBuf,
+    /// Bytes of the disk that stay free.
+    pub reserve: u64,
+    /// Size of the log at which a checkpoint is wanted.
+    pub log_bytes: u64,
+}
+
+impl Options {
+    /// The usual, in this folder.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, reserve: 256 << 20, log_bytes: 128 << 20 }
+    }
+}
+
+/// All copies of this node.
+pub struct Store {
+    options: Options,
+    log: log::Log,
+    /// The logs' outlines.
+    outlines: Vec<Mutex<Outline>>,
+    shards: Vec<Mutex<Shard>>,
+    kept: Arc<files::Kept>,
+    /// Held while the log is written.
+    writer: Mutex<()>,
+    /// One checkpoint at a time.
+    checkpoints: Mutex<()>,
+}
+
+impl Store {
+    fn shard(&self, shard: ShardId) -> Result<&Mutex<Shard>, StoreError> {
+        self.shards.get(usize::from(shard.0)).ok_or_else(|| unknown(shard))
+    }
+
+    /// The values of a copy that is not damaged.
+    fn usable(&self, shard: ShardId) -> Result<MutexGuard<'_, Shard>, StoreError> {
+        let copy = self.shard(shard)?.lock();
+        match &copy.damage {
+            Some(why) => Err(StoreError::Copy { shard, why: why.clone() }),
+            None => Ok(copy),
+        }
+    }
+
+    fn outline(&self, shard: ShardId) -> Result<&Mutex<Outline>, StoreError> {
+        self.outlines.get(usize::from(shard.0)).ok_or_else(|| unknown(shard))
+    }
+
+    /// What is free for writes.
+    pub fn has_space(&self, bytes: u64) -> bool {
+        self.free() >= bytes.saturating_add(self.options.reserve)
+    }
+
+    fn free(&self) -> u64 {
+        rustix::fs::statvfs(&self.options.dir).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
+    }
+}
+
+fn unknown(shard: ShardId) -> StoreError {
+    StoreError::Misuse(format!("there is no {shard}"))
+}
+
+#[cfg(test)]
+mod tests;

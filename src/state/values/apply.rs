@@ -1,0 +1,362 @@
+//! What a committed record does.
+
+use bytes::Bytes;
+
+use super::change::{Change, Does};
+use super::chunks::Chunks;
+use super::decide::written;
+use super::head::after;
+use super::table::{Elements, Entry, Piece, StageId, Staged, Value, Values};
+use crate::wire::shards::StateKey;
+use crate::wire::state::{Extent, Version, WriteId, Written};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// A file of a shard: what it is for, and the record that began it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileId {
+    /// The bytes of a value.
+    Value(u64),
+    /// The bounds of elements.
+    Bounds(u64),
+    /// Bytes held back for a push.
+    Stage(u64),
+}
+
+/// Why a record could not be applied, or something not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The disk refused.
+    #[error("{0}")]
+    Io(String),
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The bytes are not what was written, or do not fit together.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// The files of a shard.
+pub trait Files {
+    /// Reads; what is behind the end of a file, or in none, is zeros.
+    fn read(&self, file: FileId, off: u64, into: &mut [u8]) -> Result<(), Fault>;
+    /// Writes; makes the file if there is none.
+    fn write(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault>;
+    /// Cuts a file off, if there is one.
+    fn cut(&self, file: FileId, len: u64) -> Result<(), Fault>;
+    /// Nobody needs the file once this state is durable.
+    fn doom(&mut self, file: FileId);
+    /// Keeps bytes until they are freed; says where. `None` when there is no room.
+    fn keep(&self, bytes: &[u8]) -> Option<u64>;
+}
+
+/// What came of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The write, and its answer.
+    pub written: Option<(WriteId, Written)>,
+}
+
+/// One element in the file of bounds.
+pub const BOUND: u64 = 32;
+
+/// One element: where it lies, where it ends among all, and the record.
+pub struct Bound {
+    /// Its place in the value.
+    pub off: u64,
+    /// The bytes of it and those before.
+    pub end: u64,
+    /// The record that appended it.
+    pub seq: u64,
+}
+
+impl Bound {
+    /// As in the file.
+    pub fn encode(&self) -> [u8; BOUND as usize] {
+        let mut bytes = [0; BOUND as usize];
+        let words = [self.off, self.end, self.seq];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        let hash = xxhash_rust::xxh3::xxh3_64(&bytes[..24]);
+        bytes[24..].copy_from_slice(&hash.to_le_bytes());
+        bytes
+    }
+
+    /// From the file; `None` if it is damaged.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (words, _) = bytes.as_chunks::<8>();
+        let [off, end, seq, hash] = words else { return None };
+        let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
+        let intact = xxhash_rust::xxh3::xxh3_64(bytes.get(..24)?) == number(hash);
+        intact.then(|| Self { off: number(off), end: number(end), seq: number(seq) })
+    }
+}
+
+/// The record that is being applied.
+pub(super) struct Record<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// It need not fit what is there.
+    pub lenient: bool,
+    /// Of which value.
+    pub key: &'a StateKey,
+}
+
+impl Values {
+    /// Applies a committed record, if it was not applied before. An empty body does nothing.
+    pub fn apply(
+        &mut self,
+        term: u64,
+        seq: u64,
+        body: &Bytes,
+        now: u64,
+        files: &mut dyn Files,
+    ) -> Result<Applied, Fault> {
+        if seq <= self.applied {
+            return Ok(Applied { written: None });
+        }
+        if seq != self.applied + 1 {
+            let why = format!("record {seq} comes after record {}", self.applied);
+            return Err(Fault::Damaged(why));
+        }
+        let mut applied = Applied { written: None };
+        if !body.is_empty() {
+            let (change, bytes) =
+                Change::decode(body).map_err(|error| Fault::Damaged(error.to_string()))?;
+            applied.written = self.change(seq, &change, &bytes, now, files)?;
+            self.settle_head(seq, &change);
+        }
+        self.applied = seq;
+        self.term = term;
+        Ok(applied)
+    }
+
+    fn change(
+        &mut self,
+        seq: u64,
+        change: &Change,
+        bytes: &Bytes,
+        now: u64,
+        files: &mut dyn Files,
+    ) -> Result<Option<(WriteId, Written)>, Fault> {
+        match change {
+            Change::Fence { key, token } => {
+                let mut entry = self.take(key);
+                entry.token = entry.token.max(*token);
+                entry.seq = entry.seq.max(seq);
+                self.put(key, entry);
+                Ok(None)
+            }
+            Change::Write { id, key, token, version, does } => {
+                let record = Record { seq, lenient: seq <= self.lenient, key };
+                let mut parts = Vec::new();
+                if let Does::Stage { push, at, extents } = does {
+                    self.stage(&record, (id.session, *push), *at, extents, bytes, now, files)?;
+                } else {
+                    parts = self.write(&record, id, *token, *version, does, bytes, files)?;
+                }
+                let mut answer = self.answer(key, *version, does);
+                answer.parts = parts;
+                if !(record.lenient && self.sessions.has(id)) {
+                    self.sessions.keep(id, answer.clone());
+                }
+                Ok(Some((*id, answer)))
+            }
+            Change::Unstage { pushes } => {
+                for id in pushes {
+                    self.unstage(*id, files);
+                }
+                Ok(None)
+            }
+            Change::Forget { sessions } => {
+                for session in sessions {
+                    self.sessions.forget(*session);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn answer(&self, key: &StateKey, version: Version, does: &Does) -> Written {
+        let there = || self.keys.get(key).and_then(|entry| entry.value.as_ref());
+        match does {
+            Does::Create { len } | Does::Push { len, .. } => written(version, *len, 0),
+            Does::Stage { .. } => written(version, there().map_or(0, |value| value.len), 0),
+            Does::Append { at, len, .. } => written(version, at + len, *at),
+            Does::Clear | Does::Delete => written(version, 0, 0),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn stage(
+        &mut self,
+        record: &Record<'_>,
+        id: StageId,
+        at: u64,
+        extents: &[Extent],
+        bytes: &Bytes,
+        now: u64,
+        files: &mut dyn Files,
+    ) -> Result<(), Fault> {
+        let there = self.staged.get(&id).map_or(0, Staged::len);
+        if there < at && !record.lenient {
+            return Err(inconsistent(record, "staged bytes are missing"));
+        }
+        if there < at {
+            return Ok(());
+        }
+        let key = record.key.clone();
+        let new = Staged { key, file: record.seq, pieces: Vec::new(), since: now };
+        let staged = self.staged.entry(id).or_insert(new);
+        files.write(FileId::Stage(staged.file), at, bytes)?;
+        if there == at {
+            let extents = extents.to_vec();
+            staged.pieces.push(Piece { extents, hash: xxh3_128(bytes) });
+        }
+        Ok(())
+    }
+
+    fn unstage(&mut self, id: StageId, files: &mut dyn Files) {
+        if let Some(staged) = self.staged.remove(&id) {
+            files.doom(FileId::Stage(staged.file));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write(
+        &mut self,
+        record: &Record<'_>,
+        id: &WriteId,
+        token: Option<u64>,
+        version: Version,
+        does: &Does,
+        bytes: &Bytes,
+        files: &mut dyn Files,
+    ) -> Result<Vec<(u64, u128)>, Fault> {
+        let staged = match does {
+            Does::Push { staged: Some(push), .. } => Some((id.session, *push)),
+            _ => None,
+        };
+        if self.keys.get(record.key).is_some_and(|entry| entry.seq >= record.seq) {
+            staged.into_iter().for_each(|id| self.unstage(id, files));
+            return Ok(Vec::new());
+        }
+        let mut entry = self.take(record.key);
+        let result = self.write_entry(record, &mut entry, staged, version, does, bytes, files);
+        entry.token = entry.token.max(token.unwrap_or(0));
+        entry.seq = record.seq;
+        self.put(record.key, entry);
+        let parts = result?;
+        staged.into_iter().for_each(|id| self.unstage(id, files));
+        Ok(parts)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write_entry(
+        &mut self,
+        record: &Record<'_>,
+        entry: &mut Entry,
+        staged: Option<StageId>,
+        version: Version,
+        does: &Does,
+        bytes: &Bytes,
+        files: &mut dyn Files,
+    ) -> Result<Vec<(u64, u128)>, Fault> {
+        let seq = record.seq;
+        let makes = version.seq == seq && (version.generation & ((1 << 40) - 1)) == seq;
+        let same = entry.value.as_ref().is_some_and(|v| v.version.generation == version.generation);
+        if !makes && !same {
+            // It was deleted, or made anew, before this copy was made.
+            return if record.lenient {
+                Ok(Vec::new())
+            } else {
+                Err(inconsistent(record, "no such value"))
+            };
+        }
+        if makes && entry.value.is_some() {
+            return Err(inconsistent(record, "there is a value already"));
+        }
+        let fresh = matches!(does, Does::Create { .. } | Does::Clear | Does::Delete)
+            || matches!(does, Does::Push { fresh: true, .. } | Does::Append { fresh: true, .. });
+        let was = entry.value.as_ref().map(super::head::brief);
+        if fresh && let Some(old) = entry.value.take() {
+            self.drop_value(record, old, files);
+        }
+        let Some(brief) = after(was, seq, version, does) else { return Ok(Vec::new()) };
+        let mut value = entry.value.take().unwrap_or_else(|| Value {
+            version,
+            len: 0,
+            file: seq,
+            elements: Elements::default(),
+            chunks: Chunks::new(seq),
+        });
+        let parts = self.write_value(record, &mut value, brief.len, staged, does, bytes, files);
+        let old = value.elements.file;
+        if old != 0 && old != brief.elements.file {
+            files.doom(FileId::Bounds(old));
+        }
+        (value.version, value.len, value.elements) = (version, brief.len, brief.elements);
+        entry.value = Some(value);
+        parts
+    }
+
+    fn drop_value(&mut self, record: &Record<'_>, old: Value, files: &mut dyn Files) {
+        let (file, bounds) = (old.file, old.elements.file);
+        if bounds != 0 {
+            files.doom(FileId::Bounds(bounds));
+        }
+        if !self.snapshots.keep_all(record.key, old, record.seq) {
+            files.doom(FileId::Value(file));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write_value(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Value,
+        len: u64,
+        staged: Option<StageId>,
+        does: &Does,
+        bytes: &Bytes,
+        files: &mut dyn Files,
+    ) -> Result<Vec<(u64, u128)>, Fault> {
+        let mut parts = Vec::new();
+        if len < value.len {
+            self.shrink(record, value, len, files)?;
+        }
+        let whole = |off: u64, len: u64| Extent { off, len };
+        match does {
+            Does::Push { extents, .. } => {
+                if let Some(id) = staged {
+                    self.push_staged(record, value, id, &mut parts, files)?;
+                }
+                self.extents(record, value, extents, bytes, &mut parts, files)?;
+            }
+            Does::Append { at, index, before, len, .. } => {
+                let extents = [whole(*at, *len)];
+                self.extents(record, value, &extents, bytes, &mut Vec::new(), files)?;
+                let file = if *index == 0 { record.seq } else { value.elements.file };
+                let bound = Bound { off: *at, end: before + len, seq: record.seq };
+                files.write(FileId::Bounds(file), index * BOUND, &bound.encode())?;
+            }
+            _ => {}
+        }
+        parts.sort_unstable_by_key(|(chunk, _)| *chunk);
+        parts.dedup_by_key(|(chunk, _)| *chunk);
+        for (chunk, hash) in &mut parts {
+            *hash = value.chunks.get(*chunk).map_or(0, |chunk| chunk.hash);
+        }
+        Ok(parts)
+    }
+}
+
+pub(super) fn inconsistent(record: &Record<'_>, why: &str) -> Fault {
+    Fault::Damaged(format!("record {} does not fit the value {}: {why}", record.seq, record.key))
+}
+
+/// Something of a value is not what was written.
+pub fn damaged(key: &StateKey, what: &str) -> Fault {
+    Fault::Damaged(format!("{what} of {key} is damaged"))
+}

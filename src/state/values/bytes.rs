@@ -1,0 +1,170 @@
+//! What a record does to the bytes of a value.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::apply::{Fault, FileId, Files, Record, damaged, inconsistent};
+use super::chunks::Chunk;
+use super::snapshots::Old;
+use super::table::{StageId, Value, Values};
+use crate::wire::state::{CHUNK, Extent, MAX_PIECE, chunk_hash};
+
+/// Most chunks that are kept for readers when a value is cut off.
+const MAX_CUT: usize = 1 << 14;
+const LEN: usize = CHUNK as usize;
+
+impl Values {
+    pub(super) fn push_staged(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Value,
+        id: StageId,
+        parts: &mut Vec<(u64, u128)>,
+        files: &mut dyn Files,
+    ) -> Result<(), Fault> {
+        let Some(staged) = self.staged.remove(&id) else {
+            return Err(inconsistent(record, "staged bytes are missing"));
+        };
+        let mut at = 0;
+        let mut result = Ok(());
+        for piece in &staged.pieces {
+            let len = usize::try_from(piece.len()).unwrap_or(usize::MAX).min(MAX_PIECE);
+            let mut bytes = vec![0; len];
+            result = files.read(FileId::Stage(staged.file), at, &mut bytes).and_then(|()| {
+                if xxh3_128(&bytes) != piece.hash {
+                    return Err(damaged(record.key, "its staged bytes"));
+                }
+                self.extents(record, value, &piece.extents, &bytes.into(), parts, files)
+            });
+            if result.is_err() {
+                break;
+            }
+            at += len as u64;
+        }
+        self.staged.insert(id, staged);
+        result
+    }
+
+    /// Writes bytes, one extent after the other.
+    pub(super) fn extents(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Value,
+        extents: &[Extent],
+        bytes: &Bytes,
+        parts: &mut Vec<(u64, u128)>,
+        files: &mut dyn Files,
+    ) -> Result<(), Fault> {
+        let mut rest: &[u8] = bytes;
+        for extent in extents {
+            let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
+            let (mine, behind) = rest
+                .split_at_checked(len)
+                .ok_or_else(|| inconsistent(record, "it has too few bytes"))?;
+            rest = behind;
+            let (mut off, mut left) = (extent.off, mine);
+            while !left.is_empty() {
+                let within = (off % CHUNK) as usize;
+                let (piece, next) = left.split_at(left.len().min(LEN - within));
+                let chunk = off / CHUNK;
+                let hash = self.chunk(record, value, chunk, within, piece, files)?;
+                if piece.len() < LEN {
+                    parts.push((chunk, hash));
+                }
+                off += piece.len() as u64;
+                left = next;
+            }
+            if !mine.is_empty() {
+                files.write(FileId::Value(value.file), extent.off, mine)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a chunk will hold, and keeps what it held for readers.
+    fn chunk(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Value,
+        chunk: u64,
+        within: usize,
+        piece: &[u8],
+        files: &mut dyn Files,
+    ) -> Result<u128, Fault> {
+        let old = value.chunks.get(chunk);
+        let first = old.is_none_or(|old| old.seq < record.seq);
+        let wants = first && self.snapshots.wants(record.key);
+        let mut whole = [0; LEN];
+        // A record may touch a chunk twice; the first time its hash tells whether it is intact.
+        if old.is_some() && (piece.len() < LEN || wants) {
+            files.read(FileId::Value(value.file), chunk * CHUNK, &mut whole)?;
+            let intact = old.is_some_and(|old| chunk_hash(&whole) == old.hash);
+            if !intact && !record.lenient {
+                return Err(damaged(record.key, "a chunk"));
+            }
+        }
+        if wants {
+            self.keep_old(record, value, chunk, &whole, files);
+        }
+        if let Some(place) = whole.get_mut(within..within + piece.len()) {
+            place.copy_from_slice(piece);
+        }
+        if old.is_none() && piece.len() < LEN {
+            // The file may hold what nobody knows of: of a life before, or of a later record.
+            files.write(FileId::Value(value.file), chunk * CHUNK, &whole)?;
+        }
+        let hash = chunk_hash(&whole);
+        value.chunks.set(chunk, Chunk { seq: record.seq, hash });
+        Ok(hash)
+    }
+
+    fn keep_old(
+        &mut self,
+        record: &Record<'_>,
+        value: &Value,
+        chunk: u64,
+        bytes: &[u8],
+        files: &dyn Files,
+    ) {
+        let there = value.chunks.get(chunk);
+        let kept = match there {
+            None => None,
+            Some(_) => match files.keep(bytes) {
+                Some(kept) => Some(kept),
+                None => return self.snapshots.give_up(record.key),
+            },
+        };
+        let old = Old { until: record.seq, kept, hash: there.map_or(0, |chunk| chunk.hash) };
+        self.snapshots.keep(record.key, value.file, chunk, old);
+    }
+
+    pub(super) fn shrink(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Value,
+        len: u64,
+        files: &mut dyn Files,
+    ) -> Result<(), Fault> {
+        let file = FileId::Value(value.file);
+        let first = len.div_ceil(CHUNK);
+        if self.snapshots.wants(record.key) {
+            let gone: Vec<_> = value.chunks.iter_from(first).take(MAX_CUT + 1).collect();
+            if gone.len() > MAX_CUT {
+                self.snapshots.give_up(record.key);
+            }
+            for (chunk, _) in gone {
+                let mut bytes = [0; LEN];
+                files.read(file, chunk * CHUNK, &mut bytes)?;
+                self.keep_old(record, value, chunk, &bytes, files);
+            }
+        }
+        let within = (len % CHUNK) as usize;
+        if within > 0 && value.chunks.get(len / CHUNK).is_some() {
+            let zeros = [0; LEN];
+            let piece = zeros.get(within..).unwrap_or_default();
+            self.chunk(record, value, len / CHUNK, within, piece, files)?;
+        }
+        value.chunks.cut_from(first, record.seq);
+        files.cut(file, len)
+    }
+}
