@@ -173,7 +173,7 @@ impl Owner {
     /// A new connection: what was on the old one is lost.
     pub fn connected(&mut self, base: &Base, now: Instant, node: NodeId) {
         if let Some(copy) = self.copies.get_mut(&node) {
-            let next = copy.from_known(base.log.last().seq);
+            let next = copy.resume_at(base.log.last().seq);
             match copy.way {
                 // The copy asks again by itself, and is asked.
                 super::progress::Way::Difference(_) => copy.sent = None,
