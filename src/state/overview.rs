@@ -39,7 +39,7 @@ pub trait Overview: Send + Sync + 'static {
     fn shards(&self) -> Vec<(ShardId, Arc<Shard>)>;
 
     /// Global locks, in order of their keys.
-    fn locks(&self) -> Vec<LockView>;
+    fn locks(&self, by: Instant) -> BoxFuture<'_, Result<Vec<LockView>, StateError>>;
 }
 
 /// The overview of a node, which asks the others.
@@ -77,8 +77,11 @@ impl Overview for Tools {
         self.consensus.shards().iter().map(|(id, shard)| (id, shard.clone())).collect()
     }
 
-    fn locks(&self) -> Vec<LockView> {
-        self.consensus.locks(MAX_LOCKS)
+    fn locks(&self, by: Instant) -> BoxFuture<'_, Result<Vec<LockView>, StateError>> {
+        Box::pin(async move {
+            let locks = self.consensus.locks(MAX_LOCKS, by).await;
+            locks.map_err(|error| StateError::Unavailable(error.to_string()))
+        })
     }
 }
 

@@ -200,7 +200,8 @@ pub async fn locks(
     let user = request::user(query.as_deref())?;
     user.as_ref().map_or(Ok(()), |user| principal.check(user))?;
     let user = user.as_ref().or(principal.only()).map(|user| user.as_str());
-    let locks = values.overview.locks();
+    let locks = values.overview.locks(Instant::now() + COPIES).await;
+    let locks = locks.map_err(|error| told(error, "the locks"))?;
     let locks = locks.iter().filter(|lock| user.is_none_or(|user| lock.key.user == user));
     state::json(StatusCode::OK, &LocksView { locks: locks.map(LockView::from).collect() })
 }
@@ -224,7 +225,7 @@ async fn info(values: &Values, key: StateKey) -> Answer {
     let shards = values.overview.shards();
     let shard = shards.iter().find(|(known, _)| *known == id);
     let shard = shard.map(|(id, shard)| ShardView::new(*id, shard));
-    let locks = values.overview.locks();
+    let locks = values.overview.locks(by).await.map_err(|error| told(error, door.key()))?;
     let lock = locks.iter().find(|lock| lock.key == **door.key());
     state::json(StatusCode::OK, &InfoView::new(door.key(), &stat, shard, &copies, lock))
 }

@@ -50,7 +50,7 @@ impl Overview for Seen {
         (0..128).map(|id| (ShardId(id), shard.clone())).collect()
     }
 
-    fn locks(&self) -> Vec<locks::LockView> {
+    fn locks(&self, _: Instant) -> BoxFuture<'_, Result<Vec<locks::LockView>, StateError>> {
         let session = SessionId { node: NodeId(1), incarnation: Incarnation(1), opened: 1 };
         let holder = |call| Holder { call: CallId(call), session };
         let lock = |user: &str| locks::LockView {
@@ -59,7 +59,8 @@ impl Overview for Seen {
             holders: vec![(holder(1), 77)],
             waiters: vec![(holder(2), Mode::Read)],
         };
-        vec![lock("alice"), lock("bob")]
+        let locks = vec![lock("alice"), lock("bob")];
+        Box::pin(async move { Ok(locks) })
     }
 }
 
