@@ -2,7 +2,6 @@
 
 use super::log::Step;
 use super::meta;
-use super::shard::Shard;
 use super::{Store, StoreError};
 use crate::state::values::FileId;
 use crate::wire::shards::ShardId;
@@ -63,7 +62,11 @@ impl Store {
         synced.map_err(|error| self.log.fail(&format!("syncing the values: {error}")))
     }
 
-    pub(super) fn write_meta(&self, shard: ShardId, now: u64) -> Result<Option<Written>, StoreError> {
+    pub(super) fn write_meta(
+        &self,
+        shard: ShardId,
+        now: u64,
+    ) -> Result<Option<Written>, StoreError> {
         let (noted, blank) = {
             let outline = self.outline(shard)?.lock();
             (outline.note.meta, outline.note.blank)
@@ -98,7 +101,10 @@ impl Store {
         Ok(Some(Written { shard, meta, doomed: std::mem::take(&mut of.files.doomed) }))
     }
 
-    pub(super) fn note_metas(&self, written: &[Written]) -> Result<Vec<(ShardId, u64)>, StoreError> {
+    pub(super) fn note_metas(
+        &self,
+        written: &[Written],
+    ) -> Result<Vec<(ShardId, u64)>, StoreError> {
         let _writer = self.writer.lock();
         let mut notes = Vec::new();
         for shard in (0..).map(ShardId).take(self.shards.len()) {
@@ -148,15 +154,7 @@ impl Store {
         let mut copy = self.shard(one.shard)?.lock();
         copy.durable = one.meta.2;
         copy.files.remove(&one.doomed);
-        remove_metas(&copy, one.meta.0);
+        super::open::remove_metas(&copy, Some(one.meta.0));
         Ok(())
-    }
-}
-
-/// Removes checkpoints of other numbers.
-pub(super) fn remove_metas(copy: &Shard, keep: u64) {
-    if keep > 1 {
-        // If it stays, the next start removes it.
-        let _ = std::fs::remove_file(meta::path(copy.files.dir(), keep - 1));
     }
 }

@@ -44,6 +44,8 @@ impl Store {
         std::fs::create_dir_all(copy.files.dir()).map_err(|error| {
             StoreError::copy(shard, &super::files::fault("making its folder", &error))
         })?;
+        // Checkpoints of the life before would tell of records that the log need not have.
+        super::open::remove_metas(&copy, None);
         copy.values.snapshots.clear();
         let mut freed = std::mem::take(&mut copy.values.snapshots.freed);
         self.kept.free(&mut freed);

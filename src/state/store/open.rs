@@ -151,7 +151,8 @@ fn load(log: &Log, shard: ShardId, copy: &mut Shard, now: u64) -> Result<Option<
     std::fs::create_dir_all(copy.files.dir()).map_err(|error| error.to_string())?;
     let Some(note) = log.note(shard)? else {
         return match log.span(shard) {
-            None => Ok(None),
+            None if is_empty(copy) => Ok(None),
+            None => Err("its log is lost".into()),
             Some(_) => Err("its log has records, and nothing on them".into()),
         };
     };
@@ -177,9 +178,17 @@ fn load(log: &Log, shard: ShardId, copy: &mut Shard, now: u64) -> Result<Option<
         let log = (outline.note.before.1, outline.last);
         return Err(format!("its checkpoint is of record {applied}, its log of those in {log:?}"));
     }
+    let newest = meta::newest(copy.files.dir());
+    if newest > outline.last {
+        return Err(format!("its log ends with record {}, and had {newest}", outline.last));
+    }
     copy.values.lenient = copy.values.lenient.max(outline.last);
     remove_others(copy, outline.note.meta.map(|(number, ..)| number), false);
     Ok(Some(outline))
+}
+
+fn is_empty(copy: &Shard) -> bool {
+    std::fs::read_dir(copy.files.dir()).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Removes files that no record and no value names.
@@ -195,8 +204,12 @@ pub(super) fn remove_others(copy: &Shard, number: Option<u64>, all: bool) {
     let others: Vec<_> =
         copy.files.list().unwrap_or_default().into_iter().filter(|file| !needed(file)).collect();
     copy.files.remove(&others);
-    let entries = std::fs::read_dir(copy.files.dir()).into_iter().flatten().flatten();
-    for entry in entries {
+    remove_metas(copy, number);
+}
+
+/// Removes checkpoints of other numbers.
+pub(super) fn remove_metas(copy: &Shard, number: Option<u64>) {
+    for entry in std::fs::read_dir(copy.files.dir()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let other = name.to_str().and_then(meta::number).filter(|found| Some(*found) != number);
         if other.is_some() {

@@ -9,7 +9,7 @@ use crate::wire::locks::{Mode, Proof};
 use crate::wire::state::WriteId;
 
 fn node() -> (tempfile::TempDir, Node) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let node = Node::open(dir.path());
     (dir, node)
 }
@@ -257,7 +257,9 @@ fn the_log_is_cut_off_and_compacted_and_told_so_after_a_start() {
     let (compacted, failed) = node.store.checkpoint(0).unwrap();
     assert_eq!((compacted, failed), (vec![(SHARD, 3)], vec![]));
     let record = |term, seq| Record { term, seq, body: Bytes::new() };
-    node.store.write(&[LogWrite::Append(SHARD, vec![record(term(6), 6), record(term(6), 7)])]).unwrap();
+    node.store
+        .write(&[LogWrite::Append(SHARD, vec![record(term(6), 6), record(term(6), 7)])])
+        .unwrap();
     node.store.write(&[LogWrite::Truncate(SHARD, 5)]).unwrap();
     for _ in 0..2 {
         let opened = node.store.opened(SHARD).unwrap();
