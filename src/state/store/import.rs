@@ -204,12 +204,12 @@ impl Import {
                 empty
             });
             for (number, piece) in (first..).zip(staged.pieces) {
-                let len = usize::try_from(piece.len()).unwrap_or(usize::MAX);
+                let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX);
                 let (mine, behind) = rest.split_at_checked(len).ok_or_else(cut_off)?;
                 rest = behind;
                 // What was used meanwhile is not needed: its value comes later.
                 if number == there.pieces.len() as u64 {
-                    files.write(file, there.len(), mine)?;
+                    files.write(file, there.bytes(), mine)?;
                     there.pieces.push(piece);
                 }
             }

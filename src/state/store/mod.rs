@@ -33,9 +33,11 @@ mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub use checkpoint::Compacted;
 pub use error::StoreError;
 pub use log::{Point, Record};
 pub use shard::Opened;
@@ -74,6 +76,8 @@ pub struct Store {
     writer: Mutex<()>,
     /// One checkpoint at a time.
     checkpoints: Mutex<()>,
+    /// How long the log was after the last one.
+    left: AtomicU64,
 }
 
 impl Store {

@@ -1,6 +1,7 @@
 //! Starting: what is on the disk, and wiping it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
@@ -43,6 +44,7 @@ impl Store {
             kept,
             writer: Mutex::new(()),
             checkpoints: Mutex::new(()),
+            left: AtomicU64::new(0),
         };
         if let Some(why) = damage {
             for shard in (0..SHARDS).map(ShardId) {
@@ -55,15 +57,18 @@ impl Store {
 
     /// What there is of a shard.
     pub fn opened(&self, shard: ShardId) -> Result<Opened, StoreError> {
-        let outline = self.outline(shard)?.lock();
+        let (note, last, is_new) = {
+            let outline = self.outline(shard)?.lock();
+            (outline.note.clone(), outline.last, outline.is_new)
+        };
         let copy = self.shard(shard)?.lock();
         Ok(Opened {
-            before: outline.note.before,
-            starts: outline.note.starts.clone(),
-            last: outline.last,
-            applied: copy.values.applied.max(outline.note.before.1),
-            blank: outline.note.blank || copy.damage.is_some(),
-            is_new: outline.is_new,
+            before: note.before,
+            starts: note.starts,
+            last,
+            applied: copy.values.applied.max(note.before.1),
+            blank: note.blank || copy.damage.is_some(),
+            is_new,
             damage: copy.damage.clone(),
         })
     }

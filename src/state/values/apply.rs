@@ -157,6 +157,7 @@ impl Values {
                 Ok(None)
             }
             Change::Write { id, key, token, version, does } => {
+                self.snapshots.expire_of(key, now);
                 let staged = match does {
                     Does::Push { staged, .. } => staged.map(|push| (id.session, push)),
                     Does::Stage { push, .. } => Some((id.session, *push)),
@@ -212,7 +213,7 @@ impl Values {
     ) -> Result<(), Fault> {
         let Some(id) = record.staged else { return Ok(()) };
         let bytes = record.bytes;
-        let there = self.staged.get(&id).map_or(0, Staged::len);
+        let there = self.staged.get(&id).map_or(0, Staged::bytes);
         if there < at && !record.lenient {
             return Err(inconsistent(record, "staged bytes are missing"));
         }

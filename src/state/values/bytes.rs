@@ -26,7 +26,7 @@ impl Values {
         let (mut at, mut parts) = (0, Vec::new());
         let mut result = Ok(());
         for piece in &staged.pieces {
-            let len = usize::try_from(piece.len()).unwrap_or(usize::MAX).min(MAX_PIECE);
+            let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX).min(MAX_PIECE);
             let mut bytes = vec![0; len];
             result = files.read(FileId::Stage(staged.file), at, &mut bytes).and_then(|()| {
                 if xxh3_128(&bytes) != piece.hash {
