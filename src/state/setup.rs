@@ -205,6 +205,14 @@ impl State {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
+    /// Why nothing can be done with this node's copies any more, if that is so: nothing but a
+    /// restart changes it.
+    pub fn failure(&self) -> Option<String> {
+        let driver = self.inner.driver.lock();
+        let ended = driver.as_ref().is_some_and(thread::JoinHandle::is_finished);
+        ended.then(|| "the thread of the state's shards has ended".to_owned())
+    }
+
     /// Ends the driver; what was acknowledged is durable. Bounded by `grace`.
     pub async fn stop(&self, grace: Duration) {
         self.inner.following.iter().for_each(AbortHandle::abort);
