@@ -87,10 +87,10 @@ enum Tried {
 
 /// The nodes of one cluster.
 pub struct Client {
-    agent: Agent,
-    bases: Vec<String>,
-    hint: String,
-    token: Option<String>,
+    pub(super) agent: Agent,
+    pub(super) bases: Vec<String>,
+    pub(super) hint: String,
+    pub(super) token: Option<String>,
     ca: Option<PathBuf>,
 }
 
@@ -217,7 +217,7 @@ impl Client {
         match self.send(base, ask) {
             Ok((status, reply)) if (200..300).contains(&status) => Ok(Tried::Done(reply)),
             Ok((status, reply)) => {
-                let error = error_of(status, &reply);
+                let error = error_of(status, &reply.body);
                 let answered = CliError::answered(&error);
                 match status == 503 && error.call.is_none() {
                     true => Ok(Tried::Elsewhere(answered)),
@@ -323,7 +323,7 @@ fn is_untrusted(error: &ureq::Error) -> bool {
 }
 
 /// Whether a request surely did not reach the node.
-fn not_sent(error: &ureq::Error) -> bool {
+pub(super) fn not_sent(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
         ureq::Error::Timeout(timeout) => {
@@ -335,9 +335,9 @@ fn not_sent(error: &ureq::Error) -> bool {
 }
 
 /// The error in an answer; one of our own for an answer that is none of a node.
-fn error_of(status: u16, reply: &Reply) -> ErrorView {
-    serde_json::from_slice::<ErrorBody>(&reply.body).map(|body| body.error).unwrap_or_else(|_| {
-        let text = String::from_utf8_lossy(&reply.body);
+pub(super) fn error_of(status: u16, body: &[u8]) -> ErrorView {
+    serde_json::from_slice::<ErrorBody>(body).map(|body| body.error).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(body);
         let text: String = text.chars().take(200).collect();
         ErrorView { code: format!("HTTP {status}"), detail: text, call: None }
     })

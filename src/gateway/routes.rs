@@ -96,7 +96,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 
 /// Routes, each behind the guard for its access. What is not in the table is for users only, too:
 /// nobody else learns what there is.
-pub(super) fn build<S: Clone + Send + Sync + 'static>(rows: Vec<Row<S>>, door: Arc<Door>) -> Router<S> {
+pub(super) fn build<S: Clone + Send + Sync + 'static>(
+    rows: Vec<Row<S>>,
+    door: Arc<Door>,
+) -> Router<S> {
     let mut paths: Vec<(&'static str, String, MethodRouter<S>)> = Vec::new();
     for Row { path, method, access, handler } in rows {
         let handler = handler.route_layer(from_fn_with_state((door.clone(), access), guard));

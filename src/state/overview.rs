@@ -80,7 +80,7 @@ impl Overview for Tools {
     fn locks(&self, by: Instant) -> BoxFuture<'_, Result<Vec<LockView>, StateError>> {
         Box::pin(async move {
             let locks = self.consensus.locks(MAX_LOCKS, by).await;
-            locks.map_err(|error| StateError::Unavailable(error.to_string()))
+            locks.map_err(|error| StateError::Unavailable(format!("the locks: {error}")))
         })
     }
 }

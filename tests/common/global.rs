@@ -46,7 +46,7 @@ impl Kept {
         self.bytes.resize(len as usize, 0);
         self.changed.resize(len.div_ceil(CHUNK) as usize, self.seq);
         if len < old
-            && len % CHUNK > 0
+            && !len.is_multiple_of(CHUNK)
             && let Some(last) = self.changed.last_mut()
         {
             *last = self.seq;
@@ -297,7 +297,7 @@ fn apply(kept: &mut Kept, push: &Push, all: Vec<(Extent, Bytes)>) -> Vec<(u64, u
         for (edge, chunk) in
             [(extent.off, extent.off / CHUNK), (end, end.saturating_sub(1) / CHUNK)]
         {
-            if edge % CHUNK != 0 {
+            if !edge.is_multiple_of(CHUNK) {
                 parts.push(chunk);
             }
         }

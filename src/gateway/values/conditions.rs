@@ -208,9 +208,8 @@ mod tests {
 
     #[test]
     fn readers_get_304_for_what_they_have_and_412_for_what_is_gone() {
-        let read = |name: &HeaderName, value: &str| {
-            conditions(&[(name.clone(), value)]).of_read(NOW)
-        };
+        let read =
+            |name: &HeaderName, value: &str| conditions(&[(name.clone(), value)]).of_read(NOW);
         for tags in ["*", "\"1a-2b\"", "W/\"1a-2b\"", "\"x,y\" , \"1a-2b\"", ", \"1a-2b\""] {
             let tags = tags.trim_start_matches([',', ' ']);
             assert_eq!(read(&IF_NONE_MATCH, tags), Verdict::NotModified, "{tags}");

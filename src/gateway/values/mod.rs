@@ -41,6 +41,8 @@ use crate::wire::state::{Extent, List, MAX_VALUE, Only, Refusal, Stat, Version};
 const LIST: Duration = Duration::from_secs(15);
 /// Longest wait for what other nodes say of their copies.
 const COPIES: Duration = Duration::from_secs(3);
+/// Longest time for the table of locks.
+const LOCKS: Duration = Duration::from_secs(5);
 /// How often a GET begins anew because the value changed under it.
 const TRIES: usize = 8;
 
@@ -129,11 +131,7 @@ pub async fn get(
 
 /// `PUT /v1/state/{user}/{*key}`: the body is the value from then on; with `?offset=` it is written
 /// into the value, from there on.
-pub async fn put(
-    State(values): State<Values>,
-    Value(key): Value,
-    request: Request,
-) -> Answer {
+pub async fn put(State(values): State<Values>, Value(key): Value, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     let offset = asked::offset(head.uri.query())?;
     let conditions = Conditions::parse(&head.headers)?;
@@ -200,8 +198,8 @@ pub async fn locks(
     let user = request::user(query.as_deref())?;
     user.as_ref().map_or(Ok(()), |user| principal.check(user))?;
     let user = user.as_ref().or(principal.only()).map(|user| user.as_str());
-    let locks = values.overview.locks(Instant::now() + COPIES).await;
-    let locks = locks.map_err(|error| told(error, "the locks"))?;
+    let locks = values.overview.locks(Instant::now() + LOCKS).await;
+    let locks = locks.map_err(|error| told(error, "the list"))?;
     let locks = locks.iter().filter(|lock| user.is_none_or(|user| lock.key.user == user));
     state::json(StatusCode::OK, &LocksView { locks: locks.map(LockView::from).collect() })
 }
@@ -218,14 +216,15 @@ async fn info(values: &Values, key: StateKey) -> Answer {
     let door = Door::new(values.global.clone(), key);
     let by = Instant::now() + COPIES;
     let copies = values.overview.copies(door.key().clone(), by);
-    let (stat, copies) = tokio::join!(door.stat(), copies);
+    let locks = values.overview.locks(Instant::now() + LOCKS);
+    let (stat, copies, locks) = tokio::join!(door.stat(), copies, locks);
     let stat = stat.map_err(|error| told(error, door.key()))?;
     let stat = stat.ok_or_else(|| missing(door.key()))?;
     let id = door.key().shard();
     let shards = values.overview.shards();
     let shard = shards.iter().find(|(known, _)| *known == id);
     let shard = shard.map(|(id, shard)| ShardView::new(*id, shard));
-    let locks = values.overview.locks(by).await.map_err(|error| told(error, door.key()))?;
+    let locks = locks.map_err(|error| told(error, door.key()))?;
     let lock = locks.iter().find(|lock| lock.key == **door.key());
     state::json(StatusCode::OK, &InfoView::new(door.key(), &stat, shard, &copies, lock))
 }

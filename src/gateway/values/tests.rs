@@ -44,8 +44,13 @@ impl Overview for Seen {
 
     fn shards(&self) -> Vec<(ShardId, Arc<Shard>)> {
         let nodes = vec![NodeId(1), NodeId(2)];
-        let shard =
-            Shard { epoch: 3, revision: 1, owner: NodeId(2), in_sync: nodes.clone(), targets: nodes };
+        let shard = Shard {
+            epoch: 3,
+            revision: 1,
+            owner: NodeId(2),
+            in_sync: nodes.clone(),
+            targets: nodes,
+        };
         let shard = Arc::new(shard);
         (0..128).map(|id| (ShardId(id), shard.clone())).collect()
     }
@@ -99,7 +104,13 @@ impl Place {
         Answered { status: head.status.as_u16(), headers: head.headers, body }
     }
 
-    async fn ask(&self, method: &str, path: &str, head: &[(HeaderName, &str)], body: &[u8]) -> Answered {
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        head: &[(HeaderName, &str)],
+        body: &[u8],
+    ) -> Answered {
         let body = Body::from(Bytes::copy_from_slice(body));
         let mut request = http::Request::builder().method(method).uri(path);
         for (name, value) in head {
@@ -300,7 +311,8 @@ async fn lists_info_locks_and_shards_are_told() {
         place.put(&format!("/v1/state/alice/{key}"), b"12345").await;
     }
     let list: ValuesView =
-        serde_json::from_slice(place.get("/v1/state/alice?prefix=a/&limit=1").await.bytes()).unwrap();
+        serde_json::from_slice(place.get("/v1/state/alice?prefix=a/&limit=1").await.bytes())
+            .unwrap();
     assert_eq!((list.values.len(), list.next.as_deref()), (1, Some("a/1")));
     let list: ValuesView =
         serde_json::from_slice(place.get("/v1/state/alice?after=a%2F1").await.bytes()).unwrap();
@@ -368,7 +380,10 @@ async fn a_body_that_breaks_off_changes_nothing() {
     let answer = place.send(Role::User, request).await;
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert_eq!(place.owner.value("alice", "k").unwrap(), b"old");
-    assert_eq!(place.values.budget.left(), 64 << 20);
+    // The pieces on their way are dropped by tasks of their own.
+    while place.values.budget.left() < 64 << 20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -45,10 +45,9 @@ impl Model {
             let start = at / SIZE * SIZE;
             let chunk = start..LEN.min(start + SIZE);
             // Looked at once all are sent; what is equal then was not wrong before.
-            if (at + 1) % SIZE == 0 || !(at + 1..LEN.min(start + SIZE)).any(&which) {
-                if global[chunk.clone()] == self.local[chunk.clone()] {
-                    self.synced[chunk.clone()].copy_from_slice(&self.local[chunk]);
-                }
+            let last = !(at + 1..chunk.end).any(&which);
+            if last && global[chunk.clone()] == self.local[chunk.clone()] {
+                self.synced[chunk.clone()].copy_from_slice(&self.local[chunk]);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::wire::locks::{Mode, Proof};
 use crate::wire::state::WriteId;
 
 fn node() -> (tempfile::TempDir, Node) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let node = Node::open(dir.path());
     (dir, node)
 }
@@ -200,6 +200,29 @@ fn quotas_and_lengths_bound_a_value() {
 }
 
 #[test]
+fn the_longest_record_is_one_message_between_copies() {
+    let (_dir, mut node) = node();
+    let (one, count) = (vec![1; 512], 2_048_u64);
+    let parts: Vec<_> = (0..count).map(|n| (n * 1_000, &one[..])).collect();
+    let long = "k".repeat(512);
+    for staged in [false, true] {
+        let bulk = if staged {
+            let (extents, bytes) = split(&parts);
+            Bulk(Write::Stage { push: node.number + 1, extents }, bytes)
+        } else {
+            push(&parts)
+        };
+        assert_eq!(bulk.1.len(), 1 << 20);
+        let body = record(start(&mut node, &long, bulk).1);
+        assert!(body.len() <= (1 << 20) + (64 << 10), "{} bytes", body.len());
+        let seq = node.log(body);
+        let all = node.store.apply(SHARD, seq, 0).unwrap();
+        let (_, written) = all[0].1.written.clone().unwrap();
+        assert_eq!(written.parts.len(), if staged { 0 } else { 500 });
+    }
+}
+
+#[test]
 fn a_version_can_be_read_at_for_a_while_and_not_for_ever() {
     let (_dir, mut node) = node();
     node.write("a", push(&[(0, &[1; 10_000])])).unwrap();
@@ -257,7 +280,9 @@ fn the_log_is_cut_off_and_compacted_and_told_so_after_a_start() {
     let (compacted, failed) = node.store.checkpoint(0).unwrap();
     assert_eq!((compacted, failed), (vec![(SHARD, 3)], vec![]));
     let record = |term, seq| Record { term, seq, body: Bytes::new() };
-    node.store.write(&[LogWrite::Append(SHARD, vec![record(term(6), 6), record(term(6), 7)])]).unwrap();
+    node.store
+        .write(&[LogWrite::Append(SHARD, vec![record(term(6), 6), record(term(6), 7)])])
+        .unwrap();
     node.store.write(&[LogWrite::Truncate(SHARD, 5)]).unwrap();
     for _ in 0..2 {
         let opened = node.store.opened(SHARD).unwrap();

@@ -50,7 +50,7 @@ pub fn copy_tree(from: &Path, to: &Path, each: &mut dyn FnMut(&Path, Vec<u8>) ->
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let (dir, synced) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (dir, synced) = (folder(), folder());
         let node = Node::open(&dir.path().join("0"));
         let rng = StdRng::seed_from_u64(seed);
         let (models, held, done) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -271,7 +271,7 @@ impl World {
     }
 
     fn note_synced(&mut self) {
-        self.synced = tempfile::tempdir().unwrap();
+        self.synced = folder();
         let values = self.node.dir.join("values").join(SHARD.0.to_string());
         copy_tree(&values, self.synced.path(), &mut |_, bytes| Some(bytes));
     }
