@@ -253,6 +253,17 @@ impl Driver {
         self.reopen(shard, now);
     }
 
+    /// There may be room again: the copy goes on with what it has. It is not wiped: when the disks
+    /// of all copies are full at once, that would be the end of the values.
+    pub(super) fn resume(&mut self, shard: ShardId, now: Instant) {
+        match self.store.opened(shard) {
+            Ok(opened) if opened.damage.is_none() => {
+                self.tell(shard, Event::Reopened(found(&opened)), now);
+            }
+            _ => self.reopen(shard, now),
+        }
+    }
+
     /// Wipes a copy that failed; it is made again from the others.
     pub(super) fn reopen(&mut self, shard: ShardId, now: Instant) {
         match self.store.wipe(shard, true) {

@@ -32,7 +32,7 @@ fn copy(me: u64) -> Replica {
 }
 
 fn term(epoch: u64) -> Term {
-    Term::new(epoch, Incarnation(1))
+    Term::new(epoch, Incarnation(1), 0)
 }
 
 fn point(epoch: u64, seq: u64) -> Point {
