@@ -167,6 +167,8 @@ fn staged_bytes_are_seen_all_at_once_and_given_up_in_time() {
     let commit = Write::Push(Push { staged: Some(first), ..plain() });
     let written = node.write("a", commit.clone()).unwrap();
     assert_eq!(written.len, 10_006);
+    // A start does the push again, of bytes that were staged before the checkpoint.
+    node = node.again();
     assert_eq!(&node.bytes("a")[10_000..], b"staged");
     assert_eq!(node.write("a", commit).unwrap_err(), Refusal::Again, "it is used");
 
