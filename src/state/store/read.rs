@@ -63,7 +63,7 @@ impl Store {
         Ok(self.usable(shard)?.values.list(list))
     }
 
-    /// Bytes on disk of a user's values, in all shards of this node.
+    /// Bytes on disk of a user's values in this shard.
     pub fn usage(&self, shard: ShardId, user: &str) -> Result<u64, StoreError> {
         Ok(self.shard(shard)?.lock().values.usage(user))
     }
