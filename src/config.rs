@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod load;
+mod state;
 pub mod units;
 
 pub use load::{ConfigError, MAX_NODES, Problem};
+pub use state::StateOptions;
 
 use crate::id::{ClusterId, NodeId};
 
@@ -113,6 +115,8 @@ pub struct Options {
     pub calls: CallOptions,
     /// Blobs.
     pub files: FileOptions,
+    /// Values.
+    pub state: StateOptions,
     /// HTTP.
     pub gateway: GatewayOptions,
 }

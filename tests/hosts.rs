@@ -2,16 +2,20 @@
 //! machines are made from. What this machine does not allow or have is skipped, with the reason.
 
 mod common;
+#[path = "hosts/ssh.rs"]
+mod ssh;
 
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use common::netns::{self, Hosts};
+use common::guests::guest;
+use common::netns::{self, Hosts, Request};
 use common::processes::{PATIENCE, wait_for};
+use ssh::Ssh;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -97,15 +101,21 @@ fn nodes_are_killed_paused_and_healed_and_down_leaves_nothing() {
     hosts.must(&["heal"]);
     assert_eq!(status(), ["running", "running"]);
     assert_ne!(hosts.pid(1), killed);
-    let nodes = hosts.must(&[
-        "exec",
-        "2",
-        env!("CARGO_BIN_EXE_faasm"),
-        "nodes",
-        "--cluster",
-        &hosts.base(2),
-    ]);
-    assert!(nodes.contains("10.77.0.1:7100"), "{nodes}");
+    let data = hosts.dir().to_str().expect("UTF-8").to_owned();
+    let faasm = |host: &str, args: &[&str]| {
+        let faasm = ["exec", host, env!("CARGO_BIN_EXE_faasm"), "--data-dir", &data];
+        hosts.must(&[&faasm[..], args].concat())
+    };
+    let nodes = faasm("2", &["nodes"]);
+    assert!(nodes.contains("10.77.0.1:7101") && nodes.contains("10.77.0.2:7001"), "{nodes}");
+    // Through the gateway of one node, and on the other.
+    let echo = guest("echo");
+    faasm("1", &["upload", "alice/echo", echo.to_str().expect("UTF-8")]);
+    let call = ["invoke", "alice/echo", "--node", "2", "--input", "over TLS"];
+    assert_eq!(faasm("0", &call), "over TLS");
+    let line = "POST /v1/functions/alice/echo/invoke?node=n1";
+    let answer = hosts.ask(2, line, Request { body: b"too", ..Request::default() });
+    assert_eq!(answer.expect("n2 answers").text(), "too");
     let (dir, pids) = (hosts.dir().to_owned(), [hosts.pid(1), hosts.pid(2)]);
     hosts.must(&["down"]);
     assert!(!dir.exists());
@@ -119,107 +129,132 @@ fn nodes_are_killed_paused_and_healed_and_down_leaves_nothing() {
     assert_eq!(of_this.count(), 0, "{left}");
 }
 
-/// sshd on every host, and what it takes to get in.
-struct Ssh<'a> {
-    hosts: &'a Hosts,
-    dir: PathBuf,
-    /// The hosts file.
-    file: PathBuf,
+/// The last lines of what a script printed: how the cluster is used.
+fn how_to_use(shown: &str) -> (String, String) {
+    let (_, how) = shown.split_once("To use it from ").unwrap_or_else(|| panic!("{shown}"));
+    let mut commands = how.lines().filter_map(|line| line.strip_prefix("  "));
+    let by_folder = commands.next().expect("a command").to_owned();
+    (by_folder, commands.collect::<Vec<_>>().join("\n"))
 }
 
-impl<'a> Ssh<'a> {
-    fn on(hosts: &'a Hosts) -> Self {
-        let dir = hosts.dir().join("ssh");
-        fs::create_dir_all(&dir).expect("a folder");
-        for name in ["host-key", "key"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(dir.join(name))
-                .status();
-            assert!(made.expect("ssh-keygen starts").success());
-        }
-        fs::copy(dir.join("key.pub"), dir.join("authorized")).expect("a copy");
-        let client = format!(
-            "Host *\nIdentityFile {0}/key\nIdentitiesOnly yes\nUserKnownHostsFile {0}/known\n\
-             StrictHostKeyChecking accept-new\nLogLevel ERROR\n",
-            dir.display()
-        );
-        fs::write(dir.join("client"), client).expect("written");
-        let mut lines = String::from("# for a test\n\n");
-        for host in 1..=hosts.count {
-            start_sshd(hosts, &dir, host);
-            let place = hosts.dir().join(format!("place{host}"));
-            lines.push_str(&format!("root@10.77.0.{host} 2222 - {}\n", place.display()));
-        }
-        let file = dir.join("hosts");
-        fs::write(&file, lines).expect("written");
-        Self { hosts, dir, file }
+#[test]
+fn the_machine_itself_uses_a_cluster_of_namespaces_as_the_script_says() {
+    if !possible(netns::missing()) {
+        return;
     }
-
-    /// Runs a script of the project on the switch, from where ssh gets to all hosts.
-    fn script(&self, name: &str, options: &[&str]) -> Output {
-        let ssh = format!("FAASM_SSH=ssh -F {}", self.dir.join("client").display());
-        let script = root().join("scripts").join(name);
-        let (script, file) = (script.to_str().unwrap(), self.file.to_str().unwrap());
-        let data = self.dir.join("data");
-        let words = [
-            "exec",
-            "0",
-            "env",
-            &ssh,
-            script,
-            "--hosts",
-            file,
-            "--data-dir",
-            data.to_str().unwrap(),
-        ];
-        self.hosts.run(&[&words[..], options].concat())
+    let dir = tempfile::tempdir().expect("a folder");
+    let (cluster, prefix) = (dir.path().join("cluster"), format!("m{}-", std::process::id()));
+    // A network of its own stands for the machine's. What is printed is run as it is.
+    let script = r#"
+        ip link set lo up
+        down() { "$NETNS" --dir "$DIR" --prefix "$PREFIX" down; }
+        trap down EXIT
+        shown=$("$NETNS" --dir "$DIR" --prefix "$PREFIX" up 2 --binary "$BINARY") || exit
+        echo "$shown"
+        echo "$shown" | sed -n '/To use it/,$s/^  //p' >"$DIR/how"
+        . "$DIR/how" || exit
+        # Another cluster's hosts would have the same addresses.
+        "$NETNS" --dir "$DIR-2" --prefix "$PREFIX"2 up 1 --bare
+        "$NETNS" --dir "$DIR-2" --prefix "$PREFIX"2 down
+        down && trap - EXIT
+        ip -o link"#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "bash", "-c", script]);
+    unshare.env("NETNS", root().join("scripts/netns")).env("BINARY", env!("CARGO_BIN_EXE_faasm"));
+    unshare.env("DIR", &cluster).env("PREFIX", &prefix);
+    for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA", "FAASM_DATA_DIR"] {
+        unshare.env_remove(name);
     }
-
-    fn up(&self) -> String {
-        let output = self.script("up", &["--binary", env!("CARGO_BIN_EXE_faasm")]);
-        assert!(output.status.success(), "{}", text(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn pid(&self, host: usize) -> String {
-        let file = self.hosts.dir().join(format!("place{host}/node.pid"));
-        fs::read_to_string(file).expect("a pid file").trim().to_owned()
-    }
+    let output = unshare.output().expect("unshare starts");
+    let shown = text(&output);
+    assert!(output.status.success(), "{shown}");
+    let (by_folder, by_address) = how_to_use(&shown);
+    assert!(by_folder.contains("--data-dir") && by_address.contains("FAASM_CA="), "{shown}");
+    // Once for each of the two ways.
+    assert_eq!(shown.matches("10.77.0.2:7101").count(), 2, "{shown}");
+    assert_eq!(shown.matches("has a way to 10.77.0.0/24 already").count(), 1, "{shown}");
+    assert!(shown.contains("link/loopback") && !shown.contains("link/ether"), "{shown}");
 }
 
-fn start_sshd(hosts: &Hosts, dir: &Path, host: usize) {
-    let (dir, log) = (dir.display(), dir.join(format!("sshd{host}.log")));
-    let config = format!(
-        "ListenAddress 10.77.0.{host}:2222\nHostKey {dir}/host-key\nPidFile none\nUsePAM no\n\
-         AuthorizedKeysFile {dir}/authorized\nStrictModes no\nPermitRootLogin prohibit-password\n\
-         PasswordAuthentication no\n"
-    );
-    let file = hosts.dir().join(format!("ssh/sshd{host}"));
-    fs::write(&file, config).expect("written");
-    fs::create_dir_all("/run/sshd").expect("sshd's own folder");
-    let (file, log) = (file.to_str().unwrap(), log.to_str().unwrap());
-    hosts.must(&["exec", &host.to_string(), "/usr/sbin/sshd", "-f", file, "-E", log]);
-}
+#[test]
+fn nodes_join_over_tls_from_host_to_host_and_the_advice_for_a_lost_disk_works_as_printed() {
+    if !possible(netns::missing()) {
+        return;
+    }
+    let hosts = Hosts::bare(3);
+    let home = |name: &str| hosts.dir().join(name).to_str().expect("UTF-8").to_owned();
+    let start = |host: usize, args: &[&str]| {
+        let log = fs::File::options().create(true).append(true).open(home("node.log"));
+        let host = host.to_string();
+        let words = [&["exec", &host, env!("CARGO_BIN_EXE_faasm")], args].concat();
+        hosts.command(&words).stderr(log.expect("a log")).spawn().expect("it starts")
+    };
+    let at_first = |args: &[&str]| {
+        let words = ["exec", "1", env!("CARGO_BIN_EXE_faasm"), "--data-dir", &home("d1")];
+        let output = hosts.run(&[&words[..], args].concat());
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let until_up = |nodes: &[&str]| {
+        wait_for(&format!("{nodes:?} are up"), PATIENCE, || {
+            let shown = at_first(&["nodes"])?;
+            let up = |node: &&str| shown.contains(&format!("{node}    i1"));
+            nodes.iter().all(up).then_some(())
+        });
+    };
+    let bootstrap = ["node", "--bootstrap", "--listen", "10.77.0.1", "--data-dir", &home("d1")];
+    let mut running = vec![start(1, &bootstrap)];
+    let token =
+        || wait_for("a join token", PATIENCE, || at_first(&["nodes", "token", "--uses", "2"]));
+    let first = token();
+    let joins = ["node", "--join", "10.77.0.1:7001", "--token", &first, "--listen"];
+    running.push(start(2, &[&joins[..], &["10.77.0.2", "--data-dir", &home("d2")]].concat()));
+    until_up(&["n1", "n2"]);
+    let mut third = start(3, &[&joins[..], &["10.77.0.3", "--data-dir", &home("d3")]].concat());
+    until_up(&["n1", "n2", "n3"]);
 
-fn ssh_missing() -> Option<String> {
-    netns::missing().or_else(|| {
-        let missing =
-            ["/usr/sbin/sshd", "ssh", "ssh-keygen"].into_iter().find(|name| !has(name))?;
-        Some(format!("there is no {missing} (openssh-server and openssh-client have it)"))
-    })
+    third.kill().and_then(|()| third.wait()).expect("it ran");
+    for name in ["raft", "identity.json"] {
+        let path = hosts.dir().join("d3").join(name);
+        let _gone = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        assert!(!path.exists(), "{name}");
+    }
+    let refused = start(3, &["node", "--data-dir", &home("d3")]).wait().expect("it ends");
+    assert!(!refused.success());
+    let log = fs::read_to_string(home("node.log")).expect("its log");
+    let (_, advice) = log.rsplit_once("`faasm node --join").unwrap_or_else(|| panic!("{log}"));
+    let advice = advice.split('`').next().expect("a command").trim();
+    let (again, empty) = (token(), home("d4"));
+    let words = ["node", "--join"].into_iter().chain(advice.split(' ').map(|word| match word {
+        "ADDR" => "10.77.0.1:7001",
+        "TOKEN" => &again,
+        "IP" => "10.77.0.3",
+        "DIR" => &empty,
+        word => word,
+    }));
+    running.push(start(3, &words.collect::<Vec<_>>()));
+    until_up(&["n1", "n2", "n4"]);
+    assert!(!at_first(&["nodes"]).expect("they are up").contains("n3"));
+    for mut node in running {
+        node.kill().and_then(|()| node.wait()).expect("it ran");
+    }
 }
 
 #[test]
 fn a_cluster_is_installed_started_kept_and_stopped_over_ssh() {
-    if !possible(ssh_missing()) {
+    if !possible(ssh::missing()) {
         return;
     }
     let hosts = Hosts::bare(3);
     let ssh = Ssh::on(&hosts);
     let shown = ssh.up();
     for host in 1..=3 {
-        assert!(shown.contains(&format!("10.77.0.{host}:7100")), "{shown}");
+        assert!(shown.contains(&format!("10.77.0.{host}:7101")), "{shown}");
+    }
+    // What it says is run as it is, on the machine that it was said on.
+    let (by_folder, by_address) = how_to_use(&shown);
+    for how in [by_folder, by_address] {
+        let nodes = hosts.must(&["exec", "0", "env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", &how]);
+        assert!(nodes.contains("10.77.0.3:7001"), "{how}: {nodes}");
     }
     let pids = [1, 2, 3].map(|host| ssh.pid(host));
 
@@ -313,6 +348,7 @@ fn a_machine_is_provisioned_from_its_folder_once_and_its_node_runs_as_its_user()
         .arg(work.path())
         .arg(dir.join("machines/n1"))
         .arg("192.168.56.11")
+        .arg(root().join("scripts/hosts.d/vagrant"))
         .output()
         .expect("bash starts");
     let shown = text(&output);
@@ -321,8 +357,10 @@ fn a_machine_is_provisioned_from_its_folder_once_and_its_node_runs_as_its_user()
         "faasm 700 /var/lib/faasm\n",
         "faasm 600 /var/lib/faasm/certs/node-key.pem",
         "root 755 /usr/local/bin/faasm",
-        "\"session\": \"i1\"",
-        "192.168.56.11:7100",
+        // As the machine that has the virtual one sees it: over TLS, with the admin's token.
+        "192.168.56.11:7001  192.168.56.11:7101",
+        "--data-dir",
+        "FAASM_CLUSTER=https://192.168.56.11:7001",
     ] {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }

@@ -4,10 +4,12 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::people::Wire;
 use common::processes::{PATIENCE, Processes, wait_for};
 use faasm::gateway::view::SubmittedView;
 use rustix::process::Signal;
@@ -22,65 +24,107 @@ struct Load<'a> {
     stop: AtomicBool,
     right: AtomicU64,
     passed_on: AtomicU64,
-    requests: AtomicU64,
+    closed: AtomicU64,
     /// Asynchronous calls that were accepted, with what they are to output.
     accepted: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
-impl Load<'_> {
-    fn client(&self, client: usize) {
-        for turn in client.. {
-            if self.stop.load(Ordering::SeqCst) {
+/// One client: with a connection for each request, or one for each node that it keeps.
+struct Client<'a> {
+    load: &'a Load<'a>,
+    number: usize,
+    kept: Option<BTreeMap<usize, Wire>>,
+}
+
+impl Client<'_> {
+    fn run(&mut self) {
+        for turn in self.number.. {
+            if self.load.stop.load(Ordering::SeqCst) {
                 return;
             }
+            let number = self.number;
             match turn % 3 {
-                0 => self.synchronous("echo", format!("client {client}, call {turn}").as_bytes()),
+                0 => self.synchronous("echo", format!("client {number}, call {turn}").as_bytes()),
                 1 => self.synchronous("sleep", format!("{}", 20 + turn % 80).as_bytes()),
-                _ => self.asynchronous(client, turn),
+                _ => self.asynchronous(turn),
             }
         }
     }
 
-    fn synchronous(&self, function: &str, input: &[u8]) {
+    fn synchronous(&mut self, function: &str, input: &[u8]) {
         let line = format!("POST /v1/functions/alice/{function}/invoke?policy=spread&timeout=20s");
         let (status, body) = self.ask(&line, input);
         assert_eq!((status, &body[..]), (200, input), "{}", String::from_utf8_lossy(&body));
-        self.right.fetch_add(1, Ordering::SeqCst);
+        self.load.right.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn asynchronous(&self, client: usize, turn: usize) {
-        let size = if turn.is_multiple_of(2) { LARGE } else { 100 };
-        let line = format!(
-            "POST /v1/functions/alice/big_output/invoke?async&policy=spread&arg={}",
-            size + client
-        );
+    fn asynchronous(&mut self, turn: usize) {
+        let size = if turn.is_multiple_of(2) { LARGE } else { 100 } + self.number;
+        let line =
+            format!("POST /v1/functions/alice/big_output/invoke?async&policy=spread&arg={size}");
         let (status, body) = self.ask(&line, b"");
         assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
         let call = serde_json::from_slice::<SubmittedView>(&body).expect("an id").call;
-        let output = (0..size + client).map(|i| (i * 31 + 7) as u8).collect();
-        self.accepted.lock().expect("the list").insert(call, output);
+        let output = (0..size).map(|i| (i * 31 + 7) as u8).collect();
+        self.load.accepted.lock().expect("the list").insert(call, output);
     }
 
-    /// Asks the nodes in turn until one takes the request. A refusal means that nothing was done;
-    /// after a connection that broke, the key of the request keeps it from being done twice.
-    fn ask(&self, line: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let key = format!("request {}", self.requests.fetch_add(1, Ordering::SeqCst));
-        let headers = [("idempotency-key", key.as_str())];
+    /// Asks the nodes in turn until one takes the request. A refusal means that nothing was done.
+    /// What was sent is answered: a broken connection fails the test.
+    fn ask(&mut self, line: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let until = Instant::now() + PATIENCE;
         loop {
             for node in 1..=NODES {
-                match self.cluster.try_ask_with(node, line, body, &headers) {
-                    Ok(answer) if answer.status != 503 => return (answer.status, answer.body),
-                    Ok(answer) => assert_eq!(answer.code(), "FAASM_EUNAVAILABLE"),
-                    Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => {}
-                    Err(error) => panic!("a request was lost on n{node}: {error}"),
+                let answer = match self.kept {
+                    None => self.ask_once(node, line, body),
+                    Some(_) => self.ask_kept(node, line, body),
+                };
+                match answer {
+                    Some((503, body)) => {
+                        let text = String::from_utf8_lossy(&body);
+                        assert!(text.contains("FAASM_EUNAVAILABLE"), "{text}");
+                    }
+                    Some(answer) => return answer,
+                    None => {}
                 }
-                self.passed_on.fetch_add(1, Ordering::SeqCst);
+                self.load.passed_on.fetch_add(1, Ordering::SeqCst);
             }
             assert!(Instant::now() < until, "no node takes {line}");
         }
     }
 
+    /// On a connection of its own; nothing when the node does not listen.
+    fn ask_once(&self, node: usize, line: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        match self.load.cluster.try_ask(node, line, body) {
+            Ok(answer) => Some((answer.status, answer.body)),
+            Err(ureq::Error::ConnectionFailed) => None,
+            Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => None,
+            Err(error) => panic!("a request was lost on n{node}: {error}"),
+        }
+    }
+
+    /// On the connection that is kept with the node, or a new one if that is closed.
+    fn ask_kept(&mut self, node: usize, line: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let kept = self.kept.as_mut()?;
+        if kept.get(&node).is_some_and(Wire::is_closed) {
+            kept.remove(&node);
+            self.load.closed.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut wire = match kept.remove(&node) {
+            Some(wire) => wire,
+            None => match Wire::try_new(self.load.cluster, node, "") {
+                Ok(wire) => wire,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
+                Err(error) => panic!("no connection with n{node}: {error}"),
+            },
+        };
+        let (status, answer) = wire.ask(line, "", body);
+        kept.insert(node, wire);
+        Some((status, answer.into_bytes()))
+    }
+}
+
+impl Load<'_> {
     fn wait_for_more(&self, more: u64) {
         let before = self.right.load(Ordering::SeqCst);
         wait_for(&format!("{more} more calls are right"), PATIENCE, || {
@@ -100,12 +144,15 @@ fn a_rolling_restart_of_all_nodes_loses_no_call_no_record_and_no_output() {
         stop: AtomicBool::new(false),
         right: AtomicU64::new(0),
         passed_on: AtomicU64::new(0),
-        requests: AtomicU64::new(0),
+        closed: AtomicU64::new(0),
         accepted: Mutex::default(),
     };
     let load = &load;
     std::thread::scope(|scope| {
-        (0..4).for_each(|client| drop(scope.spawn(move || load.client(client))));
+        for number in 0..4 {
+            let kept = (number % 2 == 1).then(BTreeMap::new);
+            scope.spawn(move || Client { load, number, kept }.run());
+        }
         let stopping = Stop(load);
         load.wait_for_more(20);
         for node in 1..=NODES {
@@ -122,10 +169,12 @@ fn a_rolling_restart_of_all_nodes_loses_no_call_no_record_and_no_output() {
     });
     let accepted = load.accepted.lock().expect("the list");
     println!(
-        "{} calls right, {} accepted to run later, {} requests passed on to another node",
+        "{} calls right, {} accepted to run later, {} requests passed on to another node, {} kept \
+         connections closed by nodes",
         load.right.load(Ordering::SeqCst),
         accepted.len(),
-        load.passed_on.load(Ordering::SeqCst)
+        load.passed_on.load(Ordering::SeqCst),
+        load.closed.load(Ordering::SeqCst)
     );
     for (at, (call, output)) in accepted.iter().enumerate() {
         let node = at % NODES + 1;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::processes::{PATIENCE, Processes, wait_for};
 use faasm::gateway::certs::CertsView;
+use faasm::net::CertificateAuthority;
 use rustix::process::Signal;
 
 const NODES: usize = 3;
@@ -91,10 +92,62 @@ fn certificates_and_the_authority_are_replaced_under_load_and_a_node_that_was_do
                 .then_some(())
         });
         assert_ne!(faasm(cluster, &["cert", "ca"]), ca);
+        // Also that of n3, which was down: what founders keep of the authority is of the new one.
+        for folder in ["n1/certs", "n2/certs", "n3/certs", "ca"] {
+            let authority = CertificateAuthority::load(&cluster.dir().join(folder));
+            assert!(authority.is_ok(), "{folder}: {:?}", authority.err());
+        }
         more();
         drop(stopping);
     });
     println!("{} calls right", right.load(Ordering::SeqCst));
+}
+
+#[test]
+fn clients_over_tls_follow_a_new_authority_or_are_told_and_old_join_tokens_are_void() {
+    let cluster = Processes::with_options(1, "[gateway]\ntls = true\n");
+    let join_token = faasm(&cluster, &["nodes", "token", "--uses", "2"]);
+    let read = |name: &str| std::fs::read_to_string(cluster.dir().join(name)).expect("a file");
+    let (old, token) = (cluster.dir().with_extension("old.pem"), read("admin.token"));
+    let before = read("ca/ca.pem");
+    std::fs::write(&old, &before).expect("a copy");
+    let elsewhere = |args: &[&str]| {
+        let ca = old.to_str().expect("UTF-8");
+        let who = ["--cluster", cluster.base(1), "--ca", ca, "--token", token.trim()];
+        let output = cluster.faasm(&[&who, args].concat());
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    wait_for("the node's key is registered", PATIENCE, || {
+        (keys(&certs(&cluster))[0].len() == 1).then_some(())
+    });
+
+    let text = faasm(&cluster, &["cert", "rotate", "--authority"]);
+    assert!(text.contains("join tokens are void") && text.contains("faasm cert ca"), "{text}");
+    // While the one before vouches for the new one, who only knows that one gets in.
+    assert_eq!(elsewhere(&["nodes"]), (true, String::new()));
+    wait_for("the authority before is not trusted", PATIENCE, || {
+        (!certs(&cluster).replacing).then_some(())
+    });
+    faasm(&cluster, &["cert", "rotate"]);
+    assert_ne!(read("ca/ca.pem"), before);
+    assert_eq!(faasm(&cluster, &["cert", "ca"]).trim(), read("ca/ca.pem").trim());
+    CertificateAuthority::load(&cluster.dir().join("ca")).expect("its key");
+    let (done, error) = elsewhere(&["nodes"]);
+    let advice = error.contains("was replaced") && error.contains("certs/ca.pem");
+    assert!(!done && advice && error.contains(old.to_str().expect("UTF-8")), "{error}");
+
+    // Over TLS the new node itself sees it; else the member says so.
+    assert!(!faasm(&cluster, &["nodes", "token", "--list"]).contains("in "));
+    let home = cluster.dir().with_extension("joiner");
+    let joins = ["node", "--join", cluster.base(1), "--token", join_token.trim()];
+    let ports = ["--http", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--data-dir"];
+    let home_text = home.to_str().expect("UTF-8");
+    let output = cluster.faasm(&[&joins[..], &ports, &[home_text]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("voids all join tokens"), "{error}");
+    for left in [old, home] {
+        let _gone = std::fs::remove_file(&left).or_else(|_| std::fs::remove_dir_all(&left));
+    }
 }
 
 /// Ends the load, also when the test fails.

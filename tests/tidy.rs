@@ -67,6 +67,7 @@ const UNSAFE: &[&str] = &[
     "src/function/mapping.rs",
     "src/function/memory.rs",
     "src/function/regions.rs",
+    "src/gateway/listening.rs",
     "src/host/guest.rs",
     "src/host/heap.rs",
 ];

@@ -142,6 +142,7 @@ fn job(entry: &Arc<FunctionEntry>, input: Bytes, host: Arc<Host>, done: Done) ->
         input,
         control: Control::new(),
         host,
+        state: None,
         span: tracing::Span::none(),
         done,
     }

@@ -78,7 +78,7 @@ on_host() {
 
 # Runs what scripts/hosts.d/remote knows, of which the host got a copy by `install_files`.
 remote() {
-    on_host "$1" "sh ${places[$1]}/scripts/hosts.d/remote $2 ${directories[$1]:--}"
+    on_host "$1" "sh ${places[$1]}/scripts/hosts.d/remote ${directories[$1]:--} ${*:2}"
 }
 
 # Where each host keeps what it is sent.
@@ -137,20 +137,46 @@ install_files() {
         fail "n$node: ${destinations[node]} does not take the binary"
 }
 
-# Until all nodes have a session; shows them.
+# The nodes as the first one sees them. From here, as any client, or where the hosts' addresses
+# cannot be reached from here, from its host; the token goes there by stdin, where nobody sees it.
+nodes_shown() {
+    local first
+    first=https://$(http_of "${addresses[1]}")
+    if [ "$reached" != no ] && FAASM_TOKEN=$(cat "$data_dir/admin.token") "$binary" nodes "$@" \
+        --cluster "$first" --ca "$data_dir/ca/ca.pem"; then
+        reached=yes
+        return
+    fi
+    [ "$reached" != yes ] || return 1
+    remote 1 nodes "'$first'" "$@" <"$data_dir/admin.token" || return 1
+    reached=no
+}
+
+# Until all nodes have a session; shows them, and how clients get in.
 wait_until_ready() {
-    local until=$((SECONDS + ready_seconds)) ready=0 wanted
+    local until=$((SECONDS + ready_seconds)) ready=0 wanted reached='' shown=$data_dir/nodes.json
     wanted=$(nodes | wc -l)
     while [ "$ready" != "$wanted" ]; do
-        ready=$(remote 1 nodes-json </dev/null 2>/dev/null | grep -c '"session": "' || true)
+        nodes_shown --json >"$shown" 2>"$shown.errors" || true
+        ready=$(grep -c '"session": "' "$shown" || true)
         if [ $SECONDS -gt $until ]; then
-            remote 1 nodes </dev/null || true
+            cat "$shown.errors" >&2
             fail "only $ready of $wanted nodes are ready after $ready_seconds s: the reason is in the" \
                 "logs on the hosts (node.log, or journalctl -u faasm)"
         fi
         sleep 0.2
     done
-    remote 1 nodes </dev/null
+    rm -f "$shown" "$shown.errors"
+    # Again from here, for one that was just not up yet.
+    reached=''
+    nodes_shown
+    if [ "$reached" = yes ]; then
+        say_how "from this machine" "${addresses[1]}"
+    else
+        printf '\nThis machine does not reach %s, where the nodes serve clients; on machines that' "${addresses[1]}"
+        printf ' do, it is used with\ncopies of %s:\n' "$data_dir/{cluster.toml,admin.token,ca/ca.pem}"
+        printf '  faasm nodes --data-dir FOLDER-WITH-THE-COPIES\n'
+    fi
 }
 
 hosts_down() {

@@ -43,9 +43,40 @@ make_network() {
     done
 }
 
+# The name of this machine's cable to the switch; names of links have at most 15 characters.
+cable() {
+    echo "${prefix:0:11}host"
+}
+
+# Gives this machine an address among the hosts, so that clients on it reach the nodes. Not if it has
+# a way to such addresses already: another cluster of namespaces, or a network of its own. Says why it
+# did not.
+attach_machine() {
+    local cable net problem
+    cable=$(cable) net=$(address 0)/24
+    if [ -n "$(ip -4 route show root "$net")" ] || ip -4 route show match "$net" | grep -qv '^default'; then
+        problem="this machine has a way to $net already"
+    elif ! problem=$(lay_cable "$cable" 2>&1); then
+        ip link delete "$cable" 2>/dev/null || true
+        problem="this machine gets no address in $net ($problem)"
+    else
+        return 0
+    fi
+    echo "$problem: the hosts are reached by \`exec\` only" >&2
+    return 1
+}
+
+lay_cable() {
+    ip link add "$1" type veth peer name machine netns "$(namespace 0)" &&
+        ip -n "$(namespace 0)" link set machine master bridge up &&
+        ip addr add "$(address 253)/24" dev "$1" &&
+        ip link set "$1" up
+}
+
 # Ends every process in our namespaces, then the namespaces; the veth pairs go with them.
 remove_network() {
     local name pids
+    ip link delete "$(cable)" 2>/dev/null || true
     for name in $(our_namespaces); do
         for _ in {1..100}; do
             pids=$(ip netns pids "$name")

@@ -56,20 +56,22 @@ kill_node() {
     while [ "$(node_state "$1")" != dead ]; do sleep 0.01; done
 }
 
-# What the node's /readyz says.
+# What the node's /readyz says. Whoever answers is taken for the node, since nothing secret is sent:
+# the authority that it shows may have been replaced since this cluster was made.
 is_ready() {
-    ip netns exec "$(namespace "$1")" curl --silent --fail --noproxy '*' --max-time 2 \
-        --output /dev/null "http://$(http_of "$1" "$(address "$1")")/readyz"
+    ip netns exec "$(namespace "$1")" curl --silent --fail --noproxy '*' --max-time 2 --insecure \
+        --output /dev/null "https://$(http_of "$(address "$1")")/readyz"
 }
 
 # Fails, with the end of the log, when a node dies or takes too long.
 wait_until_ready() {
-    local host
+    local host from=$SECONDS
     for ((host = 1; host <= hosts; host++)); do
         until is_ready $host; do
-            if [ "$(node_state $host)" = dead ] || [ $SECONDS -gt $ready_seconds ]; then
+            if [ "$(node_state $host)" = dead ] || [ $((SECONDS - from)) -gt $ready_seconds ]; then
                 tail -n 15 "$dir/n$host/node.log" >&2
-                fail "the node of host $host is $(node_state $host), not ready, after $SECONDS s;" \
+                fail "the node of host $host is $(node_state $host), not ready, after" \
+                    "$((SECONDS - from)) s;" \
                     "above is the end of its log"
             fi
             sleep 0.05

@@ -108,6 +108,10 @@ impl CallHost for LiveCall {
         Ok(failed.map(|error| error.to_string()).unwrap_or_default())
     }
 
+    fn child_id(&self, child: u32) -> Option<CallId> {
+        self.children.lock().get(child as usize).map(|child| child.call)
+    }
+
     fn waiting(&self) {
         self.give_slot();
         self.rests();

@@ -34,8 +34,14 @@ impl Inbound for Calls {
         self.told(from, decode("call message", head)?, body)
     }
 
-    fn request(&self, _: Peer, head: &[u8], body: Bytes, reply: Replier) -> Result<(), Malformed> {
-        let (answer, bytes) = self.answer(decode("call request", head)?, body)?;
+    fn request(
+        &self,
+        from: Peer,
+        head: &[u8],
+        body: Bytes,
+        reply: Replier,
+    ) -> Result<(), Malformed> {
+        let (answer, bytes) = self.answer(from, decode("call request", head)?, body)?;
         reply.send(&answer, bytes);
         Ok(())
     }
@@ -108,6 +114,7 @@ impl Calls {
     /// Answers another node's request.
     pub(super) fn answer(
         &self,
+        from: Peer,
         request: CallRequest,
         body: Bytes,
     ) -> Result<(CallReply, Bytes), Malformed> {
@@ -133,6 +140,7 @@ impl Calls {
             CallRequest::ListOf(most, user) => {
                 (CallReply::Calls(self.list_of_here(&user, most as usize)), Bytes::new())
             }
+            CallRequest::Leaving(load) => (self.peer_leaves(from, load)?, Bytes::new()),
         })
     }
 
@@ -163,6 +171,7 @@ impl Calls {
         if !self.registry().session_is_live() {
             return refuse(no_session());
         }
+        let _entering = self.enters();
         if !self.scheduler().takes_calls() {
             return refuse(CallError::new(Errno::Unavailable, "the node is stopping"));
         }

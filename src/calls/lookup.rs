@@ -42,7 +42,7 @@ impl Calls {
         let until = clock::now() + wait.min(super::MAX_DEADLINE);
         let root = self.roots().get(&call).map(|root| root.clone());
         if let Some(root) = root {
-            let _ = tokio::time::timeout_at(until.into(), root.cell.wait()).await;
+            let _ = tokio::time::timeout_at(clock::at(until), root.cell.wait()).await;
         }
         let mut pause = POLL.0;
         loop {
@@ -171,7 +171,7 @@ impl Calls {
         let head = if is_log { CallBulk::Log(call) } else { CallBulk::Output(call) };
         let fetch = self.net().fetch(node, head, len, deadline);
         let late = || "it did not send them in time".to_owned();
-        tokio::time::timeout_at(deadline.into(), fetch).await.map_err(|_| late())?
+        tokio::time::timeout_at(clock::at(deadline), fetch).await.map_err(|_| late())?
     }
 
     /// The record of a call with its bytes: from here, from the nodes that keep it, or, for a

@@ -29,10 +29,11 @@ pub mod root;
 #[cfg(test)]
 mod sim;
 pub mod spec;
+mod stopping;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,11 +42,10 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-use crate::clock;
 use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
-use crate::function::{EndReason, Functions};
+use crate::function::{Functions, StateSpace};
 use crate::id::{Attempt, CallId, FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, Peer, ServiceId};
 use crate::scheduler::Scheduler;
@@ -103,11 +103,6 @@ pub struct Finished {
 const BULK_UNITS: usize = 2048;
 /// One mebibyte.
 const BULK_UNIT: u64 = 1 << 20;
-/// How long the others may take to hear that a node takes no calls any more: several reports of
-/// its load.
-const TOLD: Duration = Duration::from_millis(400);
-/// How long a node that stops may take to hand over its records and outputs.
-const HAND_OVER: Duration = Duration::from_secs(5);
 /// Highest clock that is taken over from a peer: what counts on from there never ends.
 const MAX_CLOCK: u64 = 1 << 62;
 /// Cancelled calls remembered, so that a start that comes after its cancel is refused.
@@ -129,6 +124,8 @@ pub struct CallsSetup {
     pub functions: Functions,
     /// Placement.
     pub scheduler: Scheduler,
+    /// The state, for those that run here.
+    pub state: Arc<dyn StateSpace>,
 }
 
 /// Handle of the component. Cheap to clone.
@@ -161,14 +158,17 @@ struct Inner {
     budget: Arc<Budget>,
     clock: AtomicU64,
     latency: ::metrics::Histogram,
+    /// Calls that are being taken, and are not among the living or the roots yet.
+    entering: AtomicUsize,
     ticker: OnceLock<crate::actor::Kept>,
 }
 
 impl Calls {
     /// Starts the component on the current tokio runtime, and takes what peers send.
     pub async fn start(setup: CallsSetup) -> anyhow::Result<Self> {
-        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler } = setup;
-        let ports = Ports::of_node(net.clone(), consensus, functions);
+        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler, state } =
+            setup;
+        let ports = Ports::of_node(net.clone(), consensus, functions, state);
         let calls = Self::new(me, incarnation, options, ports, scheduler);
         net.register(ServiceId::Calls, Arc::new(calls.clone()));
         let clock = actor::spawn(calls.clone()).await?;
@@ -214,33 +214,10 @@ impl Calls {
             budget,
             clock: AtomicU64::new(0),
             latency: ::metrics::histogram!(metrics::SECONDS),
+            entering: AtomicUsize::new(0),
             ticker: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// Takes no new calls, gives the living `grace` to end, then ends them.
-    pub async fn drain(&self, grace: Duration) {
-        self.scheduler().stop_accepting();
-        // What is on its way here is refused, not lost, as long as the connections are there.
-        let told = clock::now() + TOLD;
-        let until = told.max(clock::now() + grace);
-        while (self.living_here() > 0 || clock::now() < told) && clock::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        self.end_where(EndReason::Stopping, |_| true);
-        let until = clock::now() + Duration::from_millis(500);
-        while !self.inner.live.is_empty() && clock::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        self.hand_over(clock::now() + HAND_OVER).await;
-    }
-
-    /// Calls that wait or run on this node, or that it answers for wherever they run.
-    pub fn living_here(&self) -> usize {
-        let roots: Vec<CallId> = self.inner.roots.iter().map(|root| *root.key()).collect();
-        let elsewhere = roots.iter().filter(|root| !self.inner.live.contains_key(*root));
-        elsewhere.count() + self.inner.live.len()
     }
 
     /// Ends the component's clock; to be called after [`Calls::drain`].

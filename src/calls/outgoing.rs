@@ -106,6 +106,11 @@ impl Table {
         }
     }
 
+    /// Whether a node was sent a call of which it is not known whether it took it.
+    pub fn awaits(&self, node: NodeId) -> bool {
+        self.calls.values().any(|outgoing| outgoing.node == node && !outgoing.accepted)
+    }
+
     /// The nodes that have calls of this one.
     pub fn nodes(&self) -> std::collections::BTreeSet<NodeId> {
         self.calls.values().map(|outgoing| outgoing.node).collect()

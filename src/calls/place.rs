@@ -7,6 +7,7 @@ use super::cell::{CallCell, Ended};
 use super::live::{LiveCall, Origin};
 use super::outgoing::{Lost, Outgoing};
 use super::spec::{Spec, UserBook, now_us};
+use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::{EndReason, Job};
 use crate::id::{Attempt, CallId, NodeId};
@@ -103,7 +104,7 @@ impl Calls {
             let (attempt, place, tried) = (Attempt(0), None, Vec::new());
             let way = Way { spec: spec_there, cell: cell_there, attempt, place, tried };
             self.send(way, node, true);
-            match tokio::time::timeout_at(spec.tree.deadline.into(), answer).await {
+            match tokio::time::timeout_at(clock::at(spec.tree.deadline), answer).await {
                 Ok(Ok(false)) => continue,
                 // It was taken, or ended.
                 Ok(_) => return Ok(()),
@@ -241,6 +242,7 @@ impl Calls {
             input: spec.input.clone(),
             control: live.control.clone(),
             host: live.clone(),
+            state: self.inner.ports.state.clone(),
             span,
             done: Box::new(move |outcome| calls.finish(&done, outcome)),
         };
@@ -273,6 +275,7 @@ impl Calls {
             let sent = self.net().send(node, &CallMessage::Start(start), input);
             if let Err(error) = sent {
                 let error = CallError::new(Errno::HostLost, error.to_string());
+                self.scheduler().unreached(node);
                 self.refused(node, call, attempt, error);
             }
             return;
@@ -283,6 +286,7 @@ impl Calls {
                 calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await
             {
                 let error = CallError::new(Errno::HostLost, error);
+                calls.scheduler().unreached(node);
                 calls.refused(node, call, attempt, error);
             }
         });

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::consensus::Consensus;
-use crate::function::{Functions, Job};
+use crate::function::{Functions, Job, StateSpace};
 use crate::id::{FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, PeerTable, RequestError, SendError, ServiceId};
 use crate::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
@@ -91,6 +91,8 @@ pub struct Ports {
     pub registry: Arc<dyn Registry>,
     /// Where calls run.
     pub instances: Arc<dyn Instances>,
+    /// The state for those that run here, if there is any.
+    pub state: Option<Arc<dyn StateSpace>>,
     /// Runs a task of this component.
     pub spawn: Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
     /// Draws ids.
@@ -99,12 +101,18 @@ pub struct Ports {
 
 impl Ports {
     /// Those of a node; tasks run on the current tokio runtime.
-    pub fn of_node(net: Net, consensus: Consensus, functions: Functions) -> Self {
+    pub fn of_node(
+        net: Net,
+        consensus: Consensus,
+        functions: Functions,
+        state: Arc<dyn StateSpace>,
+    ) -> Self {
         let control = tokio::runtime::Handle::current();
         Self {
             connections: Arc::new(net),
             registry: Arc::new(consensus),
             instances: Arc::new(functions),
+            state: Some(state),
             spawn: Arc::new(move |task| drop(control.spawn(task))),
             draw: Arc::new(rand::random),
         }
@@ -190,14 +198,14 @@ impl Registry for Consensus {
     }
 
     fn sessions(&self) -> BTreeMap<NodeId, Incarnation> {
-        self.members().into_iter().filter_map(|m| Some((m.node, m.session?))).collect()
+        self.in_service().into_iter().map(|(node, life, _)| (node, life)).collect()
     }
 
     fn keepers(&self) -> BTreeSet<NodeId> {
-        let members = self.members();
-        let live = || members.iter().filter(|member| member.session.is_some());
-        let stay: BTreeSet<_> = live().filter(|m| !m.draining).map(|m| m.node).collect();
-        if stay.is_empty() { live().map(|m| m.node).collect() } else { stay }
+        let live = self.in_service();
+        let stay: BTreeSet<_> =
+            live.iter().filter(|(_, _, drains)| !drains).map(|(node, ..)| *node).collect();
+        if stay.is_empty() { live.into_iter().map(|(node, ..)| node).collect() } else { stay }
     }
 
     fn own_session(&self) -> Option<u64> {

@@ -83,11 +83,13 @@ impl Calls {
     /// call was not accepted (no such function, no room, no quorum).
     pub async fn invoke(&self, request: Invoke) -> Result<Finished, CallError> {
         let keyed = request.idempotency.is_some();
+        let entering = self.enters();
         let spec = self.root_spec(request)?;
         let mut claim = None;
         if keyed {
             let (known, guard) = self.claim(&spec).await?;
             if let Some(known) = known {
+                drop(entering);
                 return self.follow(known, spec.tree.deadline).await;
             }
             claim = Some(guard);
@@ -96,6 +98,7 @@ impl Calls {
         let mut guard = CancelOnDrop { calls: self, call, armed: true };
         let begun = self.begin_root(spec, claim).await;
         let root = begun.inspect_err(|_| guard.armed = false)?;
+        drop(entering);
         let ended = match tokio::time::timeout(RECORD_AFTER, root.cell.wait()).await {
             Ok(ended) => ended,
             Err(_) => {
@@ -110,6 +113,7 @@ impl Calls {
 
     /// Makes a call; returns when the nodes that keep its record have it.
     pub async fn submit(&self, request: Invoke) -> Result<CallId, CallError> {
+        let _entering = self.enters();
         let spec = self.root_spec(request)?;
         let call = spec.call;
         let (known, claim) = self.claim(&spec).await?;
@@ -204,12 +208,12 @@ impl Calls {
         Ended::unstarted(self.me(), EndReason::SessionLapsed.error(), ended.times.accepted_us)
     }
 
-    /// This node's session lapsed: what it answers for has ended, for all who ask.
-    pub(super) fn end_roots(&self) {
+    /// This node answers for its calls no more: they have ended, for all who ask.
+    pub(super) fn end_roots(&self, reason: EndReason) {
         let roots: Vec<_> = self.roots().iter().map(|root| root.clone()).collect();
         for root in roots {
-            self.end_tree(root.spec.call, EndReason::SessionLapsed);
-            self.unstarted(&root.spec, &root.cell, EndReason::SessionLapsed.error());
+            self.end_tree(root.spec.call, reason);
+            self.unstarted(&root.spec, &root.cell, reason.error());
         }
     }
 

@@ -65,7 +65,7 @@ impl Watch {
             tracing::warn!("this node's session lapsed; its calls and those of other nodes end");
             let of_peer = |live: &super::live::LiveCall| matches!(live.origin, Origin::Peer(_));
             self.calls.end_where(EndReason::SessionLapsed, of_peer);
-            self.calls.end_roots();
+            self.calls.end_roots(EndReason::SessionLapsed);
         }
         self.had_session = has_session;
         if self.ticks.is_multiple_of(LOOK_EVERY) {

@@ -1,5 +1,5 @@
-//! `faasm cert`: certificates. `init` and `issue` make them offline, for a cluster that is not on
-//! one machine; the others ask a running cluster.
+//! `faasm cert`: certificates. `rotate`, `ls` and `ca` ask a running cluster; `init` and `issue` make
+//! them offline, for a cluster whose file is made by hand.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,29 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::authority;
 use super::client::{self, Ask, Client};
 use super::cluster::interrupt::Interrupt;
 use super::exit::CliError;
 use super::table::{Table, or_dash, yes_no};
-use super::{Globals, out};
+use super::{Globals, out, secret};
 use crate::gateway::certs::{CertView, CertsView, RotatedView};
 use crate::id::{ClusterId, NodeId};
 use crate::net::{CertificateAuthority, IdentityError};
+use crate::wire::members::TokenHash;
+use crate::wire::token;
 
 /// Arguments of `faasm cert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  faasm cert init --dir ca
-  faasm cert issue --dir ca --node 1 --ip 10.0.0.1 --out n1/certs
+  faasm cert ls
   faasm cert rotate
+  faasm cert ca > ca.pem
 
-A node reads its certificate from `certs` in its data directory. `faasm cluster up` makes all of
-this by itself.")]
+`faasm cluster up`, `faasm node --bootstrap` and `--join` make certificates by themselves. `init` and
+`issue` are for a cluster whose file is made by hand: a node reads its certificate from `certs` in
+its data directory.")]
 pub struct CertArgs {
     #[command(subcommand)]
     command: Command,
@@ -34,12 +38,16 @@ pub struct CertArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the authority of a new cluster, and print the cluster's id.
+    /// Make the authority of a new cluster and its admin's token, and print what its file needs.
     #[command(after_help = "\
 Example:
-  faasm cert init --dir ca")]
+  faasm cert init --dir ca
+
+The file has the token's hash only; the token, in admin.token, is what clients show. A founder that
+has ca-key.pem beside its certificate makes the authority known to the cluster when it begins: then
+nodes can join and certificates be rotated.")]
     Init {
-        /// Where the authority's certificate and key go.
+        /// Where the authority's certificate and key and the token go.
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
@@ -68,7 +76,9 @@ Examples:
   faasm cert rotate --authority
 
 No connection is lost. A node that is down follows when it is back, also after a change of the
-authority; --finish locks out those that do not come back, and their ids: let them join again.")]
+authority; --finish locks out those that do not come back, and their ids: let them join again.
+With --authority open join tokens are void. What a local cluster's directory has of the authority is
+replaced too; other clients need it from `faasm cert ca`.")]
     Rotate {
         /// Replace the authority too. Clients need the new one: see `faasm cert ca`.
         #[arg(long, conflicts_with = "finish")]
@@ -95,6 +105,7 @@ Example:
 #[derive(Debug, Serialize)]
 struct InitView {
     cluster: String,
+    admin_token_hash: String,
     dir: PathBuf,
 }
 
@@ -107,17 +118,7 @@ struct IssueView {
 /// Runs `faasm cert`.
 pub fn run(globals: &Globals, args: &CertArgs) -> Result<(), CliError> {
     match &args.command {
-        Command::Init { dir } => {
-            let cluster = ClusterId::random();
-            create_authority(cluster, dir)?;
-            let view = InitView { cluster: cluster.to_string(), dir: dir.clone() };
-            let text = format!(
-                "made the authority of cluster {cluster} in {}; write the cluster file's id as\n\
-                 id = \"{cluster}\"",
-                dir.display()
-            );
-            if globals.json { out::json(&view) } else { out::line(text) }
-        }
+        Command::Init { dir } => init(globals, dir),
         Command::Issue { dir, node, ip, out } => {
             issue(dir, *node, ip, out)?;
             let view = IssueView { node: node.to_string(), dir: out.clone() };
@@ -126,7 +127,7 @@ pub fn run(globals: &Globals, args: &CertArgs) -> Result<(), CliError> {
         }
         Command::Rotate { authority, finish, timeout } => {
             let flag = match (authority, finish) {
-                (true, _) => "?authority",
+                (true, _) => AUTHORITY,
                 (_, true) => "?finish",
                 _ => "",
             };
@@ -143,6 +144,26 @@ pub fn run(globals: &Globals, args: &CertArgs) -> Result<(), CliError> {
     }
 }
 
+fn init(globals: &Globals, dir: &Path) -> Result<(), CliError> {
+    let cluster = ClusterId::random();
+    create_authority(cluster, dir)?;
+    let token = token::draw();
+    secret::write(&dir.join("admin.token"), &token)?;
+    let hash = TokenHash::of(&token).to_string();
+    let text = format!(
+        "made the authority of cluster {cluster} in {0}, and its admin's token in \
+         {0}/admin.token; the cluster file needs\n\
+         id = \"{cluster}\"\n\
+         admin_token_hash = \"{hash}\"",
+        dir.display()
+    );
+    let view =
+        InitView { cluster: cluster.to_string(), admin_token_hash: hash, dir: dir.to_owned() };
+    if globals.json { out::json(&view) } else { out::line(text) }
+}
+
+/// Asks for a new authority.
+const AUTHORITY: &str = "?authority";
 /// How often the nodes are looked at while they follow.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -151,13 +172,19 @@ fn rotate(globals: &Globals, flag: &str, timeout: Duration) -> Result<(), CliErr
     let path = format!("/v1/certs/rotate{flag}");
     let ask = Ask { method: "POST", path: &path, body: &[], within: client::ANSWER };
     let rotated: RotatedView = client.json(ask)?;
+    // At once: what this waits for may not come before it is interrupted.
+    authority::keep_certificate(globals, &client)?;
     let until = Instant::now() + timeout;
     let interrupt = Interrupt::watch()?;
     loop {
         let view: CertsView = client.json(Ask::get("/v1/certs"))?;
         let behind = behind(&view, rotated.generation);
         if behind.is_empty() {
-            let text = done_text(&view, rotated.generation);
+            let kept = authority::keep_all(globals, &client)?;
+            let mut text = done_text(&view, rotated.generation);
+            if flag == AUTHORITY {
+                text += &format!("\nopen join tokens are void now\n{kept}");
+            }
             return if globals.json { out::json(&view) } else { out::line(text) };
         }
         if Instant::now() >= until || interrupt.wait(LOOK) {

@@ -81,26 +81,33 @@ enum Tried {
     Done(Reply),
     /// With an error that another node may not have.
     Elsewhere(CliError),
+    /// With a certificate that the authority does not vouch for; the error says what to do.
+    Untrusted(CliError),
 }
 
 /// The nodes of one cluster.
 pub struct Client {
-    agent: Agent,
-    bases: Vec<String>,
-    hint: String,
-    token: Option<String>,
+    pub(super) agent: Agent,
+    pub(super) bases: Vec<String>,
+    pub(super) hint: String,
+    pub(super) token: Option<String>,
+    ca: Option<PathBuf>,
+}
+
+/// The address of a cluster that the command line or the environment names; none: the local one.
+pub fn address(globals: &Globals) -> Option<String> {
+    let given = globals.cluster.clone();
+    match globals.data_dir {
+        // What is typed goes before what is in the environment.
+        Some(_) => given,
+        None => given.or_else(|| std::env::var("FAASM_CLUSTER").ok().filter(|v| !v.is_empty())),
+    }
 }
 
 impl Client {
     /// Finds the cluster that the command line, the environment or the default names.
     pub fn find(globals: &Globals) -> Result<Self, CliError> {
-        let given = globals.cluster.clone();
-        let elsewhere = match globals.data_dir {
-            // What is typed goes before what is in the environment.
-            Some(_) => given,
-            None => given.or_else(|| std::env::var("FAASM_CLUSTER").ok().filter(|v| !v.is_empty())),
-        };
-        match elsewhere {
+        match address(globals) {
             Some(url) => Self::of_url(&url, Credentials::given(globals)),
             None => Self::of_data_dir(&data_dir(globals)?, Credentials::given(globals)),
         }
@@ -120,12 +127,14 @@ impl Client {
     pub fn over_tls(base: &str, trust: Trust<'_>) -> Result<Self, CliError> {
         let hint = "is it the HTTP address of a node that runs?".to_owned();
         let agent = agent_with(tls::config(trust).map_err(CliError::local)?);
-        Ok(Self { agent, bases: vec![base.to_owned()], hint, token: None })
+        Ok(Self { agent, bases: vec![base.to_owned()], hint, token: None, ca: None })
     }
 
     fn new(bases: Vec<String>, hint: String, credentials: Credentials) -> Result<Self, CliError> {
         bases.iter().try_for_each(|base| credentials.check(base))?;
-        Ok(Self { agent: agent(&credentials)?, bases, hint, token: credentials.token })
+        let Credentials { ref token, ref ca } = credentials;
+        let (token, ca) = (token.clone(), ca.clone());
+        Ok(Self { agent: agent(&credentials)?, bases, hint, token, ca })
     }
 
     fn of_data_dir(dir: &Path, credentials: Credentials) -> Result<Self, CliError> {
@@ -143,11 +152,14 @@ impl Client {
         let config =
             ClusterConfig::load(&file).map_err(|error| CliError::local(error.to_string()))?;
         let bases = config.nodes.iter().map(|node| layout.base(node)).collect();
-        let hint = format!(
-            "see `faasm cluster status --data-dir {0}`; `faasm cluster up --data-dir {0}` starts \
-             the nodes that are down",
-            dir.display()
-        );
+        let hint = match config.nodes.iter().all(|node| node.http.ip().is_loopback()) {
+            true => format!(
+                "see `faasm cluster status --data-dir {0}`; `faasm cluster up --data-dir {0}` \
+                 starts the nodes that are down",
+                dir.display()
+            ),
+            false => "do the nodes run, and does this machine reach their addresses?".to_owned(),
+        };
         Self::new(bases, hint, credentials.or_local(&layout)?)
     }
 
@@ -162,36 +174,50 @@ impl Client {
         let base = format!("{}://{http}", scheme.map_or("http", |(scheme, _)| scheme));
         match self.try_node(&base, ask)? {
             Tried::Done(reply) => reply.json(),
-            Tried::Elsewhere(error) => Err(error),
+            Tried::Elsewhere(error) | Tried::Untrusted(error) => Err(error),
         }
     }
 
     /// Asks the nodes in turn. A node that cannot be reached or has no room passes the question
     /// on; a request that must not be made twice is passed on only if it surely was not made.
     pub fn ask(&self, ask: Ask<'_>) -> Result<Reply, CliError> {
-        let mut last = None;
+        let (mut last, mut answered) = (None, None);
         for base in &self.bases {
+            // The first answer of a node says more than a later one that is unreachable.
             match self.try_node(base, ask)? {
                 Tried::Done(reply) => return Ok(reply),
-                // The first answer of a node says more than a later one that is unreachable.
-                Tried::Elsewhere(error) => match &last {
-                    Some(CliError { exit: Exit::Refused, .. }) => {}
-                    _ => last = Some(error),
-                },
+                Tried::Elsewhere(error) if error.exit == Exit::Refused => {
+                    answered.get_or_insert(error);
+                }
+                Tried::Elsewhere(error) => last = Some(error),
+                Tried::Untrusted(error) => {
+                    answered.get_or_insert(error);
+                }
             }
         }
-        Err(match last {
-            Some(error) if error.exit == Exit::Refused => error,
-            Some(error) => CliError::new(error.exit, format!("{error}; {}", self.hint)),
-            None => CliError::new(Exit::Unreachable, "the cluster has no nodes"),
+        Err(match (answered, last) {
+            (Some(error), _) => error,
+            (None, Some(error)) => CliError::new(error.exit, format!("{error}; {}", self.hint)),
+            (None, None) => CliError::new(Exit::Unreachable, "the cluster has no nodes"),
         })
+    }
+
+    /// What to say when a node is not known by the authority's certificate that there is.
+    fn untrusted(&self, base: &str, error: &ureq::Error) -> Option<CliError> {
+        let ca = self.ca.as_ref().filter(|_| is_untrusted(error))?.display();
+        let message = format!(
+            "{base} shows a certificate that the authority in {ca} does not vouch for ({error}): it \
+             is of another cluster, or its authority was replaced since; `certs/ca.pem` in a \
+             node's data directory has what is trusted now, and `faasm cert ca` prints it"
+        );
+        Some(CliError::new(Exit::Unreachable, message))
     }
 
     fn try_node(&self, base: &str, ask: Ask<'_>) -> Result<Tried, CliError> {
         match self.send(base, ask) {
             Ok((status, reply)) if (200..300).contains(&status) => Ok(Tried::Done(reply)),
             Ok((status, reply)) => {
-                let error = error_of(status, &reply);
+                let error = error_of(status, &reply.body);
                 let answered = CliError::answered(&error);
                 match status == 503 && error.call.is_none() {
                     true => Ok(Tried::Elsewhere(answered)),
@@ -199,6 +225,9 @@ impl Client {
                 }
             }
             Err(error) => {
+                if let Some(error) = self.untrusted(base, &error) {
+                    return Ok(Tried::Untrusted(error));
+                }
                 let exit = match error {
                     ureq::Error::Timeout(ureq::Timeout::RecvResponse) => Exit::TimedOut,
                     _ => Exit::Unreachable,
@@ -286,8 +315,15 @@ fn check_url(url: &str) -> Result<String, CliError> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
+/// Whether the node's certificate was refused, before anything was sent.
+fn is_untrusted(error: &ureq::Error) -> bool {
+    let ureq::Error::Io(error) = error else { return false };
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 /// Whether a request surely did not reach the node.
-fn not_sent(error: &ureq::Error) -> bool {
+pub(super) fn not_sent(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
         ureq::Error::Timeout(timeout) => {
@@ -299,9 +335,9 @@ fn not_sent(error: &ureq::Error) -> bool {
 }
 
 /// The error in an answer; one of our own for an answer that is none of a node.
-fn error_of(status: u16, reply: &Reply) -> ErrorView {
-    serde_json::from_slice::<ErrorBody>(&reply.body).map(|body| body.error).unwrap_or_else(|_| {
-        let text = String::from_utf8_lossy(&reply.body);
+pub(super) fn error_of(status: u16, body: &[u8]) -> ErrorView {
+    serde_json::from_slice::<ErrorBody>(body).map(|body| body.error).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(body);
         let text: String = text.chars().take(200).collect();
         ErrorView { code: format!("HTTP {status}"), detail: text, call: None }
     })

@@ -3,6 +3,7 @@
 //! Each command is a file: its arguments, and a function that runs it. [`client`] speaks HTTP,
 //! [`exit`] says how the process ends, [`table`] what people read.
 
+mod authority;
 mod calls;
 mod cert;
 mod client;
@@ -15,8 +16,10 @@ mod node;
 mod nodes;
 mod out;
 mod secret;
+mod state;
 mod table;
 mod tls;
+mod transfer;
 mod user;
 
 use std::path::PathBuf;
@@ -83,9 +86,15 @@ enum Command {
     Functions(functions::FunctionsArgs),
     /// Remove a function.
     Delete(functions::DeleteArgs),
+    /// List, read, write and remove values of the state.
+    State(state::StateArgs),
+    /// List the global locks on values: who holds them, who waits.
+    Locks(state::tables::LocksArgs),
+    /// List the shards of the state: who owns them, who has copies.
+    Shards(state::tables::ShardsArgs),
     /// Add and remove users, their limits and tokens.
     User(user::UserArgs),
-    /// Make certificates for a cluster that is not on one machine.
+    /// Rotate and list certificates; make those of a cluster whose file is made by hand.
     Cert(cert::CertArgs),
     /// Run one node, until SIGTERM or SIGINT.
     Node(node::NodeArgs),
@@ -131,6 +140,9 @@ fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Cancel(args) => calls::cancel(globals, &args),
         Command::Ps(args) => calls::ps(globals, &args),
         Command::Nodes(args) => nodes::run(globals, &args),
+        Command::State(args) => state::run(globals, args),
+        Command::Locks(args) => state::tables::locks(globals, &args),
+        Command::Shards(args) => state::tables::shards(globals, &args),
         Command::User(args) => user::run(globals, args),
         Command::Cert(args) => cert::run(globals, &args),
     }

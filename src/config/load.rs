@@ -175,7 +175,7 @@ impl Options {
     }
 
     /// What must not be zero: nothing would run.
-    fn counts(&self) -> [(&'static str, u64); 14] {
+    fn counts(&self) -> [(&'static str, u64); 17] {
         [
             ("net.queue_bytes", self.net.queue_bytes as u64),
             ("consensus.snapshot_after", self.consensus.snapshot_after),
@@ -187,6 +187,9 @@ impl Options {
             ("files.copies", self.files.copies as u64),
             ("files.scrub_rate", self.files.scrub_rate),
             ("files.scrub_period", u64::from(!self.files.scrub_period.is_zero())),
+            ("state.log_bytes", self.state.log_bytes),
+            ("state.threads", self.state.threads as u64),
+            ("state.patience_ms", self.state.patience_ms),
             ("gateway.body_bytes", self.gateway.body_bytes as u64),
             ("gateway.bodies_bytes", self.gateway.bodies_bytes as u64),
             ("gateway.requests", self.gateway.requests as u64),

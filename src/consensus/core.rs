@@ -11,16 +11,20 @@ use raft::eraftpb::{Message as RaftMessage, MessageType};
 use super::admission::Admission;
 use super::conf::Conf;
 use super::keeper::{Deed, Keeper};
+use super::lock_ask::Told;
+use super::lock_desk::Desk;
 use super::log::{Disk, Loaded};
 use super::machine::{Change, Machine, Outcome};
 use super::proposals::{Full, Proposals};
 use super::raft_node::{Fatal, RaftNode, RaftSettings, Step};
 use super::reads::{self, Purpose, Reads};
 use super::sessions::Sessions;
+use super::settling::may_propose;
+use super::shard_keeper::ShardKeeper;
 use super::steering::Steering;
 use super::{Applied, RaftStatus};
 use crate::id::{Incarnation, NodeId};
-use crate::wire::consensus::{Command, Message, Proposal, Renewal, RequestId, Response};
+use crate::wire::consensus::{Command, Message, Proposal, Renewal};
 use crate::wire::members::{KeyHash, MemberCommand};
 
 /// How long nothing is heard of a snapshot before the follower is asked how far it is. raft-rs
@@ -74,6 +78,8 @@ pub enum Effect {
     ReadDone(u64, u64),
     /// A read of this node was given up: its deadline passed.
     ReadGivenUp(u64),
+    /// What came of what a call of this node asked for.
+    Lock(Told),
 }
 
 /// Takes the effects, in order and as they come: messages must leave before the disk is waited for.
@@ -91,7 +97,9 @@ pub struct Core<D: Disk> {
     reads: Reads,
     sessions: Sessions,
     steering: Steering,
-    keeper: Keeper,
+    pub(super) shard_keeper: ShardKeeper,
+    pub(super) desk: Desk,
+    pub(super) keeper: Keeper,
     /// The node stops.
     stops: bool,
     pub(super) admission: Admission,
@@ -100,7 +108,7 @@ pub struct Core<D: Disk> {
     pub(super) knocks: BTreeMap<NodeId, Message>,
     pub(super) fatal: Option<Fatal>,
     /// The proposal that opens this node's session, while it is open.
-    opening: Option<u64>,
+    pub(super) opening: Option<u64>,
     /// The term in which this member leads firmly.
     pub(super) led: Option<u64>,
     pub(super) leader: Option<NodeId>,
@@ -130,6 +138,8 @@ impl<D: Disk> Core<D> {
             reads: Reads::new(after),
             sessions: Sessions::new(settings.session, after),
             steering: Steering::new(me, settings.replace_after),
+            shard_keeper: ShardKeeper::new(settings.replace_after),
+            desk: Desk::default(),
             stops: false,
             admission,
             founds,
@@ -142,6 +152,7 @@ impl<D: Disk> Core<D> {
             snapshots_sent: BTreeMap::new(),
         };
         core.found_group()?;
+        core.reconcile_locks();
         Ok(core)
     }
 
@@ -271,6 +282,7 @@ impl<D: Disk> Core<D> {
             }
         }
         self.steering.tick(&mut self.raft, self.led.is_some(), self.stops, now);
+        self.shard_keeper.tick();
         self.knock();
     }
 
@@ -293,7 +305,9 @@ impl<D: Disk> Core<D> {
             self.follow_leader(now);
             self.found();
             self.keep_session(now, sink);
+            self.serve_locks(now, sink);
             self.send_proposals(now, sink);
+            self.plan_shards(now);
             if self.stops {
                 self.steering.tick(&mut self.raft, self.led.is_some(), true, now);
             }
@@ -324,6 +338,7 @@ impl<D: Disk> Core<D> {
         let led = self.raft.leads_firmly().then(|| self.raft.term());
         if self.led != led {
             self.led = led;
+            self.shard_keeper.leads(led.is_some(), now);
             match led {
                 Some(_) => self.sessions.lead(self.raft.machine().sessions().map(|s| s.id), now),
                 None => self.sessions.depose(),
@@ -430,6 +445,9 @@ impl<D: Disk> Core<D> {
                     self.keeper.opened(session.id);
                 }
                 Change::Ended(id) => {
+                    if self.keeper.session() == Some(*id) {
+                        self.desk.session_over();
+                    }
                     self.sessions.ended(*id);
                     self.keeper.ended(*id);
                 }
@@ -437,62 +455,19 @@ impl<D: Disk> Core<D> {
                 | Change::Artifact(..)
                 | Change::ArtifactGone(..)
                 | Change::Members(_)
-                | Change::Users(_) => {}
+                | Change::Users(_)
+                | Change::Shards(_) => {}
+                Change::Lock(change) => self.lock_changed(change),
             }
         }
+        self.shard_keeper.applied(outcome.id, &outcome.changes);
         if !outcome.changes.is_empty() {
             sink(Effect::Changed(outcome.changes));
         }
-        self.settle(outcome.id, outcome.index, outcome.response, now, sink)
-    }
-
-    fn settle(
-        &mut self,
-        id: RequestId,
-        index: u64,
-        response: Response,
-        now: Instant,
-        sink: Sink<'_>,
-    ) -> Result<(), Fatal> {
-        let Some((number, open)) = self.proposals.applied(id, now) else { return Ok(()) };
-        if self.opening == Some(number) {
-            self.opening = None;
-            self.keeper.open_settled();
-            if let Response::Refused(why) = response {
-                return Err(Fatal::Refused(why));
-            }
-            return Ok(());
-        }
-        sink(Effect::Settled(number, Applied { index, response }, open));
+        self.settle(outcome.id, outcome.index, outcome.response, now, sink)?;
+        self.tell(sink);
         Ok(())
     }
-
-    /// A snapshot took the place of entries that were never seen here: what they settled, opened
-    /// and ended is read from the state.
-    fn restored(&mut self, now: Instant, sink: Sink<'_>) -> Result<(), Fatal> {
-        sink(Effect::Restored);
-        let session = self.raft.machine().session(self.me).map(|session| session.id);
-        if self.keeper.session() != session {
-            self.keeper.session().into_iter().for_each(|old| self.keeper.ended(old));
-            session.into_iter().for_each(|new| self.keeper.opened(new));
-        }
-        for number in self.proposals.numbers() {
-            let id = self.proposals.id(number);
-            if let Some((index, response)) = self.raft.machine().answer(id) {
-                self.settle(id, index, response, now, sink)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a peer may propose this: in its own name, and the end of its own session only.
-fn may_propose(from: NodeId, proposal: &Proposal) -> bool {
-    let own = match &proposal.command {
-        Command::ExpireSession { session } => session.node == from,
-        _ => true,
-    };
-    own && proposal.id.node == from
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use crate::consensus::conf::Conf;
 use crate::consensus::log::{DiskError, Write};
 use crate::consensus::testnet::{key, put};
 use crate::id::Incarnation;
-use crate::wire::consensus::{SessionId, Verdict};
+use crate::wire::consensus::{RequestId, SessionId, Verdict};
 
 /// Notes what happened to it.
 #[derive(Default)]

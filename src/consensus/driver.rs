@@ -14,7 +14,8 @@ use protobuf::Message as _;
 use raft::eraftpb::Message as RaftMessage;
 
 use super::core::{Core, CoreSettings, Effect};
-use super::inbox::{Inbox, Input, ProposeReply, ReadReply};
+use super::inbox::{Inbox, Input, LockReply, ProposeReply, ReadReply};
+use super::lock_ask::{Ask, Grant, LockError, Told};
 use super::log::DiskError;
 use super::raft_node::Fatal;
 use super::shared::Shared;
@@ -61,6 +62,7 @@ pub struct Driver {
     core: Core<EngineDisk>,
     proposals: HashMap<u64, ProposeReply>,
     reads: HashMap<u64, ReadReply>,
+    locks: HashMap<u64, LockReply>,
     messages: u64,
     snapshots: u64,
 }
@@ -74,6 +76,7 @@ impl Driver {
             core,
             proposals: HashMap::new(),
             reads: HashMap::new(),
+            locks: HashMap::new(),
             messages: 0,
             snapshots: 0,
         }
@@ -90,6 +93,9 @@ impl Driver {
             let now = Instant::now();
             for input in inputs {
                 self.input(input, now)?;
+            }
+            for (ask, reply) in self.parts.shared.locks.take_late() {
+                self.ask(ask, reply);
             }
             let ticks = now >= next_tick;
             if ticks {
@@ -127,9 +133,25 @@ impl Driver {
             },
             Input::Raft(message, _) => self.core.raft_message(message)?,
             Input::Peer(from, message) => self.core.message(from, message),
+            Input::Lock(ask, reply) => self.ask(ask, reply),
+            Input::Locks(most, reply) => {
+                // A send fails only when the caller has gone.
+                let _ = reply.send(self.core.machine().locks().view(most));
+            }
             Input::Wake => {}
         }
         Ok(())
+    }
+
+    fn ask(&mut self, ask: Ask, reply: Option<LockReply>) {
+        match &ask {
+            Ask::Lock { ticket, .. } | Ask::Resume { ticket, .. } | Ask::End { ticket, .. } => {
+                self.locks.extend(reply.map(|reply| (*ticket, reply)));
+            }
+            Ask::GiveUp { ticket, .. } => drop(self.locks.remove(ticket)),
+            Ask::Unlock { .. } | Ask::Await { .. } => {}
+        }
+        self.core.ask(ask);
     }
 
     fn step(&mut self, now: Instant, ticks: bool) -> Result<(), Fatal> {
@@ -137,6 +159,7 @@ impl Driver {
             parts: &self.parts,
             proposals: &mut self.proposals,
             reads: &mut self.reads,
+            locks: &mut self.locks,
             messages: &mut self.messages,
             unreachable: Vec::new(),
             restored: false,
@@ -181,6 +204,7 @@ struct Outside<'a> {
     parts: &'a DriverParts,
     proposals: &'a mut HashMap<u64, ProposeReply>,
     reads: &'a mut HashMap<u64, ReadReply>,
+    locks: &'a mut HashMap<u64, LockReply>,
     messages: &'a mut u64,
     unreachable: Vec<NodeId>,
     restored: bool,
@@ -191,6 +215,7 @@ struct Outside<'a> {
 enum Done {
     Proposal(ProposeReply, super::Applied),
     Read(ReadReply, u64),
+    Lock(LockReply, Result<Grant, LockError>),
 }
 
 impl Done {
@@ -199,6 +224,8 @@ impl Done {
         match self {
             Self::Proposal(reply, applied) => drop(reply.send(Ok(applied))),
             Self::Read(reply, index) => drop(reply.send(Ok(index))),
+            Self::Lock(LockReply::Grant(reply), result) => drop(reply.send(result)),
+            Self::Lock(LockReply::Done(reply), _) => drop(reply.send(())),
         }
     }
 }
@@ -231,8 +258,28 @@ impl Outside<'_> {
                 let reply = self.reads.remove(&number);
                 self.done.extend(reply.map(|reply| Done::Read(reply, index)));
             }
+            Effect::Lock(told) => self.tell(told),
             Effect::GivenUp(number) => drop(self.proposals.remove(&number)),
             Effect::ReadGivenUp(number) => drop(self.reads.remove(&number)),
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        let shared = &self.parts.shared.locks;
+        match told {
+            Told::Answer { ticket, call, key, mode, result } => {
+                if result.is_ok() {
+                    shared.holds(call, key, mode);
+                }
+                let reply = self.locks.remove(&ticket);
+                self.done.extend(reply.map(|reply| Done::Lock(reply, result)));
+            }
+            Told::Queued(call) => shared.queued(call),
+            Told::Done(ticket) => {
+                let reply = self.locks.remove(&ticket);
+                self.done.extend(reply.map(|reply| Done::Lock(reply, Err(LockError::NotHeld))));
+            }
+            Told::Ended { call, key, mode } => shared.ended(call, &key, mode),
         }
     }
 

@@ -16,9 +16,12 @@ impl<D: Disk> RaftNode<D> {
     /// The members that have (nearly) all that was committed, as the leader knows.
     pub fn caught_up(&self) -> Vec<NodeId> {
         let (me, commit) = (self.raw.raft.id, self.commit());
-        // One that has installed a snapshot is probed until the next entry, which may be long.
+        // One that has installed a snapshot is probed until the next entry, which may be long. One
+        // that has confirmed nothing has nothing, however short the log is.
         let near = |progress: &Progress| {
-            progress.state != ProgressState::Snapshot && progress.matched + NEAR >= commit
+            progress.state != ProgressState::Snapshot
+                && progress.matched > 0
+                && progress.matched + NEAR >= commit
         };
         let all = self.raw.raft.prs().iter();
         let mut nodes: Vec<NodeId> = all
@@ -55,6 +58,11 @@ impl<D: Disk> RaftNode<D> {
     /// Ends a change of the voters that is under way.
     pub fn end_change(&mut self) -> bool {
         self.raw.propose_conf_change(Vec::new(), ConfChangeV2::default()).is_ok()
+    }
+
+    /// Whether a voter was asked to lead, and may still do so.
+    pub fn hands_over(&self) -> bool {
+        self.raw.raft.lead_transferee.is_some()
     }
 
     /// Asks a voter to lead; nothing is proposed meanwhile, for at most an election timeout.

@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::transport::Transport;
 use super::users::Users;
 use super::{Applied, ConsensusSetup, MemberView, ProposeError, RaftStatus, StartError, image};
-use crate::id::{BlobHash, FunctionKey, NodeId};
+use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::consensus::{Answer, Command, Request, Response, SessionId};
 use crate::wire::function::FunctionEntry;
 use crate::wire::members::{KeyHash, Member};
@@ -32,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Handle of the component. Cheap to clone.
 #[derive(Clone)]
 pub struct Consensus {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What all handles of one component share.
@@ -93,13 +93,21 @@ impl Consensus {
         self.outcome(answer, deadline).await
     }
 
-    fn put(&self, input: Input) -> Result<(), ProposeError> {
+    /// Whether the driver may be asked for something.
+    pub(super) fn may_ask(&self) -> Result<(), ProposeError> {
         if self.inner.shared.stopping() {
             return Err(ProposeError::Stopping);
         }
-        if let Some(why) = self.inner.shared.failure() {
-            return Err(ProposeError::NoQuorum(format!("consensus is down on this node: {why}")));
+        match self.inner.shared.failure() {
+            Some(why) => {
+                Err(ProposeError::NoQuorum(format!("consensus is down on this node: {why}")))
+            }
+            None => Ok(()),
         }
+    }
+
+    fn put(&self, input: Input) -> Result<(), ProposeError> {
+        self.may_ask()?;
         if self.inner.inbox.put(input) { Ok(()) } else { Err(ProposeError::Full) }
     }
 
@@ -244,6 +252,16 @@ impl Consensus {
         } else {
             self.inner.configured.iter().map(view).collect()
         }
+    }
+
+    /// The members with a live session, with the life that it is of and whether the member drains.
+    /// Made anew by each call, but of numbers only: it is asked for on the way of calls.
+    pub fn in_service(&self) -> Vec<(NodeId, Incarnation, bool)> {
+        let (sessions, members) = (self.inner.shared.sessions(), self.membership());
+        let all = members.all().values();
+        let live = all.filter_map(|member| Some((member, sessions.get(&member.node)?)));
+        live.map(|(member, session)| (member.node, session.id.incarnation, member.draining))
+            .collect()
     }
 
     /// Who belongs to the cluster, as this node knows; not founded before the first leader.

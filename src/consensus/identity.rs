@@ -61,6 +61,11 @@ pub enum IdentityError {
     },
 }
 
+/// Whether a node has been started with this directory.
+pub fn is_of_a_node(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
+
 /// Checks that `dir` is of this node of this cluster (or of nobody yet), counts the start, and
 /// gives its number; durable on return. Blocks on the disk.
 pub fn load_and_bump(

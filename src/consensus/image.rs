@@ -6,25 +6,31 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::conf::Conf;
 use super::dedup::Answers;
+use super::locks::{Locks, LocksImage};
 use super::machine::{Machine, NodeRecord, Session, weight};
 use super::members::Members;
+use super::shards::Shards;
 use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
 use crate::wire::consensus::{Proposal, Response, SessionId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::shards::{Shard, ShardId};
 use crate::wire::users::User;
 use crate::wire::{Malformed, decode, encode};
 
 /// Version of a log entry's bytes, their first byte.
 const ENTRY_VERSION: u8 = 1;
 /// Version of a snapshot's bytes, their first byte.
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
+/// Version of the snapshots of builds that knew no shards; they are still read.
+const BASE_VERSION: u8 = 1;
 /// Largest log entry, in bytes. A command is far smaller; the bound keeps a batch of proposals
 /// inside one message.
 pub const MAX_ENTRY: usize = 16 << 10;
 
+/// All that version 1 had.
 #[derive(Archive, Serialize, Deserialize)]
-struct Image {
+struct Base {
     applied: u64,
     functions: Vec<(String, String, FunctionEntry)>,
     artifacts: Vec<(BlobHash, u64, u64, BlobHash)>,
@@ -32,6 +38,13 @@ struct Image {
     members: Members,
     users: Vec<(String, User)>,
     conf: Conf,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Image {
+    base: Base,
+    shards: Vec<(ShardId, Shard)>,
+    locks: LocksImage,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -74,7 +87,7 @@ impl Machine {
             session: record.session.as_ref().map(|s| (s.id, s.http.clone())),
             birth: record.birth,
         });
-        let image = Image {
+        let base = Base {
             applied: self.applied,
             functions: functions.collect(),
             artifacts: artifacts
@@ -85,19 +98,30 @@ impl Machine {
             users: self.users.image(),
             conf: self.conf.clone(),
         };
+        let image = Image { base, shards: self.shards.image(), locks: self.locks.image() };
         versioned(SNAPSHOT_VERSION, &encode(&image))
     }
 
     /// The state that [`Machine::snapshot`] wrote.
     pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
         let what = "snapshot of the state";
-        let image: Image = decode(what, body(what, SNAPSHOT_VERSION, bytes)?)?;
+        let Image { base: image, shards, locks } = match bytes.split_first() {
+            Some((&BASE_VERSION, rest)) => Image {
+                base: decode(what, rest)?,
+                shards: Vec::new(),
+                locks: LocksImage::default(),
+            },
+            _ => decode(what, body(what, SNAPSHOT_VERSION, bytes)?)?,
+        };
+        let shards = Arc::new(Shards::restore(shards)?);
         let users = Users::restore(image.users).map_err(|why| Malformed { what, why })?;
         let mut machine = Machine {
             applied: image.applied,
             members: Arc::new(image.members),
             users: Arc::new(users),
             conf: image.conf,
+            shards,
+            locks: Locks::restore(locks),
             ..Machine::default()
         };
         for (user, name, entry) in image.functions {
@@ -145,7 +169,7 @@ mod tests {
         let mut bytes = Machine::default().snapshot();
         bytes[0] = 9;
         let error = Machine::restore(&bytes).unwrap_err().to_string();
-        assert!(error.contains("version 9") && error.contains("reads 1"), "{error}");
+        assert!(error.contains("version 9") && error.contains("reads 2"), "{error}");
     }
 
     #[test]

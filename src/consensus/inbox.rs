@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use raft::eraftpb::Message as RaftMessage;
 use tokio::sync::oneshot;
 
+use super::lock_ask::{Ask, Grant, LockError};
+use super::locks::LockView;
 use super::{Applied, metrics};
 use crate::id::NodeId;
 use crate::wire::consensus::{Command, Message};
@@ -24,6 +28,14 @@ pub type ProposeReply = oneshot::Sender<Result<Applied, super::proposals::Full>>
 /// Whom to tell of a read's end.
 pub type ReadReply = oneshot::Sender<Result<u64, super::proposals::Full>>;
 
+/// Whom to tell what came of an [`Ask`].
+pub enum LockReply {
+    /// A lock, or why not.
+    Grant(oneshot::Sender<Result<Grant, LockError>>),
+    /// It is done.
+    Done(oneshot::Sender<()>),
+}
+
 /// What the driver is told.
 pub enum Input {
     /// A proposal of this node, its size and deadline.
@@ -34,6 +46,10 @@ pub enum Input {
     Raft(RaftMessage, usize),
     /// Another message of a peer.
     Peer(NodeId, Message),
+    /// A call of this node asks for something of the locks.
+    Lock(Ask, Option<LockReply>),
+    /// Somebody wants to see at most so many locks.
+    Locks(usize, oneshot::Sender<Vec<LockView>>),
     /// Nothing: look whether the node stops.
     Wake,
 }
@@ -42,7 +58,12 @@ impl Input {
     fn bytes(&self) -> usize {
         match self {
             Self::Raft(_, bytes) => *bytes,
-            Self::Propose(..) | Self::Read(..) | Self::Peer(..) | Self::Wake => 0,
+            Self::Propose(..)
+            | Self::Read(..)
+            | Self::Peer(..)
+            | Self::Lock(..)
+            | Self::Locks(..)
+            | Self::Wake => 0,
         }
     }
 }
@@ -72,6 +93,19 @@ impl Inbox {
         }
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         false
+    }
+
+    /// Puts in what a call asks for, or gives it back.
+    pub fn put_lock(
+        &self,
+        ask: Ask,
+        reply: Option<LockReply>,
+    ) -> Result<(), (Ask, Option<LockReply>)> {
+        match self.sender.try_send(Input::Lock(ask, reply)) {
+            Err(TrySendError::Full(Input::Lock(ask, reply))) => Err((ask, reply)),
+            // The receiving side is held here too, so it is never closed.
+            _ => Ok(()),
+        }
     }
 
     /// Puts a peer's message in, or drops it.

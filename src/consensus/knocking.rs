@@ -4,7 +4,7 @@ use super::core::{Core, Effect, Sink};
 use super::log::Disk;
 use super::raft_node::Fatal;
 use crate::id::NodeId;
-use crate::wire::consensus::{Message, Verdict};
+use crate::wire::consensus::{Message, Response, Verdict};
 
 impl<D: Disk> Core<D> {
     /// Whether the Raft messages of a node are taken. One that was removed and is out of the group
@@ -30,7 +30,7 @@ impl<D: Disk> Core<D> {
     pub(super) fn knock(&mut self) {
         let machine = self.raft.machine();
         let known = machine.conf().all().chain(machine.members().all().keys().copied());
-        let whom = self.admission.tick(self.leader.is_some(), known);
+        let whom = self.admission.tick(self.raft.hears_leader(), known);
         let (birth, founds) = (self.admission.birth(), self.admission.founds());
         if founds && !whom.is_empty() {
             tracing::debug!(missing = ?whom, "the first start waits for the other voters");
@@ -70,6 +70,17 @@ impl<D: Disk> Core<D> {
     pub(super) fn answered(&mut self, from: NodeId, verdict: Verdict) {
         if let Err(fatal) = self.admission.answered(from, verdict) {
             self.fatal = Some(fatal);
+        }
+    }
+
+    /// The answer to the proposal that opens this node's session. One that was removed is needed
+    /// for as long as its vote counts.
+    pub(super) fn session_answered(&self, answer: Response) -> Result<(), Fatal> {
+        match answer {
+            Response::Refused(why) if !self.raft.machine().members().was_removed(self.me) => {
+                Err(Fatal::Refused(why))
+            }
+            _ => Ok(()),
         }
     }
 

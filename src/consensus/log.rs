@@ -288,7 +288,12 @@ impl Storage for MemLog {
 
     fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
         match self.offered.take() {
-            Some(snapshot) if snapshot.get_metadata().index >= request_index => Ok(snapshot),
+            // An older one is of no use: the entries that follow it are forgotten.
+            Some(snapshot)
+                if snapshot.get_metadata().index >= request_index.max(self.base.index) =>
+            {
+                Ok(snapshot)
+            }
             _ => {
                 self.wanted.set(true);
                 Err(StorageError::SnapshotTemporarilyUnavailable.into())

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::conf::Conf;
 use super::dedup::{Answers, Seen};
 use super::image;
+use super::locks::{LockChange, Locks};
 use super::members::Members;
+use super::shards::Shards;
 use super::users::Users;
 use super::{steering, voters};
 use crate::id::{BlobHash, FunctionKey, Incarnation, NodeId};
@@ -72,6 +74,10 @@ pub enum Change {
     Members(Arc<Members>),
     /// The users.
     Users(Arc<Users>),
+    /// Which node owns which shard.
+    Shards(Arc<Shards>),
+    /// A global lock.
+    Lock(LockChange),
 }
 
 /// A log entry that was applied.
@@ -98,6 +104,8 @@ pub struct Machine {
     pub(super) members: Arc<Members>,
     pub(super) users: Arc<Users>,
     pub(super) conf: Conf,
+    pub(super) shards: Arc<Shards>,
+    pub(super) locks: Locks,
 }
 
 impl Machine {
@@ -195,6 +203,7 @@ impl Machine {
             Seen::Fresh => {
                 let mut changes = Vec::new();
                 let response = self.change(index, id, command, &mut changes);
+                self.end_locks_of_sessions(index, &mut changes);
                 self.record(id).answers.note(id, index, response.clone());
                 Ok(Outcome { id, index, response, changes })
             }
@@ -246,6 +255,8 @@ impl Machine {
             Command::ExpireSession { session } => self.expire(session, changes),
             Command::Member(command) => self.change_members(id.node, command, changes),
             Command::User(command) => self.change_users(command, changes),
+            Command::Shards(command) => self.change_shards(id.node, &command, changes),
+            Command::Lock(command) => self.change_locks(index, id.node, *command, changes),
         }
     }
 
@@ -262,6 +273,7 @@ impl Machine {
         };
         if let Some(node) = leaves.filter(|node| self.members.get(*node).is_some())
             && let Err(why) = voters::removable(node, &self.conf, &steering::standings(self))
+                .and_then(|()| self.shards_allow_removal(node))
         {
             return Response::Refused(why);
         }
@@ -291,6 +303,7 @@ impl Machine {
             }
         }
         self.nodes.retain(|node, _| *node == proposer || !members.was_removed(*node));
+        self.forget_removed_owners(changes);
     }
 
     fn change_users(&mut self, command: UserCommand, changes: &mut Vec<Change>) -> Response {

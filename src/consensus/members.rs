@@ -166,8 +166,8 @@ impl Members {
         }
         self.join_tokens.retain(|token| token.expires_ms > now_ms);
         let Some(at) = self.join_tokens.iter().position(|known| known.hash == token) else {
-            let why = "the join token is not known, expired, or used up; an admin makes one with \
-                       `faasm nodes token`";
+            let why = "the join token is not known, expired, used up, or from before the authority \
+                       was replaced; an admin makes one with `faasm nodes token`";
             return Response::Refused(why.into());
         };
         if joiner.quic.len() > MAX_ADDRESS || joiner.http.len() > MAX_ADDRESS {

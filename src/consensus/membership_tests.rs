@@ -9,6 +9,7 @@ use super::testnet::{TestCluster, key, put, soon};
 use crate::id::NodeId;
 use crate::wire::consensus::Response;
 use crate::wire::members::MemberCommand;
+use crate::wire::shards::Shard;
 
 /// Often: joiners begin behind what was compacted.
 const SNAPSHOTS: u64 = 50;
@@ -146,6 +147,16 @@ async fn a_removal_that_would_leave_no_majority_is_refused() {
     assert_eq!(cluster.change(well, remove(dead)).await, Response::Done);
     cluster.until("the dead one is out", |c| c.node(well).drained(NodeId(dead))).await;
     assert_eq!(cluster.change(well, remove(4)).await, Response::Done);
+    let refused = cluster.change(leader.0, remove(well)).await;
+    let Response::Refused(why) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("only copy in sync"), "{why}");
+    cluster
+        .until("the other one should have all", |c| {
+            let aimed = |shard: &Arc<Shard>| shard.targets.contains(&leader);
+            c.node(well).shards().iter().all(|(_, shard)| aimed(shard))
+        })
+        .await;
+    cluster.catch_up().await;
     assert_eq!(cluster.change(leader.0, remove(well)).await, Response::Done);
     until_voters(&cluster, leader.0, 1).await;
 }

@@ -13,6 +13,7 @@ mod admission;
 mod begin_end;
 mod conf;
 mod core;
+mod core_locks;
 mod dedup;
 mod driver;
 mod error;
@@ -22,11 +23,18 @@ pub mod fuzzing;
 mod group;
 mod guard;
 mod handle;
+mod handle_locks;
+mod handle_shards;
 pub mod identity;
 mod image;
 mod inbox;
 mod keeper;
 mod knocking;
+mod lock_ask;
+mod lock_changes;
+mod lock_cycles;
+mod lock_desk;
+pub mod locks;
 mod log;
 mod machine;
 pub mod members;
@@ -36,8 +44,13 @@ mod raft_node;
 mod reads;
 mod service;
 mod sessions;
+mod settling;
 mod setup;
+mod shard_keeper;
+mod shard_plan;
+pub mod shards;
 mod shared;
+mod shared_locks;
 mod slog_bridge;
 mod snapshot_file;
 mod steering;
@@ -48,7 +61,11 @@ pub mod users;
 mod voters;
 
 #[cfg(test)]
+mod lock_nodes_tests;
+#[cfg(test)]
 mod membership_tests;
+#[cfg(test)]
+mod shard_nodes_tests;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
@@ -58,6 +75,8 @@ mod three_nodes_tests;
 
 pub use error::{ProposeError, StartError};
 pub use handle::Consensus;
+pub use handle_locks::LockListener;
+pub use lock_ask::{Grant, LockError};
 pub use setup::{ConsensusSetup, Start};
 
 use crate::id::{Incarnation, NodeId};

@@ -23,6 +23,8 @@ use crate::wire::consensus::Proposal;
 const HEARTBEAT_TICKS: usize = 2;
 /// Fewest ticks without a heartbeat before an election; the most are twice as many.
 const ELECTION_TICKS: usize = 10;
+/// Ticks without a word after which a leader is not believed to live.
+const SILENT_TICKS: usize = 2 * ELECTION_TICKS;
 /// Bytes of entries in one append message: several fit into a network message.
 const MAX_APPEND: u64 = 256 << 10;
 /// Append messages under way to one follower.
@@ -77,8 +79,10 @@ pub enum Fatal {
     /// This node's log was made anew.
     #[error(
         "the log of {node} is not the one that it had ({by} knows): its data directory was lost \
-         or replaced. A voter that forgot must not vote again: restore the directory, or start it \
-         with an empty one and `--join ADDR --replace {node}`"
+         or replaced. A voter that forgot must not vote again: restore the directory, or let a new \
+         node take its place, with an empty one: `faasm node --join ADDR --token TOKEN --replace \
+         {node} --listen IP --data-dir DIR`, where ADDR is the HTTP address of a node that is up, and \
+         `faasm nodes token` prints TOKEN"
     )]
     Lost {
         /// This node.
@@ -210,6 +214,12 @@ impl<D: Disk> RaftNode<D> {
             0 => None,
             id => Some(NodeId(id)),
         }
+    }
+
+    /// Whether a leader was heard of lately, or this member leads. Who only follows believes in a
+    /// leader for ever.
+    pub fn hears_leader(&self) -> bool {
+        self.leads() || self.leader().is_some() && self.raw.raft.election_elapsed < SILENT_TICKS
     }
 
     /// One tick of its clock.

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use super::RaftStatus;
 use super::machine::{Change, Machine, Session};
 use super::members::Members;
+use super::shards::Shards;
+use super::shared_locks::SharedLocks;
 use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::function::FunctionEntry;
@@ -25,6 +27,7 @@ pub struct Shared {
     sessions: ArcSwap<BTreeMap<NodeId, Session>>,
     members: watch::Sender<Arc<Members>>,
     users: watch::Sender<Arc<Users>>,
+    shards: watch::Sender<Arc<Shards>>,
     status: ArcSwap<RaftStatus>,
     applied: watch::Sender<u64>,
     began: Instant,
@@ -33,6 +36,8 @@ pub struct Shared {
     stopping: AtomicBool,
     failure: Mutex<Option<String>>,
     key: Mutex<Option<KeyHash>>,
+    /// The global locks.
+    pub locks: SharedLocks,
 }
 
 impl Shared {
@@ -44,6 +49,7 @@ impl Shared {
             sessions: ArcSwap::default(),
             members: watch::Sender::new(Arc::default()),
             users: watch::Sender::new(Arc::default()),
+            shards: watch::Sender::new(Arc::default()),
             status: ArcSwap::default(),
             applied: watch::Sender::new(0),
             began: Instant::now(),
@@ -51,6 +57,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             failure: Mutex::new(None),
             key: Mutex::new(None),
+            locks: SharedLocks::default(),
         }
     }
 
@@ -96,6 +103,11 @@ impl Shared {
     /// Who may use the cluster, as it changes.
     pub fn users(&self) -> watch::Receiver<Arc<Users>> {
         self.users.subscribe()
+    }
+
+    /// Which node owns which shard, as it changes.
+    pub fn shards(&self) -> watch::Receiver<Arc<Shards>> {
+        self.shards.subscribe()
     }
 
     /// How Raft stands.
@@ -154,6 +166,8 @@ impl Shared {
                 }),
                 Change::Members(members) => drop(self.members.send_replace(members)),
                 Change::Users(users) => drop(self.users.send_replace(users)),
+                Change::Shards(shards) => drop(self.shards.send_replace(shards)),
+                Change::Lock(change) => self.locks.change(change),
             }
         }
     }
@@ -181,6 +195,8 @@ impl Shared {
         self.sessions.store(Arc::new(sessions.collect()));
         self.members.send_replace(machine.members().clone());
         self.users.send_replace(machine.users().clone());
+        self.shards.send_replace(machine.shards().clone());
+        self.locks.replace(machine.locks());
     }
 
     /// The node stops; also ends the session, as far as this node is concerned.

@@ -10,19 +10,20 @@ use super::raft_node::RaftNode;
 use super::voters::{self, Plan, Standing, Standings};
 use crate::id::NodeId;
 
-/// The leader's memory of who is down; empty on every other member.
+/// The leader's memory of who is down, and whom it asked to lead; empty on every other member.
 #[derive(Debug)]
 pub struct Steering {
     me: NodeId,
     patience: Duration,
     down: BTreeMap<NodeId, Instant>,
+    asked: BTreeMap<NodeId, u32>,
     waits: Option<String>,
 }
 
 impl Steering {
     /// A voter that is down for `patience` is replaced.
     pub fn new(me: NodeId, patience: Duration) -> Self {
-        Self { me, patience, down: BTreeMap::new(), waits: None }
+        Self { me, patience, down: BTreeMap::new(), asked: BTreeMap::new(), waits: None }
     }
 
     /// Why a change of the voters that is due cannot be made now.
@@ -41,10 +42,11 @@ impl Steering {
     ) {
         if !leads {
             self.down.clear();
+            self.asked.clear();
             self.waits = None;
             return;
         }
-        if raft.changes_voters() {
+        if raft.changes_voters() || raft.hands_over() {
             return;
         }
         if raft.machine().conf().joint() {
@@ -75,6 +77,7 @@ impl Steering {
             }
             Plan::HandOver(to) => {
                 tracing::info!(%to, "handing the lead over");
+                *self.asked.entry(to).or_default() += 1;
                 raft.hand_over(to);
             }
         }
@@ -85,6 +88,7 @@ impl Steering {
         self.down.retain(|id, _| nodes.get(id).is_some_and(|node| !node.live));
         for (id, node) in &mut nodes {
             node.caught_up = caught_up.contains(id);
+            node.asked = self.asked.get(id).copied().unwrap_or_default();
             if !node.live {
                 let since = *self.down.entry(*id).or_insert(now);
                 node.down = now.saturating_duration_since(since);
@@ -108,6 +112,7 @@ pub fn standings(machine: &Machine) -> Standings {
             live,
             caught_up: live,
             down: Duration::ZERO,
+            asked: 0,
         }
     };
     known.map(|id| (id, standing(id))).collect()

@@ -20,6 +20,7 @@ use crate::wire::consensus::{Answer, Command, Message, Request, Response};
 use crate::wire::decode;
 use crate::wire::function::FunctionEntry;
 use crate::wire::members::{JoinToken, KeyHash, MemberCommand, TokenHash};
+use crate::wire::shards::{Shard, ShardChange, ShardCommand, ShardId, ShardStep};
 
 /// What connects the nodes.
 #[derive(Default)]
@@ -239,6 +240,31 @@ impl TestCluster {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !holds(self) {
             assert!(Instant::now() < deadline, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Does what owners of shards do when copies have caught up, until all targets are in sync.
+    pub async fn catch_up(&self) {
+        loop {
+            let mut missing = 0;
+            for (id, node) in &self.nodes {
+                let admit = |(shard, now): (ShardId, &Arc<Shard>)| {
+                    let node = now.targets.iter().find(|node| !now.in_sync.contains(node))?;
+                    let step = ShardStep::Admit { node: *node };
+                    Some(ShardChange { shard, was: now.revision, step })
+                };
+                let shards = node.shards();
+                missing += shards.iter().filter_map(admit).count();
+                let own = shards.iter().filter(|(_, shard)| shard.owner == *id);
+                let changes: Vec<_> = own.filter_map(admit).collect();
+                if !changes.is_empty() {
+                    node.change_shards(ShardCommand { changes }, soon()).await.unwrap();
+                }
+            }
+            if missing == 0 {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

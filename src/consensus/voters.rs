@@ -2,9 +2,9 @@
 //!
 //! One or two nodes have one voter, three or four have three, more have five: the number is odd,
 //! since an even one stands no more failures and needs one more node. Nodes that drain or were
-//! removed are not counted and do not vote; a voter that is down for long gives way to a node that
-//! is well. A group that can work is never changed into one that cannot, and nothing is changed
-//! without need.
+//! removed are not counted; a voter among them gives way to a node that is well, and so does one
+//! that is down for long. A group that can work is never changed into one that cannot, it becomes
+//! no smaller than it should be while there is a choice, and nothing is changed without need.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Standing {
     pub caught_up: bool,
     /// For how long it has no session.
     pub down: Duration,
+    /// How often it was asked to lead, and did not.
+    pub asked: u32,
 }
 
 impl Standing {
@@ -113,9 +115,10 @@ pub fn removable(node: NodeId, conf: &Conf, nodes: &Standings) -> Result<(), Str
 }
 
 /// To whom a leader that stops, or is to vote no more, hands over: a voter that stays, and that
-/// has everything.
+/// has everything. One that was asked before may be dead, and not known to be.
 pub fn successor(me: NodeId, conf: &Conf, nodes: &Standings) -> Option<NodeId> {
-    conf.voters().iter().copied().find(|id| *id != me && at(nodes, *id).well())
+    let others = conf.voters().iter().copied().filter(|id| *id != me && at(nodes, *id).well());
+    others.min_by_key(|id| (at(nodes, *id).asked, *id))
 }
 
 fn at(nodes: &Standings, id: NodeId) -> Standing {
@@ -127,7 +130,7 @@ fn same(a: &[NodeId], b: &[NodeId]) -> bool {
 }
 
 /// Who should vote: the voters that are well, then those that could take a place, then voters
-/// that are gone for long and that nobody can stand in for.
+/// that are gone for long or that leave, and that nobody can stand in for.
 fn desired(me: NodeId, conf: &Conf, nodes: &Standings, patience: Duration) -> Vec<NodeId> {
     let staying = nodes.iter().filter(|(_, node)| node.stays());
     let wanted = wanted(staying.clone().count());
@@ -136,9 +139,12 @@ fn desired(me: NodeId, conf: &Conf, nodes: &Standings, patience: Duration) -> Ve
     kept.sort_by_key(|id| (*id != me, !at(nodes, *id).live, *id));
     let (old, lost): (Vec<NodeId>, Vec<NodeId>) =
         kept.into_iter().partition(|id| at(nodes, *id).live || at(nodes, *id).down < patience);
-    let spare = staying.filter(|(id, node)| node.well() && !conf.voters().contains(id));
+    let spare = staying.clone().filter(|(id, node)| node.well() && !conf.voters().contains(id));
     let spare = spare.map(|(id, _)| *id);
-    let mut voters: Vec<NodeId> = old.into_iter().chain(spare).chain(lost).take(wanted).collect();
+    let coming = staying.clone().any(|(_, node)| node.live && !node.caught_up);
+    let leaving = leaving(me, conf, nodes, patience, coming);
+    let voters = old.into_iter().chain(spare).chain(lost).chain(leaving);
+    let mut voters: Vec<NodeId> = voters.take(wanted).collect();
     // It grows by two, or not yet.
     if voters.len() > conf.voters().len() && voters.len().is_multiple_of(2) {
         let new = |id: &NodeId| !conf.voters().contains(id);
@@ -148,6 +154,25 @@ fn desired(me: NodeId, conf: &Conf, nodes: &Standings, patience: Duration) -> Ve
     }
     voters.sort_unstable();
     voters
+}
+
+/// Voters that leave and keep their place for now, if nobody can take it: those that drain while
+/// they run, and those that were removed while somebody is `coming`. Without them the group would
+/// stand one failure less, and it may have one that is not known yet.
+fn leaving(
+    me: NodeId,
+    conf: &Conf,
+    nodes: &Standings,
+    patience: Duration,
+    coming: bool,
+) -> Vec<NodeId> {
+    let stays = |id: &NodeId| {
+        let node = at(nodes, *id);
+        !node.stays() && (node.live || node.down < patience) && (node.member || coming)
+    };
+    let mut leaving: Vec<NodeId> = conf.voters().iter().copied().filter(stays).collect();
+    leaving.sort_by_key(|id| (*id != me, !at(nodes, *id).live, *id));
+    leaving
 }
 
 /// Whether a group of these voters could agree on anything.

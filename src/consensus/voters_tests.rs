@@ -1,8 +1,14 @@
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const WELL: Standing =
-    Standing { member: true, draining: false, live: true, caught_up: true, down: Duration::ZERO };
+const WELL: Standing = Standing {
+    member: true,
+    draining: false,
+    live: true,
+    caught_up: true,
+    down: Duration::ZERO,
+    asked: 0,
+};
 
 fn ids(ids: &[u64]) -> Vec<NodeId> {
     ids.iter().copied().map(NodeId).collect()

@@ -55,8 +55,9 @@ impl Keys {
     fn from(get: impl Fn(&str) -> Option<String>) -> Result<Self, BlobError> {
         let need = |name| {
             get(name).ok_or_else(|| {
-                let why = "is not set in this node's environment, and options [files.s3] need it";
-                BlobError::Io(format!("{name} {why}"))
+                let why = "is not set in this node's environment: the bucket of options [files.s3] \
+                           needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+                BlobError::Bucket(format!("{name} {why}"))
             })
         };
         let (id, secret) = (need("AWS_ACCESS_KEY_ID")?, need("AWS_SECRET_ACCESS_KEY")?);
@@ -106,7 +107,7 @@ impl Bucket {
             builder = builder.with_endpoint(endpoint);
             name = format!("{name} at {endpoint}");
         }
-        let store = builder.build().map_err(|e| BlobError::Io(format!("{name}: {e}")))?;
+        let store = builder.build().map_err(|e| BlobError::Bucket(format!("{name}: {e}")))?;
         Ok(Self::over(Arc::new(store), name, &options.prefix))
     }
 
@@ -208,7 +209,7 @@ impl Bucket {
     }
 
     fn error(&self, why: &str) -> BlobError {
-        BlobError::Io(format!("{}: {why}", self.name))
+        BlobError::Bucket(format!("{}: {why}", self.name))
     }
 }
 
@@ -236,7 +237,8 @@ mod tests {
             let Err(error) = Keys::from(|name| all(name).filter(|_| name != missing)) else {
                 panic!("{missing} is not needed");
             };
-            assert!(error.to_string().contains(missing), "{error}");
+            // What is wrong comes first, and it is no disk.
+            assert!(error.to_string().starts_with(missing), "{error}");
         }
     }
 

@@ -98,6 +98,9 @@ pub enum BlobError {
     /// The bucket's service cannot be reached, or has a problem of its own.
     #[error("{0}")]
     Unavailable(String),
+    /// The bucket refuses, or what it takes to use it is missing.
+    #[error("{0}")]
+    Bucket(String),
     /// The disk refused.
     #[error("the blob store's disk refused: {0}")]
     Io(String),
@@ -143,7 +146,7 @@ enum Place {
 impl Blobs {
     /// Opens the directory, lists what is in it, serves it to the other nodes, and begins to
     /// repair; or opens the bucket, with the directory as its cache. [`BlobError::Io`] when the
-    /// directory or the bucket cannot be used.
+    /// directory cannot be used, [`BlobError::Bucket`] when the bucket cannot.
     pub async fn start(setup: BlobSetup) -> Result<Self, BlobError> {
         let BlobSetup { me, dir, options, net, nodes } = setup;
         if let Some(s3) = &options.s3 {

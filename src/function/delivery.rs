@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::count::Count;
 use super::job::{CallHost, Control, Job, Outcome};
+use super::values::StateSpace;
 use crate::errno::{CallError, Errno};
 use crate::id::{CallId, FunctionKey};
 use crate::wire::calls::{Entry, Times};
@@ -30,6 +31,8 @@ pub struct Order {
     pub control: Arc<Control>,
     /// Chaining.
     pub host: Arc<dyn CallHost>,
+    /// State.
+    pub state: Option<Arc<dyn StateSpace>>,
 }
 
 /// A job on its way: the order, and the promise.
@@ -45,9 +48,9 @@ pub struct Task {
 impl Task {
     /// Takes a job whose place in `count` was taken.
     pub fn new(job: Job, count: Arc<Count>) -> Self {
-        let Job { call, key, entry, start, args, input, control, host, span, done } = job;
+        let Job { call, key, entry, start, args, input, control, host, state, span, done } = job;
         let delivery = Delivery { done: Some(done), count: Some(count) };
-        let order = Order { call, key, entry, start, args, input, control, host };
+        let order = Order { call, key, entry, start, args, input, control, host, state };
         Self { order, delivery, span }
     }
 }

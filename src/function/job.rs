@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 
+use super::values::StateSpace;
 use crate::errno::{CallError, Errno};
 use crate::id::{CallId, FunctionKey};
 use crate::wire::calls::{Entry, Times};
@@ -32,6 +33,8 @@ pub struct Job {
     pub control: Arc<Control>,
     /// Chaining and slot accounting.
     pub host: Arc<dyn CallHost>,
+    /// Its view of the state; without it state is not offered.
+    pub state: Option<Arc<dyn StateSpace>>,
     /// Entered whenever the call is polled; carries the call's id into what is logged meanwhile.
     pub span: tracing::Span,
     /// Takes the outcome; called exactly once, on any thread, and must not wait.
@@ -80,6 +83,10 @@ pub trait CallHost: Send + Sync {
     fn cancel(&self, child: u32) -> Result<(), Errno>;
     /// What went wrong with a child, as text; empty if nothing did (yet).
     fn error_text(&self, child: u32) -> Result<String, Errno>;
+    /// Which call a handle names, if this is known.
+    fn child_id(&self, _child: u32) -> Option<CallId> {
+        None
+    }
     /// Told when the call begins another wait than the above (a sleep); `resumed` follows.
     fn waiting(&self);
     /// The wait is over.

@@ -7,18 +7,18 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
 use super::memfd::Memfd;
 
-/// Maps the first `len` bytes of `file` at `at`, shared with all who map it.
+/// Maps `len` bytes of `file`, from `off` on, at `at`, shared with all who map them.
 ///
 /// # Safety
 /// `at..at+len` must be whole pages within the accessible part of one live instance's memory, of
-/// which no reference exists, and `len` at most the length of `file`.
-pub unsafe fn map_shared(at: *mut u8, len: usize, file: &Memfd) -> io::Result<()> {
+/// which no reference exists, `off` whole pages, and `off + len` at most the length of `file`.
+pub unsafe fn map_shared(at: *mut u8, len: usize, file: &Memfd, off: u64) -> io::Result<()> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     let flags = MapFlags::SHARED | MapFlags::FIXED;
     // SAFETY: the caller answers for the range; wasm code and raw copies go on working over the
-    // new pages, which are as long as the file, so that no access gets SIGBUS (`Memfd` cannot
+    // new pages, all of them within the file, so that no access gets SIGBUS (`Memfd` cannot
     // shrink). Test: `one_byte_values_do_not_fault_and_cannot_shrink`.
-    unsafe { mmap(at.cast(), len, protection, flags, file.as_fd(), 0)? };
+    unsafe { mmap(at.cast(), len, protection, flags, file.as_fd(), off)? };
     Ok(())
 }
 

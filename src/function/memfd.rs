@@ -3,7 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+};
+use rustix::io::{Errno, pread, pwrite};
 
 /// A wasm page, in bytes: regions are whole ones.
 pub const PAGE: u64 = 64 << 10;
@@ -31,6 +34,48 @@ impl Memfd {
         self.len
     }
 
+    /// Reads bytes, all of them within its length. Others may write there at the same time: what
+    /// is read may be torn, and is the caller's own from then on.
+    pub fn read_at(&self, mut off: u64, mut into: &mut [u8]) -> io::Result<()> {
+        while !into.is_empty() {
+            match pread(&self.file, &mut *into, off) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    off += count as u64;
+                    into = into.get_mut(count..).unwrap_or_default();
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes bytes, all of them within its length; all who map them see them.
+    pub fn write_at(&self, mut off: u64, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match pwrite(&self.file, bytes, off) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    off += count as u64;
+                    bytes = bytes.get(count..).unwrap_or_default();
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a range zeros, and gives its memory back. Who has it mapped sees zeros.
+    pub fn clear(&self, off: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if len > 0 {
+            fallocate(&self.file, flags, off, len)?;
+        }
+        Ok(())
+    }
+
     /// Never: it has at least one page.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -46,6 +91,21 @@ impl AsFd for Memfd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_huge_one_is_sparse_and_gives_memory_back() {
+        let file = Memfd::new(1 << 40).unwrap();
+        file.write_at((1 << 40) - 3, b"end").unwrap();
+        assert!(file.write_at(1 << 40, b"end").is_err(), "written past the end");
+        let mut read = [1; 4];
+        file.read_at((1 << 40) - 4, &mut read).unwrap();
+        assert_eq!(&read, b"\0end");
+        assert!(file.read_at((1 << 40) - 3, &mut read).is_err(), "read past the end");
+        file.clear((1 << 40) - PAGE, PAGE).unwrap();
+        file.read_at((1 << 40) - 4, &mut read).unwrap();
+        assert_eq!(read, [0; 4]);
+        assert_eq!(rustix::fs::fstat(&file).unwrap().st_blocks, 0);
+    }
 
     #[test]
     fn the_length_is_whole_pages_and_fixed() {

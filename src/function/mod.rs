@@ -33,14 +33,17 @@ mod state;
 mod sync;
 #[cfg(test)]
 mod tests;
+pub mod values;
+pub mod views;
 
 use std::sync::Arc;
 
 pub use ending::Stop;
 pub use job::{CallHost, Control, EndReason, Job, Outcome, Target};
 pub(crate) use pace::yield_now;
-pub use setup::{FunctionSetup, StartError};
+pub use setup::{FunctionSetup, StartError, machine_memory};
 pub use state::State;
+pub use values::{StateHost, StateSpace};
 
 use crate::errno::{CallError, Errno};
 use crate::id::BlobHash;

@@ -1,6 +1,7 @@
 //! The one owner of an instance's address space above its initial memory: which ranges the host
 //! made there, what is mapped in them, and that nothing of it is left when the slot is used again.
 
+use std::any::Any;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,8 +14,36 @@ use super::memfd::{Memfd, PAGE};
 pub enum Kind {
     /// Memory of the instance's own.
     Private,
-    /// A file that others map too.
-    Shared(Arc<Memfd>),
+    /// A part of a file that others map too.
+    Window(Arc<Window>),
+}
+
+/// A part of a file that others map too.
+pub struct Window {
+    /// The file.
+    pub file: Arc<Memfd>,
+    /// Where in it, in whole pages.
+    pub off: u64,
+    /// How much, in whole pages.
+    pub len: u64,
+    /// Dropped once nobody has the window mapped.
+    pub held: Box<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes at {}", self.len, self.off)
+    }
+}
+
+impl Kind {
+    /// The file behind it, from where on, and how many bytes of it.
+    fn file(&self) -> Option<(&Memfd, u64, u64)> {
+        match self {
+            Self::Private => None,
+            Self::Window(window) => Some((&window.file, window.off, window.len)),
+        }
+    }
 }
 
 /// One range in use.
@@ -96,17 +125,22 @@ impl Regions {
         bytes: u64,
         kind: Kind,
     ) -> io::Result<Option<Range<u64>>> {
-        let bytes = match &kind {
-            Kind::Private => bytes,
-            Kind::Shared(file) => file.len(),
+        let within = |(file, off, len): (&Memfd, u64, u64)| {
+            let pages = off.is_multiple_of(PAGE) && len.is_multiple_of(PAGE) && len > 0;
+            pages && off.checked_add(len).is_some_and(|end| end <= file.len())
         };
+        if !kind.file().is_none_or(within) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let bytes = kind.file().map_or(bytes, |(_, _, len)| len);
         let Some(len) = Self::pages(bytes) else { return Ok(None) };
         let Some(range) = self.table.take(len, kind.clone()) else { return Ok(None) };
         self.base = base as usize;
-        let Kind::Shared(file) = &kind else { return Ok(Some(range)) };
+        let Some((file, off, _)) = kind.file() else { return Ok(Some(range)) };
         // SAFETY: the range came from `grown`, so it is accessible memory of this instance, in
-        // whole wasm pages; its length is that of the file. The caller answers for `base`.
-        let mapped = unsafe { map_shared(self.at(&range), length(&range), file) };
+        // whole wasm pages; from `off` on the file has as many bytes, as was checked above. The
+        // caller answers for `base`.
+        let mapped = unsafe { map_shared(self.at(&range), length(&range), file, off) };
         if let Err(error) = mapped {
             self.table.remove(range.start);
             return Err(error);
@@ -126,7 +160,7 @@ impl Regions {
     /// leaves a shared mapping in place, and the next instance would see it.
     pub fn release_all(&mut self) {
         let regions = std::mem::take(&mut self.table).used;
-        for region in regions.iter().filter(|region| matches!(region.kind, Kind::Shared(_))) {
+        for region in regions.iter().filter(|region| region.kind.file().is_some()) {
             self.clear(&region.range);
         }
     }

@@ -139,7 +139,10 @@ impl Functions {
             modules,
             control,
             gate: Gate::new(workers),
-            budget: Budget::new(memory_budget(&options)?),
+            budget: Budget::new(
+                memory_budget(&options)?,
+                engine::windows(instances, engine::max_map_count()),
+            ),
             count,
             meters,
         });
@@ -170,15 +173,23 @@ fn instance_count(options: &FunctionOptions) -> usize {
 
 /// The share of the machine's memory that guests may take, in bytes.
 fn memory_budget(options: &FunctionOptions) -> Result<u64, StartError> {
-    let mut system =
-        sysinfo::System::new().map_err(|error| StartError::Memory(error.to_string()))?;
+    let total = total_memory().map_err(StartError::Memory)?;
+    Ok(total / 100 * u64::from(options.memory_percent.min(100)))
+}
+
+/// The machine's memory, in bytes; a container's limit counts as the machine's.
+fn total_memory() -> Result<u64, String> {
+    let mut system = sysinfo::System::new().map_err(|error| error.to_string())?;
     system.refresh_memory();
-    // A container's limit counts as the machine's.
-    let total = match system.cgroup_limits() {
+    Ok(match system.cgroup_limits() {
         Some(limits) if limits.total_memory > 0 => limits.total_memory.min(system.total_memory()),
         _ => system.total_memory(),
-    };
-    Ok(total / 100 * u64::from(options.memory_percent.min(100)))
+    })
+}
+
+/// The machine's memory, in bytes; 4 GiB when it does not tell.
+pub fn machine_memory() -> u64 {
+    total_memory().unwrap_or(4 << 30)
 }
 
 fn guest_runtime(workers: usize) -> std::io::Result<Runtime> {

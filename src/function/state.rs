@@ -13,6 +13,7 @@ use super::log::Log;
 use super::memory::Door;
 use super::pace::{Gate, Pace, Permit, Turn, yield_now};
 use super::regions::Regions;
+use super::views::Views;
 use crate::errno::{CallError, Errno};
 use crate::host::wasi::Wasi;
 use crate::id::Name;
@@ -40,6 +41,8 @@ pub struct State {
     pub memory: Option<Memory>,
     /// What is mapped above the initial memory.
     pub regions: Regions,
+    /// What it has of the state.
+    pub views: Views,
     /// Whether the guest's libc has laid out its heap, so that the host may grow the memory.
     pub primed: bool,
     /// Whether a host call is calling back into the guest; it does so but once at a time.
@@ -70,6 +73,7 @@ impl State {
             growth: Growth::new(limits.memory, budget),
             memory: None,
             regions: Regions::default(),
+            views: Views::new(order.state.take(), order.call, order.key.user.clone()),
             primed: false,
             calling_back: false,
             door: None,

@@ -1,4 +1,5 @@
-//! Request bodies: read whole, within a size, a pace, and a budget that all requests share.
+//! Request bodies: read whole or in pieces, within a size, a pace, and a budget that all requests
+//! share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +38,13 @@ impl Budget {
         self.left.load(Ordering::Relaxed)
     }
 
+    /// So many bytes of it, until what is returned is dropped.
+    pub fn share(&self, bytes: usize) -> Result<Share, ApiError> {
+        let mut share = Share { budget: self.clone(), bytes: 0 };
+        share.grow(bytes)?;
+        Ok(share)
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let less = |left: usize| left.checked_sub(bytes);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
@@ -53,7 +61,7 @@ pub struct Held {
 
 /// A part of the budget; dropping it gives it back.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     budget: Budget,
     bytes: usize,
 }
@@ -113,6 +121,63 @@ pub async fn read(mut body: Body, limit: usize, budget: &Budget) -> Result<Held,
     Ok(Held { bytes, share })
 }
 
+/// A body of any length, taken piece by piece. Only what of it is in memory counts to the budget.
+#[derive(Debug)]
+pub struct Pieces {
+    body: Body,
+    budget: Budget,
+    received: u64,
+    /// Time spent on waiting for the client; what its pieces wait for here does not count.
+    waited: Duration,
+    /// What came with the last piece and did not fit.
+    rest: Bytes,
+}
+
+impl Pieces {
+    /// Takes a body.
+    pub fn new(body: Body, budget: &Budget) -> Self {
+        let (budget, waited) = (budget.clone(), Duration::ZERO);
+        Self { body, budget, received: 0, waited, rest: Bytes::new() }
+    }
+
+    /// The next piece: `most` bytes, or fewer at the end; `None` behind it.
+    pub async fn next(&mut self, most: usize) -> Result<Option<Held>, ApiError> {
+        let mut share = self.budget.share(0)?;
+        let (mut first, mut more) = (Bytes::new(), BytesMut::new());
+        while share.bytes < most {
+            let mut data = std::mem::take(&mut self.rest);
+            if data.is_empty() {
+                let Some(came) = self.frame().await? else { break };
+                data = came;
+            }
+            let room = most - share.bytes;
+            if data.len() > room {
+                self.rest = data.split_off(room);
+            }
+            share.grow(data.len())?;
+            if first.is_empty() {
+                first = data;
+                continue;
+            }
+            if more.is_empty() {
+                more.extend_from_slice(&first);
+            }
+            more.extend_from_slice(&data);
+        }
+        let bytes = if more.is_empty() { first } else { more.freeze() };
+        Ok((!bytes.is_empty()).then_some(Held { bytes, share }))
+    }
+
+    async fn frame(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let begun = Instant::now();
+        let deadline = begun + earned(self.received).saturating_sub(self.waited);
+        let data = next_data(&mut self.body, deadline).await?;
+        self.waited += begun.elapsed();
+        self.received += data.as_ref().map_or(0, |data| data.len() as u64);
+        Ok(data)
+    }
+}
+
 /// The next piece with bytes in it; trailers are passed over.
 async fn next_data(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>, ApiError> {
     loop {
@@ -132,7 +197,12 @@ async fn next_data(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>, 
 
 /// When the next piece must have come: `received` bytes earn their time at [`MIN_PACE`].
 fn deadline(started: Instant, received: usize) -> Instant {
-    started + GRACE + Duration::from_millis(received as u64 * 1000 / MIN_PACE)
+    started + earned(received as u64)
+}
+
+/// The time that a client may take for so many bytes.
+pub fn earned(bytes: u64) -> Duration {
+    GRACE + Duration::from_millis(bytes.saturating_mul(1000) / MIN_PACE)
 }
 
 fn too_big(limit: usize) -> ApiError {
@@ -207,6 +277,35 @@ mod tests {
             Body::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>()));
         let error = read(silent, 10, &Budget::new(10)).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.error().code), (408, Errno::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn pieces_of_a_body_count_to_the_budget_only_while_held() {
+        let budget = Budget::new(10);
+        let mut body = Pieces::new(pieces(&[b"0123", b"", b"456789ab", b"cdef"]), &budget);
+        let one = body.next(6).await.unwrap().unwrap();
+        assert_eq!((&one.bytes[..], budget.left()), (&b"012345"[..], 4));
+        let refused = body.next(6).await.unwrap_err();
+        assert_eq!(refused.error().code, Errno::Full);
+        drop(one);
+        assert_eq!(budget.left(), 10);
+
+        let mut body = Pieces::new(pieces(&[b"0123", b"456789ab", b"cdef"]), &budget);
+        let mut got = Vec::new();
+        while let Some(held) = body.next(6).await.unwrap() {
+            assert!(held.share() == held.bytes.len() && held.share() <= 6);
+            got.push(held.bytes.to_vec());
+        }
+        assert_eq!(got, [&b"012345"[..], b"6789ab", b"cdef"]);
+        assert!(body.next(6).await.unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_in_pieces_that_stops_coming_is_given_up() {
+        let silent =
+            Body::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>()));
+        let error = Pieces::new(silent, &Budget::new(10)).next(5).await.unwrap_err();
+        assert_eq!(error.status(), 408);
     }
 
     #[test]

@@ -17,8 +17,9 @@
 //! What HTTP itself has a status for keeps it: 405 (`FAASM_ENOSYS`, with `Allow`), 408 for a body
 //! that comes too slowly (`FAASM_ETIMEDOUT`), 414 and 431 for long heads (`FAASM_ETOOBIG`), 401 for a
 //! request without a valid token (`FAASM_EPERM`), 507 for an upload that the disks have no room for
-//! (`FAASM_EFULL`). `FAASM_EQUOTA` is 403 where waiting does not help: for the functions that a user
-//! may register.
+//! (`FAASM_EFULL`), 412 for a condition that does not hold (`FAASM_EEXIST`), 416 for a range outside
+//! of the value (`FAASM_EINVAL`). `FAASM_EQUOTA` is 403 where waiting does not help: for the functions
+//! that a user may register, and the bytes of its state.
 
 use std::time::Duration;
 
@@ -176,7 +177,7 @@ impl From<BlobError> for ApiError {
             BlobError::TooBig(_) => Errno::TooBig,
             BlobError::Full(_) => Errno::Full,
             BlobError::Unavailable(_) | BlobError::NotElsewhere { .. } => Errno::Unavailable,
-            BlobError::Io(_) => Errno::Io,
+            BlobError::Bucket(_) | BlobError::Io(_) => Errno::Io,
             BlobError::TimedOut(_) => Errno::TimedOut,
         };
         let told = Self::new(code, error.to_string());

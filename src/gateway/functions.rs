@@ -95,7 +95,7 @@ async fn change(gateway: &Gateway, key: &FunctionKey, command: Command) -> Resul
     let consensus = &gateway.handles.consensus;
     let applied = consensus.propose(command, Instant::now() + PROPOSE).await?;
     match applied.response {
-        Response::Done | Response::Joined(_) => {}
+        Response::Done | Response::Joined(_) | Response::Lock(_) => {}
         Response::NotFound => return Err(missing(key)),
         Response::Refused(why) => return Err(ApiError::invalid(why)),
         Response::OverQuota(why) => {

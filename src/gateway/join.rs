@@ -226,7 +226,7 @@ async fn change(gateway: &Gateway, command: MemberCommand) -> Result<Response, A
             return Err(ApiError::new(Errno::NoEnt, "there is no such node or token"));
         }
         Response::Refused(why) | Response::OverQuota(why) => return Err(ApiError::invalid(why)),
-        Response::Done | Response::Joined(_) => {}
+        Response::Done | Response::Joined(_) | Response::Lock(_) => {}
     }
     let everywhere = consensus.wait_applied_everywhere(applied.index, Instant::now() + SPREAD);
     everywhere.await.map_err(|error| {

@@ -36,6 +36,8 @@ pub enum Route {
     Functions,
     /// Calls and their records.
     Calls,
+    /// Values, locks and shards.
+    State,
     /// Nodes.
     Nodes,
     /// Health, readiness, metrics: answered also by a node that is full.
@@ -45,10 +47,11 @@ pub enum Route {
 }
 
 impl Route {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Invoke, "invoke"),
         (Self::Functions, "functions"),
         (Self::Calls, "calls"),
+        (Self::State, "state"),
         (Self::Nodes, "nodes"),
         (Self::Watch, "watch"),
         (Self::Other, "other"),
@@ -62,6 +65,8 @@ impl Route {
                 false => Self::Functions,
             },
             Some(rest) if rest.starts_with("calls") => Self::Calls,
+            Some(rest) if rest.starts_with("state/") => Self::State,
+            Some("locks" | "shards") => Self::State,
             Some("nodes") => Self::Nodes,
             None if matches!(path, "/healthz" | "/readyz" | "/metrics") => Self::Watch,
             _ => Self::Other,
@@ -170,6 +175,8 @@ mod tests {
             ("/v1/functions/a/b", Route::Functions),
             ("/v1/functions", Route::Functions),
             ("/v1/calls/00/output", Route::Calls),
+            ("/v1/state/a/b", Route::State),
+            ("/v1/state/a/healthz/invoke", Route::State),
             ("/v1/nodes", Route::Nodes),
             ("/healthz", Route::Watch),
             ("/metrics", Route::Watch),

@@ -8,6 +8,9 @@
 //! | `/v1/calls` | GET (`?limit=`) |
 //! | `/v1/calls/{id}` | GET (`?wait=10s`), DELETE (cancels) |
 //! | `/v1/calls/{id}/output`, `/v1/calls/{id}/logs` | GET |
+//! | `/v1/state/{user}` | GET (`?prefix=&after=&limit=`) |
+//! | `/v1/state/{user}/{key}` | GET (`Range`; `?info`), PUT (body: the value; `?offset=`), DELETE |
+//! | `/v1/locks`, `/v1/shards` | GET |
 //! | `/v1/nodes`, `/v1/whoami` | GET |
 //! | `/v1/nodes/join` | POST (a node that shows a join token) |
 //! | `/v1/nodes/tokens`, `/v1/nodes/tokens/{name}` | GET, POST; DELETE |
@@ -46,6 +49,7 @@ mod join;
 pub mod join_view;
 pub mod lanes;
 mod leavers;
+mod listening;
 pub mod metrics;
 mod nodes;
 pub mod query;
@@ -58,6 +62,7 @@ pub mod upload;
 pub mod user_query;
 pub mod user_view;
 mod users;
+pub mod values;
 pub mod view;
 
 use std::net::SocketAddr;
@@ -87,8 +92,8 @@ pub enum ServeError {
     /// Nobody could show a token.
     #[error(
         "HTTP address {0} is not on loopback, where every request needs a token, and this new \
-         cluster has no admin: put the hash of the first admin's token into the cluster file as \
-         `admin_token_hash`, or use 127.0.0.1 or [::1]"
+         cluster has no admin: put `admin_token_hash`, as `faasm cert init` prints it, into the \
+         cluster file, or use 127.0.0.1 or [::1]"
     )]
     NoAdmin(SocketAddr),
     /// The node's certificate is of no use.
@@ -132,6 +137,11 @@ impl GatewayServer {
     /// The same, for a task of its own; none without TLS.
     pub fn tls(&self) -> Option<Tls> {
         self.tls.clone()
+    }
+
+    /// It will stop soon: clients are told that their connections close.
+    pub fn begin_to_stop(&self) {
+        self.server.begin_to_stop();
     }
 
     /// Stops: nothing new is accepted, requests under way get `grace` to end.

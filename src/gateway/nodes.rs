@@ -26,7 +26,7 @@ pub async fn health(State(gateway): State<Arc<Gateway>>) -> Answer {
     state::json(StatusCode::OK, &ready_view(&gateway))
 }
 
-/// `GET /readyz`: the node's own session is alive, so it takes calls; else 503.
+/// `GET /readyz`: the node's own session is alive and it does not stop, so it takes calls; else 503.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Answer {
     let view = ready_view(&gateway);
     let status = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -44,7 +44,7 @@ fn ready_view(gateway: &Gateway) -> ReadyView {
     ReadyView {
         node: handles.node.to_string(),
         incarnation: handles.incarnation.to_string(),
-        ready: handles.consensus.session_is_live(),
+        ready: handles.scheduler.accepting(),
         leader: handles.consensus.status().leader.map(|node| node.to_string()),
     }
 }

@@ -12,7 +12,7 @@ use http::Uri;
 use super::access::{Access, Door, guard};
 use super::error::ApiError;
 use super::state::Gateway;
-use super::{calls, certs, functions, invoke, join, nodes, users};
+use super::{calls, certs, functions, invoke, join, nodes, users, values};
 use crate::errno::Errno;
 
 /// A method of a path.
@@ -37,6 +37,12 @@ fn table() -> Vec<Row<Arc<Gateway>>> {
         row("DELETE", "/v1/calls/{id}", User, calls::cancel),
         row("GET", "/v1/calls/{id}/output", User, calls::output),
         row("GET", "/v1/calls/{id}/logs", User, calls::logs),
+        row("GET", "/v1/state/{user}", User, values::list),
+        row("GET", "/v1/state/{user}/{*key}", User, values::get),
+        row("PUT", "/v1/state/{user}/{*key}", User, values::put),
+        row("DELETE", "/v1/state/{user}/{*key}", User, values::delete),
+        row("GET", "/v1/locks", User, values::locks),
+        row("GET", "/v1/shards", User, values::shards),
         row("GET", "/v1/whoami", User, users::whoami),
         row("GET", "/v1/users", Admin, users::list),
         row("PUT", "/v1/users/{user}", Admin, users::add),
@@ -63,7 +69,7 @@ fn table() -> Vec<Row<Arc<Gateway>>> {
     ]
 }
 
-fn row<S, T: 'static>(
+pub(super) fn row<S, T: 'static>(
     method: &'static str,
     path: &'static str,
     access: Access,
@@ -90,7 +96,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 
 /// Routes, each behind the guard for its access. What is not in the table is for users only, too:
 /// nobody else learns what there is.
-fn build<S: Clone + Send + Sync + 'static>(rows: Vec<Row<S>>, door: Arc<Door>) -> Router<S> {
+pub(super) fn build<S: Clone + Send + Sync + 'static>(
+    rows: Vec<Row<S>>,
+    door: Arc<Door>,
+) -> Router<S> {
     let mut paths: Vec<(&'static str, String, MethodRouter<S>)> = Vec::new();
     for Row { path, method, access, handler } in rows {
         let handler = handler.route_layer(from_fn_with_state((door.clone(), access), guard));

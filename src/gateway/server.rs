@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
-use futures_util::FutureExt;
+use axum::response::{IntoResponse, Response};
 use http::Request;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,11 +22,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::front::{Front, MAX_HEAD};
 use super::io::WriteDeadline;
 use super::lanes::Connection;
+use super::listening;
 use super::tls::{Began, Stream, Tls};
 use crate::errno::Errno;
 
@@ -56,16 +58,38 @@ const MAX_HEADER_COUNT: usize = 100;
 /// Most connections that are being told that there are too many; further ones are just closed.
 const MAX_REFUSING: usize = 512;
 /// How long a connection on which nothing was asked yet stays when the server stops: its first
-/// request may be on its way, and is answered.
-const FIRST_REQUEST: Duration = Duration::from_millis(100);
+/// request is on its way, most likely.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// The same for a connection that is idle between requests: a client that asks often is told by an
+/// answer that the connection closes, and sends nothing into one that does.
+const IDLE: Duration = Duration::from_millis(100);
+/// When the server stops, a client gets no longer than this to close its end.
+const LAST_LINGER: Duration = Duration::from_millis(500);
+/// How long connections may still complete that clients began before new ones were kept out.
+const HALF_OPEN: Duration = Duration::from_millis(100);
+/// How long the last answers may take that are given for want of better ones.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Wait after a failed accept, which is nearly always for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What accepts and serves connections until it is stopped.
 pub struct Server {
     local: SocketAddr,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
+}
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// It serves.
+    Serving,
+    /// It serves, and each answer is the last on its connection.
+    Leaving,
+    /// It takes no new connections, and ends those that wait for requests.
+    Closing,
+    /// What is still under way is given up, and answered so.
+    Over,
 }
 
 impl Server {
@@ -78,12 +102,12 @@ impl Server {
         patience: Patience,
     ) -> io::Result<Self> {
         let local = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
+        let (phase, phases) = watch::channel(Phase::Serving);
         let lingering = Arc::new(Semaphore::new((bounds.all / LINGERING).max(1)));
-        let shared = Shared { front, patience, lingering, stopped };
+        let shared = Shared { front, patience, lingering, phases };
         let acceptor = Acceptor { shared, bounds, tls, addresses: Addresses::default() };
         let task = tokio::spawn(acceptor.run(listener));
-        Ok(Self { local, stop, task })
+        Ok(Self { local, phase, task })
     }
 
     /// Where it listens.
@@ -91,11 +115,21 @@ impl Server {
         self.local
     }
 
-    /// Stops: nothing new is accepted, idle connections close, requests under way get `grace` to
-    /// end and are dropped then.
+    /// It will stop soon: requests are answered as before, and each answer tells its client that
+    /// the connection closes.
+    pub fn begin_to_stop(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
+    /// Stops: nothing new is accepted, and idle connections close. Requests under way get `grace`
+    /// to end; then they are dropped, and answered with an error.
     pub async fn stop(mut self, grace: Duration) {
-        self.stop.send_replace(true);
-        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
+        self.phase.send_replace(Phase::Closing);
+        if tokio::time::timeout(grace, &mut self.task).await.is_ok() {
+            return;
+        }
+        self.phase.send_replace(Phase::Over);
+        if tokio::time::timeout(LAST_ANSWERS, &mut self.task).await.is_err() {
             self.task.abort();
             // Its connections are dropped with it: wait until they are.
             let _aborted = (&mut self.task).await;
@@ -123,13 +157,20 @@ struct Acceptor {
     addresses: Addresses,
 }
 
+/// The connections, those that are served and those that are told why not.
+#[derive(Default)]
+struct Open {
+    serving: JoinSet<()>,
+    refusing: JoinSet<()>,
+}
+
 /// What each connection has of the server.
 #[derive(Clone)]
 struct Shared {
     front: Arc<Front>,
     patience: Patience,
     lingering: Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
+    phases: watch::Receiver<Phase>,
 }
 
 /// Open connections by the address they come from.
@@ -168,48 +209,56 @@ impl Drop for From {
 
 impl Acceptor {
     async fn run(self, listener: TcpListener) {
-        let mut stopped = self.shared.stopped.clone();
-        let (mut serving, mut refusing) = (JoinSet::new(), JoinSet::new());
+        let mut phases = self.shared.phases.clone();
+        let mut open = Open::default();
         loop {
             tokio::select! {
-                () = told_to_stop(&mut stopped) => break,
-                Some(_) = serving.join_next() => self.shared.front.metrics.connections.decrement(1.0),
-                Some(_) = refusing.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.place(peer.ip(), serving.len()) {
-                        Ok(from) => {
-                            self.shared.front.metrics.connections.increment(1.0);
-                            serving.spawn(self.connection(stream, from));
-                        }
-                        Err(full) => {
-                            self.shared.front.metrics.refused.increment(1);
-                            // Said in the clear; who speaks TLS sees a connection that is closed.
-                            if refusing.len() < MAX_REFUSING && self.tls.is_none() {
-                                let shared = self.shared.clone();
-                                refusing.spawn(async move {
-                                    shared.answer_and_close(Stream::Plain(stream), full).await;
-                                });
-                            }
-                        }
-                    },
-                    Err(error) => {
-                        tracing::warn!(%error, "an HTTP connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+                () = reached(&mut phases, Phase::Closing) => break,
+                Some(_) = open.serving.join_next() => self.shared.left(),
+                Some(_) = open.refusing.join_next() => {}
+                accepted = listener.accept() => self.take(accepted, &mut open).await,
             }
         }
-        // Those that the kernel has accepted have sent their requests, perhaps.
-        for _ in 0..MAX_REFUSING {
-            let Some(Ok((stream, peer))) = listener.accept().now_or_never() else { break };
-            if let Ok(from) = self.place(peer.ip(), serving.len()) {
-                self.shared.front.metrics.connections.increment(1.0);
-                serving.spawn(self.connection(stream, from));
-            }
+        // A connection that is complete for its client is served: closing the listener would reset
+        // those that it holds. So it first gets no new ones, and then all that it holds are taken.
+        if let Err(error) = listening::keep_out_new(&listener) {
+            tracing::debug!(%error, "connections that are made now may be reset");
+        }
+        let until = Instant::now() + HALF_OPEN;
+        while let Ok(accepted) = tokio::time::timeout_at(until, listener.accept()).await {
+            self.take(accepted, &mut open).await;
         }
         drop(listener);
-        while serving.join_next().await.is_some() {
-            self.shared.front.metrics.connections.decrement(1.0);
+        while open.serving.join_next().await.is_some() {
+            self.shared.left();
+        }
+        while open.refusing.join_next().await.is_some() {}
+    }
+
+    /// Serves a connection, or says why not.
+    async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>, open: &mut Open) {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "an HTTP connection could not be accepted");
+                return tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        };
+        match self.place(peer.ip(), open.serving.len()) {
+            Ok(from) => {
+                self.shared.front.metrics.connections.increment(1.0);
+                open.serving.spawn(self.connection(stream, from));
+            }
+            Err(full) => {
+                self.shared.front.metrics.refused.increment(1);
+                // Said in the clear; who speaks TLS sees a connection that is closed.
+                if open.refusing.len() < MAX_REFUSING && self.tls.is_none() {
+                    let shared = self.shared.clone();
+                    open.refusing.spawn(async move {
+                        shared.answer_and_close(Stream::Plain(stream), full).await;
+                    });
+                }
+            }
         }
     }
 
@@ -247,16 +296,21 @@ impl Acceptor {
 }
 
 impl Shared {
+    /// A connection is gone.
+    fn left(&self) {
+        self.front.metrics.connections.decrement(1.0);
+    }
+
     /// Serves one connection to its end.
     async fn serve(mut self, stream: Stream) {
-        let (known, front) = (Arc::new(Connection::default()), self.front.clone());
+        let known = Arc::new(Connection::default());
         let asked = Arc::new(AtomicBool::new(false));
-        let was_asked = asked.clone();
+        let (was_asked, shared) = (asked.clone(), self.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let (front, known) = (front.clone(), known.clone());
+            let (shared, known) = (shared.clone(), known.clone());
             Box::pin(async move {
-                Ok::<Response, Infallible>(front.handle(&known, request.map(Body::new)).await)
+                Ok::<Response, Infallible>(shared.answer(&known, request.map(Body::new)).await)
             })
         });
         let io = TokioIo::new(WriteDeadline::new(stream, self.patience.write));
@@ -270,15 +324,13 @@ impl Shared {
         let ended = loop {
             let mut until_done =
                 pin!(std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)));
-            let stopped = async {
-                told_to_stop(&mut self.stopped).await;
-                if !was_asked.load(Ordering::Relaxed) {
-                    tokio::time::sleep(FIRST_REQUEST).await;
-                }
-            };
             tokio::select! {
+                // First: what has arrived is read before the connection is found idle.
+                biased;
                 ended = &mut until_done => break ended,
-                () = stopped, if !asked_to_stop => asked_to_stop = true,
+                () = time_to_close(&mut self.phases, &was_asked), if !asked_to_stop => {
+                    asked_to_stop = true;
+                }
             }
             std::pin::Pin::new(&mut connection).graceful_shutdown();
         };
@@ -293,6 +345,20 @@ impl Shared {
             }
             _ => self.close(stream).await,
         }
+    }
+
+    /// Answers a request; on a server that stops as the last one of its connection.
+    async fn answer(mut self, known: &Connection, request: Request<Body>) -> Response {
+        let is_read = request.method().is_safe();
+        let mut response = tokio::select! {
+            biased;
+            response = self.front.clone().handle(known, request) => response,
+            () = reached(&mut self.phases, Phase::Over) => given_up(is_read).into_response(),
+        };
+        if *self.phases.borrow() >= Phase::Leaving {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Writes an error outside of hyper, and closes.
@@ -322,13 +388,40 @@ impl Shared {
             io::Result::Ok(())
         };
         // Whatever it ends with, the connection is closed.
-        let _closed = tokio::time::timeout(self.patience.linger, drain).await;
+        let mut phases = self.phases.clone();
+        tokio::select! {
+            _closed = tokio::time::timeout(self.patience.linger, drain) => {}
+            () = stays(&mut phases, LAST_LINGER) => {}
+        }
     }
 }
 
-/// Waits for the word to stop; a server that is gone has said it.
-async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    let _told = stopped.wait_for(|stop| *stop).await.is_ok();
+/// Waits for a phase; a server that is gone is past all.
+async fn reached(phases: &mut watch::Receiver<Phase>, wanted: Phase) {
+    let _reached = phases.wait_for(|phase| *phase >= wanted).await.is_ok();
+}
+
+/// Waits until a connection on which nothing is under way is to close.
+async fn time_to_close(phases: &mut watch::Receiver<Phase>, was_asked: &AtomicBool) {
+    reached(phases, Phase::Closing).await;
+    let limit = if was_asked.load(Ordering::Relaxed) { IDLE } else { FIRST_REQUEST };
+    stays(phases, limit).await;
+}
+
+/// Waits until the server stops, and then so long, or until it is over.
+async fn stays(phases: &mut watch::Receiver<Phase>, limit: Duration) {
+    reached(phases, Phase::Closing).await;
+    let _sooner = tokio::time::timeout(limit, reached(phases, Phase::Over)).await;
+}
+
+/// What is answered to requests that do not end in time when the server stops.
+fn given_up(is_read: bool) -> ApiError {
+    if is_read {
+        return ApiError::new(Errno::Unavailable, "this node stops; ask another one");
+    }
+    let detail = "this node stops and could not wait for the end of the request, which may have \
+                  been done; ask another node";
+    ApiError::new(Errno::HostLost, detail)
 }
 
 fn too_many(open: &str) -> ApiError {

@@ -37,6 +37,15 @@ async fn exchange(stream: &mut TcpStream, text: &str) -> String {
     answer
 }
 
+/// Waits until a server takes no new connections.
+async fn until_closed(address: SocketAddr) {
+    let takes = async || {
+        let connected = tokio::time::timeout(SHORT / 6, TcpStream::connect(address)).await;
+        connected.is_ok_and(|connected| connected.is_ok())
+    };
+    while takes().await {}
+}
+
 /// Tells when it is dropped.
 struct Dropped(Arc<Notify>);
 
@@ -143,14 +152,14 @@ async fn a_first_request_that_is_on_its_way_when_the_server_stops_is_answered() 
     let address = server.local_addr();
     let mut late = connect(&server).await;
     let stopping = tokio::spawn(server.stop(SHORT * 5));
-    while TcpStream::connect(address).await.is_ok() {}
+    until_closed(address).await;
     let answer = exchange(&mut late, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(answer.ends_with("done"), "{answer}");
     stopping.await.unwrap();
 }
 
 #[tokio::test]
-async fn stopping_lets_requests_end_and_drops_those_that_do_not() {
+async fn stopping_lets_requests_end_and_answers_for_those_that_do_not() {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let done = Arc::new(AtomicBool::new(false));
     let (inside, wait, finished) = (entered.clone(), release.clone(), done.clone());
@@ -160,23 +169,102 @@ async fn stopping_lets_requests_end_and_drops_those_that_do_not() {
         finished.store(true, Ordering::Relaxed);
         "done"
     };
-    let router =
-        Router::new().route("/hold", get(hold)).route("/never", get(std::future::pending::<()>));
+    let never = get(std::future::pending::<()>).post(std::future::pending::<()>);
+    let router = Router::new().route("/hold", get(hold)).route("/never", never);
     let server = start(router, 10, Patience::default()).await;
     let mut held = connect(&server).await;
     held.write_all(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     entered.notified().await;
     let address = server.local_addr();
-    let mut idle = connect(&server).await;
-    let mut never = connect(&server).await;
-    never.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let (mut read, mut written) = (connect(&server).await, connect(&server).await);
+    read.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let stopping = tokio::spawn(server.stop(SHORT * 5));
-    // The idle connection closes at once, while requests are still under way.
-    assert_eq!(exchange(&mut idle, "").await, "");
-    assert!(TcpStream::connect(address).await.is_err(), "it still accepts");
+    until_closed(address).await;
+    // Its first request was on its way.
+    written
+        .write_all(b"POST /never HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
     release.notify_one();
     assert!(exchange(&mut held, "").await.ends_with("done"));
-    assert_eq!(exchange(&mut never, "").await, "");
+    let answer = exchange(&mut read, "").await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("EUNAVAILABLE"), "{answer}");
+    let answer = exchange(&mut written, "").await;
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("EHOSTLOST"), "{answer}");
     stopping.await.unwrap();
     assert!(done.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn stopping_closes_idle_connections_while_requests_are_under_way() {
+    let router = Router::new()
+        .route("/", get(async || "yes"))
+        .route("/never", get(std::future::pending::<()>));
+    let server = start(router, 10, Patience::default()).await;
+    let (mut idle, mut never) = (connect(&server).await, connect(&server).await);
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    never.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let stopping = tokio::spawn(server.stop(Duration::from_secs(60)));
+    assert!(exchange(&mut idle, "").await.ends_with("yes"));
+    assert!(!stopping.is_finished());
+    drop(never);
+    stopping.await.unwrap();
+}
+
+/// Asks on one connection after the other, as fast as it can, until the server listens no more.
+/// How many were answered; an error is one of a connection that was made.
+fn ask_until_refused(address: SocketAddr) -> io::Result<usize> {
+    for answered in 0.. {
+        let mut stream = match std::net::TcpStream::connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(answered),
+            connected => connected?,
+        };
+        io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\nhost: x\r\n\r\n")?;
+        let mut answer = String::new();
+        io::Read::read_to_string(&mut stream, &mut answer)?;
+        if !answer.ends_with("done") {
+            return Err(io::Error::other(format!("not answered: {answer:?}")));
+        }
+    }
+    Ok(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn stopping_resets_no_connection_that_a_client_could_make() {
+    const SERVERS: usize = 30;
+    const CLIENTS: usize = 4;
+    let (mut servers, mut clients) = (Vec::new(), Vec::new());
+    for _ in 0..SERVERS {
+        let router = Router::new().route("/", get(async || "done"));
+        let server = start(router, 1000, Patience::default()).await;
+        let address = server.local_addr();
+        clients
+            .extend((0..CLIENTS).map(|_| std::thread::spawn(move || ask_until_refused(address))));
+        servers.push(server);
+    }
+    let stop = servers.into_iter().map(|server| tokio::spawn(server.stop(SHORT * 10)));
+    for stopping in stop.collect::<Vec<_>>() {
+        stopping.await.unwrap();
+    }
+    let answered = clients.into_iter().map(|client| client.join().unwrap());
+    let answered = answered.sum::<io::Result<usize>>().expect("a connection was reset");
+    assert!(answered > SERVERS * CLIENTS, "{answered} answers: there was hardly any load");
+}
+
+#[tokio::test]
+async fn before_it_stops_each_answer_closes_its_connection_and_the_next_one_is_served() {
+    let router = Router::new().route("/", get(async || "done"));
+    let server = start(router, 10, Patience::default()).await;
+    let mut kept = connect(&server).await;
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    kept.read_exact(&mut first).await.unwrap();
+    server.begin_to_stop();
+    for stream in [&mut kept, &mut connect(&server).await] {
+        let answer = exchange(stream, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer}");
+    }
+    server.stop(Duration::from_secs(5)).await;
 }

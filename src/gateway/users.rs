@@ -167,7 +167,7 @@ async fn change(gateway: &Gateway, name: &Name, command: UserCommand) -> Result<
     let consensus = &gateway.handles.consensus;
     let applied = consensus.propose(Command::User(command), Instant::now() + PROPOSE).await?;
     match applied.response {
-        Response::Done | Response::Joined(_) => {}
+        Response::Done | Response::Joined(_) | Response::Lock(_) => {}
         Response::NotFound => return Err(missing(name)),
         Response::Refused(why) | Response::OverQuota(why) => {
             return Err(ApiError::new(Errno::Exist, why));

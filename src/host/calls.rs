@@ -185,7 +185,7 @@ fn is_entry(caller: &mut Caller<'_, State>, index: u32) -> bool {
 /// Waits for a child: its result, or an errno. Negative `ms` waits until the tree's deadline.
 pub async fn wait(caller: &mut Caller<'_, State>, call: u32, ms: i64) -> i32 {
     let host = caller.data().host.clone();
-    match waiting(caller, host.wait(call, limit(ms))).await {
+    match awaiting(caller, call, host.wait(call, limit(ms))).await {
         Ok(result) => i32::from(result),
         Err(error) => error.code(),
     }
@@ -200,9 +200,28 @@ pub async fn output(caller: &mut Caller<'_, State>, call: u32) -> Result<Bytes, 
         return Ok(bytes.clone());
     }
     let host = caller.data().host.clone();
-    let bytes = waiting(caller, host.output(call)).await?;
+    let bytes = awaiting(caller, call, host.output(call)).await?;
     caller.data_mut().fetched = Some((call, bytes.clone()));
     Ok(bytes)
+}
+
+/// Waits for a child. Who keeps locks hears of it: a child that wants one of this call's would
+/// wait for ever.
+async fn awaiting<T>(
+    caller: &mut Caller<'_, State>,
+    child: u32,
+    wait: impl Future<Output = T>,
+) -> T {
+    let known = caller.data().host.child_id(child);
+    let state = caller.data().views.open_host().filter(|_| known.is_some()).cloned();
+    if let Some(state) = &state {
+        state.awaits(known);
+    }
+    let done = waiting(caller, wait).await;
+    if let Some(state) = &state {
+        state.awaits(None);
+    }
+    done
 }
 
 /// Polls a wait; when it does wait, the call's turn goes to others and its pace starts anew.

@@ -128,7 +128,8 @@ fn backtrace(caller: Caller<'_, State>, depth: i32) -> wasmtime::Result<()> {
     caller.data_mut().write_log(text.as_bytes()).map_err(wasmtime::Error::new)
 }
 
-fn must(what: &str, result: Result<i32, Errno>) -> wasmtime::Result<i32> {
+/// What an import without room for an error gives; an error ends the call.
+pub fn must(what: &str, result: Result<i32, Errno>) -> wasmtime::Result<i32> {
     result.map_err(|error| {
         let detail = format!("__faasm_{what} failed, and cannot tell the function so");
         calls::stop(CallError::new(error, detail))

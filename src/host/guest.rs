@@ -57,6 +57,17 @@ pub fn read(caller: &mut Caller<'_, State>, at: u32, len: u32) -> wasmtime::Resu
     Ok(bytes)
 }
 
+/// Copies a short range out of the guest, as long as `into`.
+pub fn read_into(caller: &mut Caller<'_, State>, at: u32, into: &mut [u8]) -> wasmtime::Result<()> {
+    let memory = memory(caller)?;
+    let len = u32::try_from(into.len()).map_err(|_| Trap::MemoryOutOfBounds)?;
+    let span = Span::check(at, len, memory.data_size(&*caller))?;
+    let base = memory.data_ptr(caller.as_context_mut());
+    // SAFETY: the source as in `write`, the target is `into`, which is host memory and as long.
+    unsafe { std::ptr::copy_nonoverlapping(base.add(span.start), into.as_mut_ptr(), span.len) };
+    Ok(())
+}
+
 /// Copies a range of any length, letting others run between pieces.
 pub async fn read_long(
     caller: &mut Caller<'_, State>,

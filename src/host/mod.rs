@@ -7,8 +7,12 @@
 
 mod calls;
 mod faasm;
+mod faasm_state;
 pub mod guest;
 pub mod heap;
+mod state;
+mod state_key;
+mod state_windows;
 pub mod wasi;
 mod wasi_io;
 mod wasi_poll;
@@ -23,6 +27,8 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasi::add(&mut linker)?;
     calls::add(&mut linker)?;
+    state::add(&mut linker)?;
     faasm::add(&mut linker)?;
+    faasm_state::add(&mut linker)?;
     Ok(linker)
 }

@@ -82,10 +82,11 @@ async fn sleep(caller: &mut Caller<'_, State>, time: Duration) {
 }
 
 /// A wait that the calls component knows of; it hears of its end also when the call is cancelled.
-struct Away(Arc<dyn CallHost>);
+pub struct Away(Arc<dyn CallHost>);
 
 impl Away {
-    fn begin(host: Arc<dyn CallHost>) -> Self {
+    /// It begins.
+    pub fn begin(host: Arc<dyn CallHost>) -> Self {
         host.waiting();
         Self(host)
     }

@@ -91,6 +91,14 @@ pub(super) enum CloseCode {
     Removed = 6,
     /// The other end's key is not registered any more.
     Revoked = 7,
+    /// The other end asks for a connection and is no member of the cluster any more.
+    Expelled = 8,
+}
+
+/// Whether the other end closed a connection because this node is no member any more.
+pub(super) fn says_removed(error: &ConnectionError) -> bool {
+    let gone = [CloseCode::Removed, CloseCode::Expelled].map(VarInt::from);
+    matches!(error, ConnectionError::ApplicationClosed(close) if gone.contains(&close.error_code))
 }
 
 impl From<CloseCode> for VarInt {
@@ -122,7 +130,7 @@ pub(super) fn describe(other: impl Display, error: &ConnectionError) -> String {
             let is = |code: CloseCode| close.error_code == VarInt::from(code);
             if is(CloseCode::Stopping) {
                 format!("{other} is stopping")
-            } else if is(CloseCode::Refused) {
+            } else if is(CloseCode::Refused) || is(CloseCode::Expelled) {
                 format!("{other} refused this node: {reason}")
             } else if is(CloseCode::Replaced) {
                 format!("{other} took a newer connection")

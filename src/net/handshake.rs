@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::id::NodeId;
 use crate::net::error::{CloseCode, describe, printable};
-use crate::net::hello::{Expected, Side, decide};
+use crate::net::hello::{Expected, Refusal, Side, decide};
 use crate::net::identity::CertName;
 use crate::net::shared::Shared;
 use crate::net::stamp::Shown;
@@ -57,7 +57,8 @@ pub(super) async fn dial(
             .connect_with(shared.doors.dial(), addr, &name)
             .map_err(|error| format!("{node} cannot be dialed at {addr}: {error}"))?;
         let conn = connecting.await.map_err(|error| describe(node, &error))?;
-        let (hello, shown) = greet(shared, node, &conn).await?;
+        let greeted = greet(shared, node, &conn).await;
+        let (hello, shown) = greeted.inspect_err(|_| shared.hear_end(node, &conn))?;
         Ok(Established { conn, hello, shown })
     });
     dialed.await.unwrap_or_else(|_| Err(format!("{node} does not answer at {addr}")))
@@ -91,7 +92,9 @@ pub(super) async fn accept(
             renew::answer(shared, &conn, node).await.map_err(rejected)?;
             return Ok(None);
         }
-        let (hello, shown) = answer(shared, &conn, node).await.map_err(rejected)?;
+        let answered = answer(shared, &conn, node).await;
+        let (hello, shown) =
+            answered.inspect_err(|_| shared.hear_end(node, &conn)).map_err(rejected)?;
         Ok(Some(Established { conn, hello, shown }))
     });
     accepted.await.unwrap_or_else(|_| Err(by_addr(format!("{from} did not finish its hello"))))
@@ -153,14 +156,24 @@ pub(super) fn check(
             tracing::debug!(peer = %theirs.node, version, "the hello passed");
             Ok(certificate)
         }
-        Err(refusal) => Err(refuse(conn, refusal.to_string())),
+        Err(refusal) => {
+            let code = match refusal {
+                Refusal::Removed { .. } => CloseCode::Expelled,
+                _ => CloseCode::Refused,
+            };
+            Err(refuse_with(conn, code, refusal.to_string()))
+        }
     }
 }
 
 /// Closes the connection with the reason, and gives it back.
 pub(super) fn refuse(conn: &Connection, why: String) -> String {
+    refuse_with(conn, CloseCode::Refused, why)
+}
+
+fn refuse_with(conn: &Connection, code: CloseCode, why: String) -> String {
     metrics::refused();
-    conn.close(CloseCode::Refused.into(), why.as_bytes());
+    conn.close(code.into(), why.as_bytes());
     format!("refused by this node: {}", printable(why.as_bytes()))
 }
 

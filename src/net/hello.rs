@@ -86,8 +86,8 @@ pub(super) enum Refusal {
     Removed { node: NodeId },
     #[error(
         "{node} shows a certificate whose key is not registered for it: it was rotated away, or \
-         made elsewhere; if it is lost, start {node} with an empty data directory and `--join`, \
-         `--replace {node}`"
+         made elsewhere; if it is lost, let a new node take its place: `faasm node --join ADDR \
+         --token TOKEN --replace {node}` with an empty data directory"
     )]
     Key { node: NodeId },
     #[error("{node} must wait for {us} to dial: of two nodes the one with the lower number dials")]

@@ -201,10 +201,25 @@ impl CertificateAuthority {
         Self::from_pem(pem_files::read(&dir.join(CA_CERT))?, &key_pem)
     }
 
-    /// From the two texts.
+    /// From the two texts, which must belong together: of several certificates the first one.
     pub fn from_pem(cert_pem: String, key_pem: &str) -> Result<Self, IdentityError> {
         let key = KeyPair::from_pem(key_pem)?;
-        Ok(Self { cluster: cluster_of(&cert_pem)?, cert_pem, key, generation: 1 })
+        let (cluster, certified) = cluster_of(&cert_pem)?;
+        if KeyHash::of(&key.subject_public_key_info()) != certified {
+            let why = "it is not that of the authority's certificate: was the authority replaced?";
+            return Err(IdentityError::Bad { what: "the authority's key", why: why.to_owned() });
+        }
+        Ok(Self { cluster, cert_pem, key, generation: 1 })
+    }
+
+    /// Writes the authority's key over the one in `dir`, if there is one: when the authority was
+    /// replaced, that one is of no use any more.
+    pub fn refresh_key(dir: &Path, key_pem: &str) -> Result<(), IdentityError> {
+        let path = dir.join(CA_KEY);
+        if !path.exists() || pem_files::read(&path)?.trim() == key_pem.trim() {
+            return Ok(());
+        }
+        pem_files::write_secret(&path, key_pem)
     }
 
     /// Writes the files that [`CertificateAuthority::load`] reads, the key for its owner only.
@@ -283,14 +298,17 @@ fn common_name(name: String) -> DistinguishedName {
     names
 }
 
-fn cluster_of(ca_pem: &str) -> Result<ClusterId, IdentityError> {
+/// The cluster that an authority's certificate names, and the hash of the key in it.
+fn cluster_of(ca_pem: &str) -> Result<(ClusterId, KeyHash), IdentityError> {
     let bad = |why: String| IdentityError::Bad { what: "the authority's certificate", why };
     let der = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| bad(e.to_string()))?;
     let (_, cert) = x509_parser::parse_x509_certificate(&der).map_err(|e| bad(e.to_string()))?;
     let name = cert.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    name.and_then(|name| name.strip_prefix(CA_NAME))
+    let cluster = name
+        .and_then(|name| name.strip_prefix(CA_NAME))
         .and_then(|id| id.parse().ok())
-        .ok_or_else(|| bad(format!("its name should be `{CA_NAME}<cluster id>`")))
+        .ok_or_else(|| bad(format!("its name should be `{CA_NAME}<cluster id>`")))?;
+    Ok((cluster, KeyHash::of(cert.public_key().raw)))
 }
 
 #[cfg(test)]
@@ -330,6 +348,26 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "{key}");
         }
         assert!(matches!(ca.save(dir.path()), Err(IdentityError::Exists(_))));
+    }
+
+    #[test]
+    fn a_key_signs_for_its_own_authority_only_and_is_refreshed_where_there_was_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = ClusterId::random();
+        let [old, new] = [(); 2].map(|()| CertificateAuthority::create(cluster).unwrap());
+        CertificateAuthority::refresh_key(dir.path(), &new.key_pem()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        old.save(dir.path()).unwrap();
+        // While one takes the place of the other, both certificates are there, the new one first.
+        let both = format!("{}{}", new.cert_pem(), old.cert_pem());
+        std::fs::write(dir.path().join(CA_CERT), both).unwrap();
+        let error = CertificateAuthority::load(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("was the authority replaced"), "{error}");
+        CertificateAuthority::refresh_key(dir.path(), &new.key_pem()).unwrap();
+        let loaded = CertificateAuthority::load(dir.path()).unwrap();
+        assert_eq!(loaded.key_pem(), new.key_pem());
+        let mode = std::fs::metadata(dir.path().join(CA_KEY)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

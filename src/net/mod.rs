@@ -335,6 +335,12 @@ impl Net {
         self.shared.table.subscribe()
     }
 
+    /// Whether a peer has ended the last connection to it because this node is no member of the
+    /// cluster any more, as that peer knows.
+    pub fn was_removed(&self) -> bool {
+        self.shared.was_removed()
+    }
+
     /// The address it listens on (port 0 resolved).
     pub fn local_addr(&self) -> SocketAddr {
         self.running.local_addr()

@@ -16,7 +16,7 @@ use crate::config::NetOptions;
 use crate::id::{ClusterId, NodeId};
 use crate::net::actor::PeerMsg;
 use crate::net::doors::Doors;
-use crate::net::error::{CloseCode, removed_text};
+use crate::net::error::{CloseCode, removed_text, says_removed};
 use crate::net::gate::LogGate;
 use crate::net::hello::Standing;
 use crate::net::link::Link;
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     /// The nodes that were peers. Locked while the peers change and while a connection is admitted:
     /// one that was made for an older set of peers does not slip in.
     removed: Mutex<BTreeSet<NodeId>>,
+    /// The peers that said, when they last ended a connection, that this node was removed.
+    told_removed: Mutex<BTreeSet<NodeId>>,
     /// What the others see of the peers.
     pub table: watch::Sender<Arc<PeerTable>>,
     /// The receivers of the services.
@@ -81,6 +83,7 @@ impl Shared {
             runtime,
             slots: ArcSwap::default(),
             removed: Mutex::default(),
+            told_removed: Mutex::default(),
             table: watch::Sender::default(),
             inbounds: Mutex::default(),
             strangers: Mutex::default(),
@@ -218,6 +221,7 @@ impl Shared {
         }
         slot.set_link(link);
         let Peer { node, .. } = link.peer;
+        self.told_removed.lock().remove(&node);
         self.update(node, |status| {
             status.up = Some(link.peer);
             status.since = Instant::now();
@@ -229,7 +233,8 @@ impl Shared {
 
     /// There is no connection to a peer any more. Does nothing when it was down before.
     pub(super) fn set_down(&self, slot: &Arc<Slot>, why: &str) {
-        if slot.clear_link().is_some() {
+        if let Some(link) = slot.clear_link() {
+            self.hear_end(slot.node, &link.conn);
             self.is_down(slot, why);
         }
     }
@@ -266,6 +271,20 @@ impl Shared {
                 change(status);
             }
         });
+    }
+
+    /// A connection to a peer has ended, maybe because this node was removed.
+    pub(super) fn hear_end(&self, node: NodeId, conn: &quinn::Connection) {
+        if conn.close_reason().is_some_and(|reason| says_removed(&reason))
+            && self.slot(node).is_some()
+        {
+            self.told_removed.lock().insert(node);
+        }
+    }
+
+    /// Whether a peer says that this node was removed.
+    pub(super) fn was_removed(&self) -> bool {
+        !self.told_removed.lock().is_empty()
     }
 
     /// Brings round trip times and gauges up to date. Nobody is woken for it.

@@ -86,7 +86,22 @@ pub async fn rotate(
     let generation = next.generation;
     tracing::info!(generation, ?what, "certificates are rotated");
     change(consensus, MemberCommand::SetAuthority(next), deadline).await?;
+    if what == Rotate::Authority {
+        revoke_join_tokens(consensus, deadline).await?;
+    }
     Ok(generation)
+}
+
+/// Join tokens name the authority that a new node is to find. Those of the one before are void, and
+/// shall not be listed either.
+async fn revoke_join_tokens(consensus: &Consensus, deadline: Instant) -> Result<(), RotateError> {
+    for token in consensus.membership().join_tokens() {
+        let name = token.hash.name();
+        let revoke = Command::Member(MemberCommand::RemoveJoinToken(name));
+        // Whatever it finds: one that is gone meanwhile was used or revoked.
+        consensus.propose(revoke, deadline).await?;
+    }
+    Ok(())
 }
 
 fn successor(now: &Authority) -> Result<Authority, IdentityError> {
@@ -197,7 +212,11 @@ impl Keeper {
                 let trusting = Identity { ca_pem: handover.trusted, ..(*current).clone() };
                 self.use_identity(trusting)?;
             }
-            Step::Issue => self.next = Some(issue(authority, &handover, self.me, &current)?),
+            Step::Issue => {
+                // What it trusts was saved before: the two files are a pair again.
+                CertificateAuthority::refresh_key(&self.dir, &authority.key_pem)?;
+                self.next = Some(issue(authority, &handover, self.me, &current)?);
+            }
             Step::Register(key) => {
                 let add = MemberCommand::AddKey { node: self.me, key };
                 let applied = change(&self.consensus, add, deadline).await?;

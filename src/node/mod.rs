@@ -14,7 +14,7 @@
 //! | [`Functions`] | the call of a failed actor ends with `FAASM_EFAILED`, the actor is replaced | last, with what still runs |
 //! | [`Scheduler`] | started again; its books survive | 5th: ends its reports |
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
-//! | gateway | a failed request is answered with 500 | 2nd: takes no more, ends what is open |
+//! | gateway | a failed request is answered with 500 | 1st: its answers close their connections; 2nd: takes no more, ends what is open |
 
 pub mod certs;
 mod draining;
@@ -37,8 +37,9 @@ use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer, GatewaySetup, Tls};
 use crate::id::{Incarnation, NodeId};
-use crate::net::{Identity, Net, NetSetup, PeerStatus};
+use crate::net::{Identity, Net, NetSetup};
 use crate::scheduler::{Scheduler, SchedulerSetup};
+use crate::state::{State, StateSetup};
 pub use founding::now_ms;
 
 use self::draining::Drained;
@@ -73,6 +74,8 @@ pub struct Handles {
     pub functions: Functions,
     /// Placement.
     pub scheduler: Scheduler,
+    /// State.
+    pub state: State,
     /// Calls.
     pub calls: Calls,
 }
@@ -181,28 +184,29 @@ impl Node {
     /// Whether the state says so, or, of a node that the state does not reach any more, a peer.
     fn was_removed(&self) -> bool {
         let Handles { node, consensus, net, .. } = &self.handles;
-        if consensus.membership().was_removed(*node) {
-            return true;
-        }
-        let says_so = |status: &PeerStatus| {
-            let why = status.last_error.as_deref().unwrap_or_default();
-            why.contains(&format!("{node} was removed from the cluster"))
-        };
-        !consensus.session_is_live() && net.peers().borrow().values().any(says_so)
+        consensus.membership().was_removed(*node)
+            || (!consensus.session_is_live() && net.was_removed())
     }
 
     /// Stops it: no new calls, running ones get `grace` to end, then everything closes.
     pub async fn stop(self, grace: Duration) {
         let close = Duration::from_secs(1);
         self.following.iter().for_each(AbortHandle::abort);
+        self.gateway.begin_to_stop();
         self.handles.calls.drain(grace).await;
         self.gateway.stop(close).await;
         self.handles.calls.stop();
         self.handles.scheduler.stop();
         self.handles.consensus.stop(close).await;
+        self.handles.state.stop(close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
     }
+}
+
+/// Whether a node has been started with this data directory.
+pub fn has_started(dir: &std::path::Path) -> bool {
+    crate::consensus::identity::is_of_a_node(dir)
 }
 
 /// Shows clients the certificate that the connections between nodes show.
@@ -282,6 +286,15 @@ async fn components(
         accepting: Arc::new(move || session.session_is_live()),
     })
     .await?;
+    let state = State::start(StateSetup {
+        me,
+        incarnation,
+        dir: dir.join("state"),
+        options: options.state.clone(),
+        net: net.clone(),
+        consensus: consensus.clone(),
+    })
+    .await?;
     let calls = Calls::start(CallsSetup {
         me,
         incarnation,
@@ -290,6 +303,7 @@ async fn components(
         consensus: consensus.clone(),
         functions: functions.clone(),
         scheduler: scheduler.clone(),
+        state: state.space(),
     })
     .await?;
     let cluster = Arc::from(config.cluster.name.as_str());
@@ -302,6 +316,7 @@ async fn components(
         blobs,
         functions,
         scheduler,
+        state,
         calls,
     })
 }

@@ -327,6 +327,12 @@ impl Scheduler {
         self.inner.views.lock().answered(node);
     }
 
+    /// A start could not be sent to a node: it has no room until it is heard of again. Else what
+    /// waits here would be handed to it over and over.
+    pub fn unreached(&self, node: NodeId) {
+        self.inner.views.lock().reply(node, Room::default(), clock::now());
+    }
+
     /// A node was lost.
     pub fn lost(&self, node: NodeId) {
         self.inner.views.lock().lost(node);

@@ -52,18 +52,26 @@ impl Scheduler {
     /// A peer told of load.
     pub fn heard(&self, from: Peer, bytes: &[u8]) -> Result<(), Malformed> {
         let report: Report = decode("load report", bytes)?;
-        if report.own.modules.len() > MAX_MODULES || report.rumors.len() > MAX_RUMORS {
-            let why = "it tells of more modules or nodes than fit".to_owned();
-            return Err(Malformed { what: "load report", why });
+        if report.rumors.len() > MAX_RUMORS {
+            return Err(too_much());
         }
+        self.heard_load(from, report.own)?;
         {
             let (mut views, now) = (self.inner.views.lock(), clock::now());
-            views.report(from.node, from.incarnation, report.own, now);
             for rumor in report.rumors.iter().filter(|r| u64::from(r.node) != self.inner.me.0) {
                 views.rumor(rumor, now);
             }
         }
         self.hand_out();
+        Ok(())
+    }
+
+    /// A peer told of its own load.
+    pub fn heard_load(&self, from: Peer, load: Load) -> Result<(), Malformed> {
+        if load.modules.len() > MAX_MODULES {
+            return Err(too_much());
+        }
+        self.inner.views.lock().report(from.node, from.incarnation, load, clock::now());
         Ok(())
     }
 
@@ -116,6 +124,11 @@ impl Scheduler {
             }
         }
     }
+}
+
+fn too_much() -> Malformed {
+    let why = "it tells of more modules or nodes than fit".to_owned();
+    Malformed { what: "load report", why }
 }
 
 fn elsewhere(views: &Views, needs: &Needs, first: usize, now: Instant) -> Option<NodeId> {

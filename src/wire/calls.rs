@@ -7,6 +7,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::errno::CallError;
 use crate::id::{Attempt, BlobHash, CallId, Incarnation, NodeId};
 use crate::wire::function::Limits;
+use crate::wire::load::Load;
 
 /// Inputs, outputs and logs up to this many bytes travel with the message.
 pub const INLINE_MAX: usize = 64 << 10;
@@ -251,6 +252,9 @@ pub enum CallRequest {
     List(u32),
     /// The calls of this user that live on you, at most this many.
     ListOf(u32, String),
+    /// I stop, and this is my last load: send me no more calls. Done once you have heard of all
+    /// that you sent me whether I took it.
+    Leaving(Load),
 }
 
 /// The first message on a bulk stream.
@@ -280,6 +284,8 @@ pub enum CallReply {
     Calls(Vec<CallSummary>),
     /// It could not be done.
     Error(CallError),
+    /// Not done yet; ask again.
+    NotYet,
 }
 
 /// A line of `faasm ps`.

@@ -6,7 +6,9 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::id::{BlobHash, Incarnation, NodeId};
 use crate::wire::function::FunctionEntry;
+use crate::wire::locks::{LockAnswer, LockCommand};
 use crate::wire::members::{KeyHash, MemberCommand};
+use crate::wire::shards::ShardCommand;
 use crate::wire::users::UserCommand;
 
 /// A change of the replicated state.
@@ -61,6 +63,11 @@ pub enum Command {
     Member(MemberCommand),
     /// A change of the users.
     User(UserCommand),
+    // Boxed: the entries of older logs keep their layout.
+    /// Changes of shards.
+    Shards(Box<ShardCommand>),
+    /// A change of the global locks.
+    Lock(Box<LockCommand>),
 }
 
 /// What the state machine answers to a [`Command`].
@@ -76,6 +83,8 @@ pub enum Response {
     Joined(NodeId),
     /// The user has what its quota allows; which one.
     OverQuota(String),
+    /// To [`Command::Lock`].
+    Lock(Box<LockAnswer>),
 }
 
 /// Names a session: a life of a node may have several, one after the other.

@@ -16,7 +16,7 @@ pub const MAX_RUMORS: usize = 30;
 pub const RUMOR_TAGS: usize = 4;
 
 /// What a node says of itself, several times a second.
-#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 pub struct Load {
     /// Grows with every report of one incarnation: an older report that comes late is dropped.
     pub seq: u64,

@@ -55,6 +55,9 @@ pub enum LockCommand {
     End { holders: Vec<Holder> },
     /// A call waits for another to end, or does not any more (`None`): for finding cycles.
     Await { holder: Holder, child: Option<CallId> },
+    /// A call waits until one of several others has ended; until [`LockCommand::Await`] says that
+    /// it does not any more.
+    AwaitAny { holder: Holder, children: Vec<CallId> },
 }
 
 /// What became of [`LockCommand::Acquire`].

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use ureq::tls::{RootCerts, TlsConfig, parse_pem};
 
 use super::processes::Answer;
 
@@ -18,6 +19,33 @@ pub struct Hosts {
     dir: PathBuf,
     keeper: Child,
     keep_files: bool,
+    /// How clients get in; none where there are no nodes.
+    entry: Option<Entry>,
+}
+
+/// What clients need.
+struct Entry {
+    tls: TlsConfig,
+    /// The header that has the admin's token.
+    token: String,
+}
+
+impl Entry {
+    /// From the folder of a cluster, as the command line finds it there.
+    fn of(dir: &Path) -> Self {
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("it was made");
+        let provider = rustls::crypto::ring::default_provider();
+        let pem = read("ca/ca.pem");
+        let roots = parse_pem(pem.as_bytes()).map(|item| match item {
+            Ok(ureq::tls::PemItem::Certificate(certificate)) => certificate,
+            _ => panic!("ca.pem has something that is no certificate"),
+        });
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(std::sync::Arc::new(provider))
+            .root_certs(RootCerts::from(roots.collect::<Vec<_>>().into_iter()))
+            .build();
+        Self { tls, token: format!("Bearer {}", read("admin.token").trim()) }
+    }
 }
 
 /// Why this machine has no namespaces for us; `None` when it has.
@@ -35,7 +63,9 @@ fn script() -> Command {
 impl Hosts {
     /// Makes so many hosts, and waits until their nodes are ready.
     pub fn up(count: usize) -> Self {
-        Self::make(count, &["--binary", env!("CARGO_BIN_EXE_faasm")])
+        let mut hosts = Self::make(count, &["--binary", env!("CARGO_BIN_EXE_faasm")]);
+        hosts.entry = Some(Entry::of(&hosts.dir));
+        hosts
     }
 
     /// Makes hosts without nodes.
@@ -51,16 +81,23 @@ impl Hosts {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("t{}-{number}-", std::process::id());
         let keeper = keeper(&dir, &prefix);
-        let hosts = Self { count, prefix, dir, keeper, keep_files: false };
-        hosts.must(&[&["up", &count.to_string()], options].concat());
+        let hosts = Self { count, prefix, dir, keeper, keep_files: false, entry: None };
+        // Isolated: this machine has no addresses for the hosts of several tests.
+        hosts.must(&[&["up", &count.to_string(), "--isolated"], options].concat());
         hosts
     }
 
     /// Runs a command of `scripts/netns`.
     pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("bash starts")
+    }
+
+    /// One that is not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
         let dir = self.dir.to_str().expect("UTF-8");
-        let options = ["--dir", dir, "--prefix", &self.prefix];
-        script().args(options).args(args).output().expect("bash starts")
+        let mut command = script();
+        command.args(["--dir", dir, "--prefix", &self.prefix]).args(args);
+        command
     }
 
     /// Runs one that must succeed; what it printed.
@@ -106,9 +143,9 @@ impl Hosts {
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).expect("root may enter");
     }
 
-    /// The URL of a node, from its own host.
+    /// The URL of a node, from any host.
     pub fn base(&self, host: usize) -> String {
-        format!("http://127.0.0.1:{}", 7000 + host)
+        format!("https://10.77.0.{host}:7001")
     }
 
     /// The process of a node.
@@ -118,7 +155,7 @@ impl Hosts {
         text.trim().parse().expect("a number")
     }
 
-    /// Asks a node, from its own host.
+    /// Asks a node, from its own host: also one that others cannot reach. As the admin.
     pub fn ask(
         &self,
         host: usize,
@@ -140,8 +177,10 @@ impl Hosts {
         if let Some(key) = request.key {
             made = made.header("idempotency-key", key);
         }
+        let entry = self.entry.as_ref().expect("these hosts have nodes");
+        made = made.header("authorization", &entry.token);
         let made = made.body(request.body).map_err(ureq::Error::Http)?;
-        let agent = agent(request.patience);
+        let agent = agent(request.patience, entry.tls.clone());
         let made = agent.configure_request(made).allow_non_standard_methods(true).build();
         let (head, mut body) = agent.run(made)?.into_parts();
         let body = body.with_config().limit(1 << 26).read_to_vec()?;
@@ -167,8 +206,9 @@ impl Default for Request<'_> {
 }
 
 /// A new one each time: no connection is kept, since it would be one of another host.
-fn agent(patience: Duration) -> ureq::Agent {
+fn agent(patience: Duration, tls: TlsConfig) -> ureq::Agent {
     ureq::Agent::config_builder()
+        .tls_config(tls)
         .http_status_as_error(false)
         .proxy(None)
         .max_idle_connections(0)

@@ -1,6 +1,6 @@
 //! Users of a cluster of real processes, each with a token.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -106,16 +106,30 @@ impl Person<'_> {
 pub struct Wire {
     stream: TcpStream,
     token: String,
+    closes: bool,
 }
 
 impl Wire {
     /// Connects to a node; an empty token is not sent.
     pub fn new(cluster: &Processes, node: usize, token: &str) -> Self {
+        Self::try_new(cluster, node, token).expect("connected")
+    }
+
+    /// The same with a node that may be down.
+    pub fn try_new(cluster: &Processes, node: usize, token: &str) -> std::io::Result<Self> {
         let address = cluster.base(node).trim_start_matches("http://");
-        let stream = TcpStream::connect(address).expect("connected");
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
         stream.set_nodelay(true).expect("set");
-        Self { stream, token: token.to_owned() }
+        Ok(Self { stream, token: token.to_owned(), closes: false })
+    }
+
+    /// Whether the node has closed it, or has said that it will: nothing is to be sent then.
+    pub fn is_closed(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("set");
+        let open = self.stream.peek(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(false).expect("set");
+        self.closes || !open
     }
 
     /// Sends a request: its first line without the version, and headers, each with its line's end.
@@ -131,7 +145,7 @@ impl Wire {
         // Who is refused early is told so while it still sends: the answer is what counts.
         let sent =
             self.stream.write_all(head.as_bytes()).and_then(|()| self.stream.write_all(body));
-        let closed = [std::io::ErrorKind::BrokenPipe, std::io::ErrorKind::ConnectionReset];
+        let closed = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
         assert!(
             sent.is_ok() || sent.is_err_and(|error| closed.contains(&error.kind())),
             "not sent"
@@ -147,6 +161,7 @@ impl Wire {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).expect("text").to_lowercase();
+        self.closes = head.contains("\r\nconnection: close\r\n");
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
         let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
         let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);

@@ -131,6 +131,7 @@ pub fn module_within(input: &[u8], limit: Duration) -> Result<(), String> {
         input: Bytes::from_static(b"input"),
         control: control.clone(),
         host: Arc::new(Nothing),
+        state: None,
         span: tracing::Span::none(),
         done: Box::new(move |outcome| drop(done.send(outcome))),
     });

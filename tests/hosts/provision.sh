@@ -3,10 +3,14 @@
 # the machine's address, whose system folders are copies that vanish with them. Stand-ins for what
 # changes the kernel, and for systemd, which starts what the installed unit says as the unit's user.
 #
-# usage: provision.sh WORK FILES ADDRESS
+# usage: provision.sh WORK FILES ADDRESS SHOW
+#
+#   WORK   a folder for this, with the machines' cluster in WORK/cluster
+#   FILES  what the machine was given
+#   SHOW   scripts/hosts.d/vagrant, as it is run when all machines are up
 set -euo pipefail
 
-work=$1 files=$2 address=$3
+work=$1 files=$2 address=$3 show=$4
 if [ "${INSIDE:-}" != yes ]; then
     INSIDE=yes exec unshare --mount --net --propagation private "$0" "$@"
 fi
@@ -56,11 +60,6 @@ provision
 echo "then again" >>"$work/systemctl"
 provision
 stat -c '%U %a %n' /var/lib/faasm /var/lib/faasm/certs/node-key.pem /usr/local/bin/faasm
-for _ in {1..200}; do
-    if /usr/local/bin/faasm nodes --json --cluster "http://$(cat "$files/http")" >"$work/nodes" 2>/dev/null &&
-        grep -q '"session": "' "$work/nodes"; then break; fi
-    sleep 0.1
-done
-cat "$work/nodes"
+FAASM_BINARY=/usr/local/bin/faasm "$show" show 1 "$work/cluster"
 kill "$(cat "$work/pid")"
 while kill -0 "$(cat "$work/pid")" 2>/dev/null; do sleep 0.05; done

@@ -1,4 +1,4 @@
-// faasm.h over the host's imports.
+// faasm.h over the host's imports: input, output and calls.
 #include <faasm.h>
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ int faasm_errno(void)
     return last_error;
 }
 
-static void *failed(int error)
+void *faasm_failed(int error)
 {
     last_error = error;
     return NULL;
@@ -23,11 +23,11 @@ static void *failed(int error)
 static uint8_t *make_room(int64_t size)
 {
     if (size < 0)
-        return failed((int)size);
+        return faasm_failed((int)size);
     if ((uint64_t)size >= SIZE_MAX)
-        return failed(FAASM_ETOOBIG);
+        return faasm_failed(FAASM_ETOOBIG);
     uint8_t *room = malloc((size_t)size + 1);
-    return room ? room : failed(FAASM_ENOMEM);
+    return room ? room : faasm_failed(FAASM_ENOMEM);
 }
 
 // Ends what `make_room` began: `count` bytes were copied into it, or it is the error.
@@ -35,7 +35,7 @@ static uint8_t *filled(uint8_t *room, int32_t count, size_t *len)
 {
     if (count < 0) {
         free(room);
-        return failed(count);
+        return faasm_failed(count);
     }
     room[(uint32_t)count] = '\0';
     if (len)

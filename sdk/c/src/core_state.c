@@ -2,6 +2,9 @@
 #include <faasm/core.h>
 #include <faasm/host_interface.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 size_t faasmReadStateSize(const char* key)
 {
     return (size_t)__faasm_read_state(key, NULL, 0);
@@ -54,9 +57,34 @@ void faasmWriteStateOffset(const char* key, long totalLen, long offset, const ui
     __faasm_write_state_offset(key, totalLen, offset, data, dataLen);
 }
 
+// A file that cannot be read is the host's to tell of: it ends the call.
 unsigned long faasmWriteStateFromFile(const char* key, const char* filePath)
 {
-    return __faasm_write_state_from_file(key, filePath);
+    FILE* file = fopen(filePath, "rb");
+    if (!file)
+        return __faasm_write_state_from_file(key, filePath);
+    uint8_t* bytes = NULL;
+    size_t room = 0, len = 0, got = 1;
+    while (got > 0) {
+        if (len == room) {
+            room = room ? 2 * room : 65536;
+            uint8_t* more = realloc(bytes, room);
+            if (!more)
+                abort();
+            bytes = more;
+        }
+        got = fread(bytes + len, 1, room - len, file);
+        len += got;
+    }
+    const int bad = ferror(file);
+    fclose(file);
+    if (bad) {
+        free(bytes);
+        return __faasm_write_state_from_file(key, filePath);
+    }
+    faasmWriteState(key, bytes, (long)len);
+    free(bytes);
+    return len;
 }
 
 void faasmFlagStateDirty(const char* key, long totalLen)

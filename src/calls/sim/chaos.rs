@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use super::now;
 use super::world::World;
-use crate::clock;
 use crate::errno::Errno;
 use crate::id::NodeId;
 use crate::wire::calls::Phase;
@@ -20,21 +20,21 @@ const SETTLE: Duration = Duration::from_secs(18);
 pub async fn rage(world: &Arc<World>) -> Result<(), String> {
     // Sessions are opened, and known.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let from = clock::now();
+    let from = now();
     if world.setup.faults {
         let mut state = world.state();
         state.network.loss = [0, 20, 150][state.rng.random_range(0..3)];
         state.network.doubled = 50;
     }
     let mut next_fault = from + Duration::from_millis(world.state().rng.random_range(500..4_000));
-    while clock::now() < from + RAGE {
+    while now() < from + RAGE {
         let pause = world.state().rng.random_range(1..150);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         world.client();
-        if world.setup.faults && clock::now() >= next_fault {
+        if world.setup.faults && now() >= next_fault {
             fault(world);
             let pause = world.state().rng.random_range(50..3_000);
-            next_fault = clock::now() + Duration::from_millis(pause);
+            next_fault = now() + Duration::from_millis(pause);
         }
         check(world)?;
     }
@@ -45,7 +45,7 @@ fn check(world: &World) -> Result<(), String> {
     let mut state = world.state();
     let running: Vec<NodeId> =
         state.lives.values().filter(|life| life.runs()).map(|life| life.node).collect();
-    state.checks.check(clock::now(), |node| running.contains(&node))
+    state.checks.check(now(), |node| running.contains(&node))
 }
 
 fn fault(world: &Arc<World>) {
@@ -55,7 +55,7 @@ fn fault(world: &Arc<World>) {
         let rng = &mut state.rng;
         let (a, b) = (ids[rng.random_range(0..ids.len())], ids[rng.random_range(0..ids.len())]);
         let length = Duration::from_millis(rng.random_range(50..6_000));
-        (rng.random_range(0..10), a, b, length)
+        (rng.random_range(0..12), a, b, length)
     };
     world.note((choice, a.0, b.0));
     match choice {
@@ -70,9 +70,10 @@ fn fault(world: &Arc<World>) {
             note_loss(world, a);
         }
         8 => start_all(world),
+        10 | 11 => world.state().network.reset(a, b),
         _ => drop(world.state().network.cut.insert((a, b))),
     }
-    world.state().checks.last_fault = Some(clock::now() + length);
+    world.state().checks.last_fault = Some(now() + length);
     lost_homes(world);
 }
 
@@ -131,9 +132,9 @@ pub async fn heal(world: &Arc<World>) -> Result<(), String> {
         (state.network.loss, state.network.doubled) = (0, 0);
     }
     start_all(world);
-    let from = clock::now();
+    let from = now();
     let settle = if world.setup.fickle { SETTLE } else { SETTLE + Duration::from_secs(45) };
-    while clock::now() < from + settle {
+    while now() < from + settle {
         tokio::time::sleep(Duration::from_millis(500)).await;
         check(world)?;
         let idle = {
@@ -177,7 +178,7 @@ async fn records(world: &Arc<World>) -> Result<(), String> {
 /// Only age, or the death of all that kept it, makes a record be forgotten.
 fn forgotten(world: &World, call: crate::id::CallId, deadline: Instant) -> Result<(), String> {
     let state = world.state();
-    let old = clock::now() > deadline + Duration::from_secs(80);
+    let old = now() > deadline + Duration::from_secs(80);
     if old || state.checks.last_fault.is_some() {
         return Ok(());
     }

@@ -8,8 +8,10 @@ use rand::Rng;
 use super::guests::{FUNCTIONS, Program};
 use super::invariants::{Accepted, Execution, Open};
 use super::life::Life;
+use super::now;
 use super::world::{SimNode, World};
 use crate::calls::Invoke;
+use crate::calls::live::Origin;
 use crate::calls::root::keyed_id;
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -33,10 +35,14 @@ impl World {
             attempt: live.attempt,
             root: live.spec.tree.root,
             home: live.spec.tree.home,
-            home_lost: None,
+            sent_by: match live.origin {
+                Origin::Peer(peer) => Some(peer.node),
+                Origin::Here(_) => None,
+            },
+            parent_lost: None,
             node: life.node,
             retries: super::functions::retries(job.key.name.as_str()),
-            deadline: live.spec.tree.deadline,
+            deadline: clock::at(live.spec.tree.deadline).into_std(),
             ended: None,
             killed: false,
         };
@@ -115,14 +121,15 @@ impl World {
 
     fn open(&self, node: &SimNode, due: Duration, what: &str) -> u64 {
         let number = self.number();
-        let due = clock::now() + due;
+        // By the slowest clock.
+        let due = now() + due * 100 / 90;
         let what = format!("{what} {number} at {}", node.life.node);
         self.state().checks.open.insert(number, Open { node: node.life.node, due, what });
         number
     }
 
     fn accepted(&self, call: CallId, program: Program, timeout: Duration, home: NodeId) {
-        let deadline = clock::now() + timeout;
+        let deadline = now() + timeout;
         let accepted =
             Accepted { program, deadline, home, cancelled: None, seen: None, home_was_lost: false };
         self.state().checks.accepted.entry(call).or_insert(accepted);
@@ -133,7 +140,7 @@ impl World {
         let mut state = self.state();
         let quiet = state.checks.last_fault.is_none() && !self.setup.fickle;
         // A node that has just started has no session yet.
-        let young = clock::now() < self.zero + Duration::from_secs(1);
+        let young = now() < self.zero + Duration::from_secs(1);
         let explained = fine.contains(&error.code) || error.code == Errno::NoEnt;
         if !explained || (quiet && !young) {
             state.checks.fail(format!("{what} was refused: {error}"));
@@ -171,10 +178,16 @@ impl World {
                     world.accepted(call, program, timeout, node.life.node);
                     let end = finished.result.clone().map_err(|error| error.code);
                     let by = format!("to its client at {}", node.life.node);
-                    let mut state = world.state();
-                    state.checks.seen(call, end, by);
-                    if end.is_ok() {
-                        state.checks.output(call, end, None, &finished.output);
+                    {
+                        let mut state = world.state();
+                        state.checks.seen(call, end, by);
+                        if end.is_ok() {
+                            state.checks.output(call, end, None, &finished.output);
+                        }
+                    }
+                    // Its record says of which attempt the output is.
+                    if let Ok(record) = node.calls.record(call).await {
+                        world.looked(&node, record).await;
                     }
                 }
             }
@@ -248,7 +261,7 @@ impl World {
             let cancelled = node.calls.cancel(call).await;
             let mut state = world.state();
             state.checks.open.remove(&open);
-            let now = clock::now();
+            let now = now();
             if cancelled.is_ok()
                 && state.checks.calm_since(now, Duration::from_secs(5))
                 && let Some(accepted) = state.checks.accepted.get_mut(&call)

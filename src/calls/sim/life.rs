@@ -8,12 +8,14 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
+use crate::clock::skew::{self, Skew};
 use crate::id::{Incarnation, NodeId};
 
 /// One life of a node.
 pub struct Life {
     pub node: NodeId,
     pub incarnation: Incarnation,
+    clock: Skew,
     alive: AtomicBool,
     stopped: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
@@ -21,10 +23,11 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn new(node: NodeId, incarnation: u64) -> Arc<Self> {
+    pub fn new(node: NodeId, incarnation: u64, clock: Skew) -> Arc<Self> {
         Arc::new(Self {
             node,
             incarnation: Incarnation(incarnation),
+            clock,
             alive: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -38,6 +41,16 @@ impl Life {
         let mut tasks = self.tasks.lock();
         tasks.retain(|task| !task.is_finished());
         tasks.push(handle.abort_handle());
+    }
+
+    /// Does something as this process, by its clock.
+    pub fn act<T>(&self, act: impl FnOnce() -> T) -> T {
+        skew::with(self.clock, act)
+    }
+
+    /// How fast its clock runs, in percent.
+    pub fn rate(&self) -> u32 {
+        self.clock.1
     }
 
     pub fn is_alive(&self) -> bool {
@@ -83,8 +96,9 @@ impl Future for Task {
             self.life.waiting.lock().push(cx.waker().clone());
             return Poll::Pending;
         }
+        let clock = self.life.clock;
         match &mut self.task {
-            Some(task) => task.as_mut().poll(cx),
+            Some(task) => skew::with(clock, || task.as_mut().poll(cx)),
             None => Poll::Ready(()),
         }
     }

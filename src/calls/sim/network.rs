@@ -219,6 +219,12 @@ impl Network {
         changed
     }
 
+    /// A connection breaks; another one is made soon.
+    pub fn reset(&mut self, a: NodeId, b: NodeId) {
+        self.ends.remove(&(a, b));
+        self.ends.remove(&(b, a));
+    }
+
     fn connect(&mut self, a: &Life, b: &Life, now: Instant) {
         self.links += 1;
         let link = self.links;

@@ -14,6 +14,7 @@ use super::life::Life;
 use super::network::What;
 use super::world::{Plant, World};
 use crate::calls::ports::{Connections, Instances, Ports, Registry};
+use crate::clock;
 use crate::function::Job;
 use crate::id::{FunctionKey, Incarnation, NodeId};
 use crate::net::{PeerTable, RequestError, SendError};
@@ -35,6 +36,7 @@ pub fn of(world: &Arc<World>, life: &Arc<Life>, table: &watch::Sender<Arc<PeerTa
         connections: node.clone(),
         registry: node.clone(),
         instances: node,
+        state: None,
         spawn: Arc::new(move |task| spawner.spawn(task)),
         // Spread, as random ones are, but the same in each run.
         draw: Arc::new(move || {
@@ -54,7 +56,7 @@ impl Node {
         let down = || SendError::Down(to, "simulated".to_owned());
         let link = self.world.send(&self.life, to, what(number)).ok_or_else(down)?;
         let answer = self.world.ask(&self.life, number, link);
-        match tokio::time::timeout_at(deadline.into(), answer).await {
+        match tokio::time::timeout_at(clock::at(deadline), answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(RequestError::Lost(to)),
             Err(_) => Err(RequestError::TimedOut(to)),

@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::life::Life;
-use crate::clock;
+use super::now;
 use crate::id::{Incarnation, NodeId};
 
 const LEASE: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ const LATER: Duration = Duration::from_millis(400);
 /// All of them.
 pub struct Sessions {
     nodes: usize,
-    live_until: BTreeMap<NodeId, (Incarnation, Instant)>,
+    granted: BTreeMap<NodeId, (Incarnation, Instant)>,
     open: BTreeMap<NodeId, (Incarnation, u64)>,
     /// What each node has heard: the last session that was opened, and those that are open.
     known: BTreeMap<NodeId, (u64, Open)>,
@@ -31,14 +31,18 @@ type Open = BTreeMap<NodeId, (Incarnation, u64)>;
 
 impl Sessions {
     pub fn new(nodes: usize) -> Self {
-        let (live_until, open, known) = Default::default();
-        Self { nodes, live_until, open, known, newest: 0 }
+        let (granted, open, known) = Default::default();
+        Self { nodes, granted, open, known, newest: 0 }
     }
 
     /// Whether a process may start calls.
     pub fn is_live(&self, life: &Life) -> bool {
-        let until = self.live_until.get(&life.node);
-        until.is_some_and(|(of, until)| *of == life.incarnation && clock::now() < *until)
+        let granted = self.granted.get(&life.node);
+        granted.is_some_and(|(of, at)| {
+            // By its own clock.
+            let since = now().saturating_duration_since(*at) * life.rate() / 100;
+            *of == life.incarnation && since < LEASE
+        })
     }
 
     /// The sessions that a node has heard of.
@@ -74,7 +78,7 @@ impl Sessions {
         };
         let served: Vec<_> = running.iter().filter(in_majority).copied().cloned().collect();
         for life in &served {
-            self.live_until.insert(life.node, (life.incarnation, now + LEASE));
+            self.granted.insert(life.node, (life.incarnation, now));
             let (incarnation, newest) = (life.incarnation, &mut self.newest);
             let session = self.open.entry(life.node).or_insert((Incarnation(0), 0));
             if session.0 != incarnation {
@@ -83,9 +87,9 @@ impl Sessions {
             }
         }
         if !served.is_empty() {
-            let live_until = &self.live_until;
+            let granted = &self.granted;
             self.open.retain(|node, _| {
-                live_until.get(node).is_some_and(|(_, until)| now < *until + LATER)
+                granted.get(node).is_some_and(|(_, at)| now < *at + LEASE + LATER)
             });
         }
         for life in &served {

@@ -14,16 +14,20 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::invariants::Invariants;
 use super::life::Life;
 use super::network::{Network, Packet, What};
+use super::now;
 use super::ports;
 use super::sessions::Sessions;
 use crate::calls::Calls;
 use crate::calls::watch::Watch;
-use crate::clock;
+use crate::clock::skew::Skew;
 use crate::config::CallOptions;
 use crate::id::NodeId;
 use crate::net::{PeerStatus, PeerTable};
 use crate::scheduler::{Parts, Scheduler};
 use crate::wire::calls::{CallBulk, CallMessage, CallReply};
+
+/// By how much clocks run faster or slower, in percent: as far as sessions allow for.
+const DRIFT: u32 = 10;
 
 /// How a run is set up.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +96,7 @@ impl World {
             true => (rng.random_range(2..=8), rng.random_range(6..=60)),
             false => (rng.random_range(2..=8), 4_000),
         };
-        let zero = clock::now();
+        let zero = now();
         let state = State {
             rng,
             network: Network::default(),
@@ -123,7 +127,7 @@ impl World {
 
     /// Notes something that happened.
     pub fn note(&self, what: impl Hash) {
-        let at = clock::now().saturating_duration_since(self.zero).as_micros();
+        let at = now().saturating_duration_since(self.zero).as_micros();
         (at, what).hash(&mut self.state().digest);
     }
 
@@ -140,15 +144,17 @@ impl World {
 
     /// Starts a node that does not live.
     pub fn start(self: &Arc<Self>, id: NodeId) {
-        let incarnation = {
+        let (incarnation, rate) = {
             let mut state = self.state();
-            match state.lives.get(&id) {
+            let rate = state.rng.random_range(100 - DRIFT..=100 + DRIFT);
+            let incarnation = match state.lives.get(&id) {
                 Some(life) if life.is_alive() => return,
                 Some(life) => life.incarnation.0 + 1,
                 None => state.rng.random_range(1..3),
-            }
+            };
+            (incarnation, rate)
         };
-        let life = Life::new(id, incarnation);
+        let life = Life::new(id, incarnation, Skew(self.zero, rate));
         let accepting = (self.clone(), life.clone());
         let scheduler = Scheduler::new(Parts {
             me: id,
@@ -161,8 +167,9 @@ impl World {
         let table = watch::Sender::new(Arc::new(PeerTable::new()));
         let ports = ports::of(self, &life, &table);
         let options = CallOptions { record_age: Duration::from_secs(90), ..CallOptions::default() };
-        let calls = Calls::new(id, life.incarnation, options, ports, scheduler.clone());
-        let watch = Arc::new(Mutex::new(Watch::new(calls.clone())));
+        let calls =
+            life.act(|| Calls::new(id, life.incarnation, options, ports, scheduler.clone()));
+        let watch = Arc::new(Mutex::new(life.act(|| Watch::new(calls.clone()))));
         let node = SimNode { life: life.clone(), calls, scheduler, watch, table };
         let mut state = self.state();
         state.lives.insert(id, life.clone());
@@ -180,7 +187,7 @@ impl World {
             node.life.kill();
             state.network.killed(id);
             state.asked.retain(|_, (of, _, _)| *of != id);
-            state.checks.killed(id, clock::now());
+            state.checks.killed(id, now());
             node
         };
         forget(&node);
@@ -216,7 +223,7 @@ impl World {
         }
         let mut state = self.state();
         let State { network, rng, .. } = &mut *state;
-        let link = network.send(life, to, what, clock::now(), rng);
+        let link = network.send(life, to, what, now(), rng);
         drop(state);
         self.arrivals.notify_one();
         link
@@ -227,12 +234,12 @@ impl World {
             loop {
                 let mut state = self.state();
                 let State { network, lives, .. } = &mut *state;
-                let Some(packet) = network.arrived(clock::now(), lives) else { break };
+                let Some(packet) = network.arrived(now(), lives) else { break };
                 drop(state);
                 self.deliver(packet);
             }
             let next = self.state().network.next();
-            let next = next.unwrap_or_else(|| clock::now() + Duration::from_secs(1));
+            let next = next.unwrap_or_else(|| now() + Duration::from_secs(1));
             let _ = tokio::time::timeout_at(next.into(), self.arrivals.notified()).await;
         }
     }
@@ -246,11 +253,12 @@ impl World {
         if cancels && self.setup.plant == Some(Plant::CancelsVanish) {
             return;
         }
-        let refused = match what {
+        let life = node.life.clone();
+        let refused = life.act(|| match what {
             What::Message(message, body) => node.calls.told(from, message, body).err(),
             What::Push(start, body) => node.calls.taken_in(from, start, body).err(),
             What::Datagram(bytes) => node.scheduler.heard(from, &bytes).err(),
-            What::Ask(number, request) => match node.calls.answer(request, Bytes::new()) {
+            What::Ask(number, request) => match node.calls.answer(from, request, Bytes::new()) {
                 Ok((reply, body)) => {
                     self.send(&node.life, from.node, What::Answer(number, reply, body));
                     None
@@ -276,7 +284,7 @@ impl World {
                 self.answered(number, bytes.map(|bytes| (CallReply::Done, bytes)));
                 None
             }
-        };
+        });
         if let Some(error) = refused {
             self.state().checks.fail(format!("{to} was told what no honest peer says: {error}"));
         }
@@ -298,7 +306,7 @@ impl World {
 
     /// Connections and sessions live on, or end.
     pub fn pulse(&self) {
-        let now = clock::now();
+        let now = now();
         let (changed, nodes, delays) = {
             let mut state = self.state();
             let State { network, lives, rng, sessions, asked, .. } = &mut *state;

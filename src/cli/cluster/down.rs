@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::layout::Layout;
 use super::process::{Process, Running};
 use crate::cli::exit::CliError;
-use crate::cli::node::STOP_GRACE;
+use crate::cli::node::{STOP_GRACE, STOP_MARGIN};
 use crate::cli::table::{Table, or_dash};
 use crate::cli::{Globals, out};
 use crate::id::NodeId;
 
 /// Time to stop before a node is killed: what it takes by its own bounds, and some.
-const GRACE: Duration = STOP_GRACE.saturating_add(Duration::from_secs(5));
+const GRACE: Duration =
+    STOP_GRACE.saturating_add(STOP_MARGIN).saturating_add(Duration::from_secs(2));
 /// Time for a killed process to be gone.
 const KILLED: Duration = Duration::from_secs(5);
 

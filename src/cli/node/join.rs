@@ -128,7 +128,8 @@ fn authority(base: &str, token: &str) -> Result<String, CliError> {
     }
     let message = format!(
         "the authority of {base} is not the one that the token names: it is another cluster, or \
-         its authority was replaced since; make a new token with `faasm nodes token`"
+         its authority was replaced since (`faasm cert rotate --authority`), which voids all join \
+         tokens; make a new one with `faasm nodes token`"
     );
     Err(CliError::new(Exit::Refused, message))
 }

@@ -21,8 +21,9 @@ use crate::telemetry::{self, LogFormat};
 
 /// Time that calls under way get to end when the node is told to stop.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
-/// What a stop may take on top of that before the process ends anyway.
-const STOP_MARGIN: Duration = Duration::from_secs(3);
+/// What a stop may take on top of that, by the bounds of its steps and some, before the process ends
+/// anyway: most of it is for handing over records and outputs.
+pub const STOP_MARGIN: Duration = Duration::from_secs(12);
 /// What tasks that nobody waits for may take at the very end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
@@ -138,6 +139,15 @@ fn at_home(
 ) -> Result<(ClusterConfig, NodeId), CliError> {
     if let Some(kept) = home.load()? {
         return Ok(kept);
+    }
+    // Before a place in a cluster is taken that this directory could not fill.
+    if (args.bootstrap || args.join.is_some()) && crate::node::has_started(home.root()) {
+        let message = format!(
+            "{} has the data of a node that was started with --config: start it so again, or name \
+             an empty directory for a new node",
+            home.root().display()
+        );
+        return Err(CliError::local(message));
     }
     if args.bootstrap {
         return bootstrap::make(home, &args.name, &args.listen);
@@ -261,5 +271,23 @@ mod tests {
         assert!(error.message.contains("n9") && error.message.contains("n1, n2, n3"), "{error}");
         let error = config(&globals, &args(Path::new("/no/file.toml"), 1)).unwrap_err();
         assert!(error.message.contains("/no/file.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_directory_of_another_node_is_not_joined_with() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("identity.json"), "{}").unwrap();
+        let globals = Globals {
+            data_dir: Some(dir.path().to_owned()),
+            token: Some("faasm_join_1_2".to_owned()),
+            ..Globals::default()
+        };
+        let none = args(Path::new("none"), 1);
+        let begins = NodeArgs { config: None, id: None, bootstrap: true, ..none };
+        let error = config(&globals, &begins).unwrap_err();
+        assert!(error.message.contains("the data of a node"), "{error}");
+        let joins = NodeArgs { bootstrap: false, join: Some("127.0.0.1:1".to_owned()), ..begins };
+        let error = config(&globals, &joins).unwrap_err();
+        assert!(error.message.contains("the data of a node"), "{error}");
     }
 }

@@ -124,12 +124,16 @@ pub fn heal(world: &mut World) -> Result<(), String> {
     for id in world.ids() {
         stall(world, id, 0);
         world.nodes[&id].disk.take_dying();
+        world.end_if_closing(id);
         world.start(id)?;
     }
     world.pass(world.now + RECOVERY)?;
     take_out_the_lost(world)?;
     for id in world.ids() {
-        if world.nodes[&id].out.is_some() {
+        // One that was removed before it heard from anybody is turned away by the network.
+        let never = world.removed.contains(&id) && world.nodes[&id].last == 0;
+        if never || world.nodes[&id].out.is_some() {
+            world.kill(id);
             continue;
         }
         let clock = world.clock(id);

@@ -18,7 +18,7 @@ use crate::consensus::machine::Change;
 use crate::consensus::raft_node::{Fatal, RaftSettings};
 use crate::consensus::testnet;
 use crate::id::{Incarnation, NodeId};
-use crate::wire::consensus::{Command, Message, Response};
+use crate::wire::consensus::{Command, Message};
 use crate::wire::members::{Member, MemberCommand};
 
 /// Microseconds of a tick.
@@ -45,11 +45,14 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            disks_lie: false,
-            clock_drift_percent: 4,
-            operators: super::number("FAASM_SIM_OPERATORS").is_some(),
-        }
+        Self { disks_lie: false, clock_drift_percent: 4, operators: false }
+    }
+}
+
+impl Setup {
+    /// Of a seed: in three of four nodes also come and go.
+    pub fn of(seed: u64) -> Self {
+        Self { operators: !seed.is_multiple_of(4), ..Self::default() }
     }
 }
 
@@ -192,7 +195,7 @@ impl World {
         self.kill(id);
         let disk = SimDisk::new(self.setup.disks_lie, self.rng.random());
         let node = self.nodes.get_mut(&id).unwrap();
-        (node.disk, node.before, node.wiped, node.last) = (disk, node.life, true, 0);
+        (node.disk, node.before, node.wiped) = (disk, node.life, true);
     }
 
     /// Stops a node as its operator would: it hands over, and ends soon.
@@ -205,6 +208,13 @@ impl World {
             core.close(now + Duration::from_millis(500), now);
             Ok(())
         })
+    }
+
+    /// A node that stops has stopped.
+    pub fn end_if_closing(&mut self, id: NodeId) {
+        if self.nodes[&id].closing {
+            self.kill(id);
+        }
     }
 
     /// A digest of all that happened.
@@ -382,13 +392,15 @@ impl World {
         if tick {
             core.tick(now, &mut |effect| effects.push(effect));
         }
+        node.believed = core.live_until();
         let flushed = taken.and_then(|()| core.flush(now, &mut |effect| effects.push(effect)));
         let died = flushed.is_err() && node.disk.take_dying();
         node.core = Some(core);
         effects.into_iter().try_for_each(|effect| self.effect(id, effect))?;
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.believed = node.core.as_ref().and_then(Core::live_until);
-            node.last = node.core.as_ref().map_or(node.last, |core| core.raft().log().last());
+            // An empty disk in place of one that was lost: what it had counts.
+            let last = node.core.as_ref().map(|core| core.raft().log().last());
+            node.last = last.filter(|_| !node.wiped).unwrap_or(node.last);
         }
         match flushed {
             Ok(()) => {}
@@ -399,6 +411,21 @@ impl World {
             Err(fatal) => return self.stands_back(id, fatal),
         }
         self.invariants.stepped(id, &self.nodes[&id])
+    }
+
+    /// Nodes that joined are started; they ask for as long as they are not told.
+    fn let_in(&mut self, changes: &[Change]) -> Result<(), String> {
+        let members = changes.iter().filter_map(|change| match change {
+            Change::Members(members) => Some(members.all().keys().copied()),
+            _ => None,
+        });
+        for id in members.flatten().collect::<BTreeSet<_>>() {
+            if !self.nodes.contains_key(&id) {
+                self.add(id, None);
+                self.start(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// A node ends for good: only those may that were removed, or that lost their disk.
@@ -424,6 +451,7 @@ impl World {
             Effect::Raft(message) => self.send(id, NodeId(message.to), Packet::Raft(message)),
             Effect::Send(to, message) => self.send(id, to, Packet::Other(message)),
             Effect::Changed(changes) => {
+                self.let_in(&changes)?;
                 // A removal ends the session at once, by an admin's word.
                 let own = |change: &Change| match change {
                     Change::Ended(id) => !self.removed.contains(&id.node),
@@ -436,13 +464,6 @@ impl World {
             Effect::Settled(..) | Effect::ReadDone(..) if self.nodes[&id].closing => {}
             Effect::Settled(number, applied, _) => {
                 (id.0, number, applied.index).hash(&mut self.digest);
-                if let Response::Joined(joiner) = applied.response
-                    && !self.nodes.contains_key(&joiner)
-                {
-                    self.add(joiner, None);
-                    self.invariants.order.settled(id, number, applied.index)?;
-                    return self.start(joiner);
-                }
                 return self.invariants.order.settled(id, number, applied.index);
             }
             Effect::ReadDone(number, index) => {
@@ -451,7 +472,7 @@ impl World {
             Effect::Group(index, conf) => {
                 return self.invariants.grouped(index, &conf, &self.nodes);
             }
-            Effect::Restored => {}
+            Effect::Restored | Effect::Lock(_) => {}
             Effect::GivenUp(number) => self.invariants.order.given_up(id, number),
             Effect::ReadGivenUp(number) => self.invariants.order.read_given_up(id, number),
         }

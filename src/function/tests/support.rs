@@ -16,7 +16,9 @@ use wasmtime::Linker;
 use crate::config::FunctionOptions;
 use crate::errno::{CallError, Errno};
 use crate::function::setup::FunctionSetup;
-use crate::function::{CallHost, Control, Functions, Job, ModuleSource, Outcome, State, Target};
+use crate::function::{
+    CallHost, Control, Functions, Job, ModuleSource, Outcome, State, StateSpace, Target,
+};
 use crate::id::{BlobHash, CallId, FunctionKey};
 use crate::wire::calls::Entry;
 use crate::wire::function::{FunctionEntry, Limits};
@@ -140,12 +142,13 @@ pub struct Call {
     pub args: Vec<String>,
     pub input: Bytes,
     pub host: Arc<dyn CallHost>,
+    pub state: Option<Arc<dyn StateSpace>>,
 }
 
 impl Call {
     pub fn main(entry: Arc<FunctionEntry>) -> Self {
         let host = Arc::new(FakeHost::default());
-        Self { entry, start: Entry::Main, args: Vec::new(), input: Bytes::new(), host }
+        Self { entry, start: Entry::Main, args: Vec::new(), input: Bytes::new(), host, state: None }
     }
 
     pub fn table(entry: Arc<FunctionEntry>, index: u32) -> Self {
@@ -201,6 +204,7 @@ pub fn start_call(functions: &Functions, call: Call) -> Started {
         input: call.input,
         control: control.clone(),
         host: call.host,
+        state: call.state,
         span: tracing::Span::none(),
         done: Box::new(move |outcome| {
             drop(token);
@@ -286,6 +290,7 @@ impl FakeHost {
             input,
             control: control.clone(),
             host: Arc::new(FakeHost::default()),
+            state: None,
             span: tracing::Span::none(),
             done: Box::new(move |outcome| drop(send.send(outcome))),
         });

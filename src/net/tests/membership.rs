@@ -47,7 +47,9 @@ async fn a_new_peer_is_connected_and_one_removed_is_cut_off_at_once_and_told() {
     assert!(!one.net.peers().borrow().contains_key(&THREE));
     let error = one.net.send(THREE, ServiceId::Calls, &note(1), Bytes::new()).unwrap_err();
     assert_eq!(error, SendError::Down(THREE, "it was removed from the cluster".into()));
+    assert!(!two.net.was_removed());
     three.sees_error(ONE, "n1 cut this node off: n3 was removed from the cluster").await;
+    assert!(three.net.was_removed());
     drop(unanswered);
     // The others keep their connections.
     three.sees_up(TWO).await;
@@ -61,9 +63,11 @@ async fn a_removed_node_that_dials_is_refused_and_may_come_back_when_it_is_added
     let before = two.sees_up(ONE).await;
     knows(&two, &[]);
     one.sees_error(TWO, "n2 refused this node: n1 was removed from the cluster").await;
+    assert!(one.net.was_removed());
     knows(&two, &[&one]);
     assert!(two.sees_up(ONE).await.link > before.link);
     one.sees_up(TWO).await;
+    assert!(!one.net.was_removed());
 }
 
 /// Sends numbered messages, without a pause that would let a loss go unseen, until it is stopped;

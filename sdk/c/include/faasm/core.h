@@ -39,9 +39,17 @@ unsigned int faasmAwaitCallOutput(unsigned int messageId, char** output, int* ou
 
 // --- State ------------------------------------------------------------------------------------
 
+// As in <faasm.h>, which says what copies, pushes and pulls promise. A value that is missing begins
+// with the total length that the caller names; its first push makes it. Whatever goes wrong ends
+// the call with an error that names it, since these have no room for it.
+
+// 0 when there is no such value.
 size_t faasmReadStateSize(const char* key);
+// Copies at most `bufferLen` bytes; returns how many, or the size when `bufferLen` is 0.
 long faasmReadState(const char* key, unsigned char* buffer, long bufferLen);
+// The first `nElems` elements, one behind the other.
 void faasmReadAppendedState(const char* key, uint8_t* buffer, long bufferLen, long nElems);
+// Pointers into the copy that all instances on the node share.
 uint8_t* faasmReadStatePtr(const char* key, long totalLen);
 void faasmReadStateOffset(const char* key, long totalLen, long offset, uint8_t* buffer,
                           long bufferLen);
@@ -51,13 +59,18 @@ void faasmAppendState(const char* key, const uint8_t* data, long dataLen);
 void faasmClearAppendedState(const char* key);
 void faasmWriteStateOffset(const char* key, long totalLen, long offset, const uint8_t* data,
                            long dataLen);
+// Returns how many bytes the file has.
 unsigned long faasmWriteStateFromFile(const char* key, const char* filePath);
+// Flags bytes for faasmPushStatePartial, which sends just those that were flagged, here or by
+// faasmWriteStateOffset.
 void faasmFlagStateDirty(const char* key, long totalLen);
 void faasmFlagStateOffsetDirty(const char* key, long totalLen, long offset, long len);
 void faasmPushState(const char* key);
 void faasmPushStatePartial(const char* key);
+// Sends just the bytes that are not zero in the value `maskKey`.
 void faasmPushStatePartialMask(const char* key, const char* maskKey);
 void faasmPullState(const char* key, long stateLen);
+// Locks among the instances of this node.
 void faasmLockStateRead(const char* key);
 void faasmUnlockStateRead(const char* key);
 void faasmLockStateWrite(const char* key);

@@ -1,6 +1,6 @@
 // The imports of Faasm's host interface, in wasm module `env`, as existing functions know them.
-// The calls are a second door to what <faasm.h> offers. Those for shared memory of threads, state,
-// Python, migration and S3 are declared so that programs compile; the host ends a call that uses
+// The calls are a second door to what <faasm.h> offers. Those for shared memory of threads, Python,
+// migration and S3 are declared so that programs compile; the host ends a call that uses
 // one it does not offer, with an error that names it.
 #ifndef FAASM_FAASM_HOST_INTERFACE_H
 #define FAASM_FAASM_HOST_INTERFACE_H

@@ -26,8 +26,10 @@ pub struct Execution {
     pub attempt: Attempt,
     pub root: CallId,
     pub home: NodeId,
-    /// When its root's home was killed.
-    pub home_lost: Option<Instant>,
+    /// The node that sent it, if it was another one.
+    pub sent_by: Option<NodeId>,
+    /// When that node or its root's home was killed.
+    pub parent_lost: Option<Instant>,
     pub node: NodeId,
     pub retries: u32,
     pub deadline: Instant,
@@ -132,8 +134,9 @@ impl Invariants {
 
     /// A node was killed.
     pub fn killed(&mut self, node: NodeId, now: Instant) {
-        for execution in self.executions.iter_mut().filter(|e| e.home == node) {
-            execution.home_lost.get_or_insert(now);
+        let above = |e: &&mut Execution| e.home == node || e.sent_by == Some(node);
+        for execution in self.executions.iter_mut().filter(above) {
+            execution.parent_lost.get_or_insert(now);
         }
         for execution in self.executions.iter_mut().filter(|e| e.node == node) {
             execution.killed |= execution.ended.is_none();

@@ -1,5 +1,5 @@
-//! An attempt runs at most once, a call no more often than its function allows, and only on a node
-//! that has a session.
+//! An attempt runs at most once, a call no more often than its function allows and never twice at
+//! once on a node, and only on a node that has a session.
 
 use super::Execution;
 
@@ -15,6 +15,13 @@ pub fn check(
     }
     if attempt.0 > *retries {
         return Err(format!("{call} is tried as {attempt:?}, and allowed {retries} retries"));
+    }
+    let beside = before
+        .iter()
+        .rev()
+        .find(|e| e.call == *call && e.node == *node && e.ended.is_none() && !e.killed);
+    if let Some(other) = beside {
+        return Err(format!("{call} as {attempt:?} begins on {node}, beside {other:?}"));
     }
     let same = before.iter().rev().find(|e| e.call == *call && e.attempt == *attempt);
     match same {

@@ -1,5 +1,5 @@
-//! Nothing of a tree runs on long after its deadline, or after its root was cancelled or its root's
-//! node was lost.
+//! Nothing of a tree runs on long after its deadline, or after its root was cancelled or the node of
+//! its root or its parent was lost.
 
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ pub fn check(facts: &Invariants, now: Instant) -> Result<(), String> {
         if now > execution.deadline + LATE {
             return Err(format!("it still runs, past its deadline: {execution:?}"));
         }
-        if execution.home_lost.is_some_and(|at| now > at + CALM) {
-            return Err(format!("it still runs, and its root's node was lost: {execution:?}"));
+        if execution.parent_lost.is_some_and(|at| now > at + CALM) {
+            return Err(format!("it still runs, and its parent's node was lost: {execution:?}"));
         }
         let root = facts.accepted.get(&execution.root);
         let cancelled = root.and_then(|root| root.cancelled);

@@ -1,0 +1,52 @@
+//! What the handle says of shards.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+use super::handle::Consensus;
+use super::shards::Shards;
+use super::{Applied, ProposeError};
+use crate::wire::consensus::{Command, SessionId};
+use crate::wire::shards::{Shard, ShardCommand, ShardId};
+
+impl Consensus {
+    /// Who holds a shard, as far as this node has heard; `None` before the shards are founded.
+    pub fn shard(&self, id: ShardId) -> Option<Arc<Shard>> {
+        self.inner.shared.shards().borrow().get(id).cloned()
+    }
+
+    /// All shards, as far as this node has heard.
+    pub fn shards(&self) -> Arc<Shards> {
+        self.inner.shared.shards().borrow().clone()
+    }
+
+    /// All shards, as they change. [`Shards::changed_since`] tells which.
+    pub fn watch_shards(&self) -> watch::Receiver<Arc<Shards>> {
+        self.inner.shared.shards()
+    }
+
+    /// Changes shards; see [`Consensus::propose`]. Refused, with the first reason, when any of the
+    /// changes was; the others are made.
+    pub async fn change_shards(
+        &self,
+        command: ShardCommand,
+        deadline: Instant,
+    ) -> Result<Applied, ProposeError> {
+        self.propose(Command::Shards(Box::new(command)), deadline).await
+    }
+
+    /// This node's own session, as far as it has heard; it may have lapsed.
+    pub fn own_session(&self) -> Option<SessionId> {
+        self.inner.shared.sessions().get(&self.inner.me).map(|session| session.id)
+    }
+
+    /// Waits until this node has applied a log index; false if it has not in time.
+    pub async fn wait_applied(&self, index: u64, deadline: Instant) -> bool {
+        let mut applied = self.applied();
+        let wait = applied.wait_for(|now| *now >= index);
+        matches!(timeout_at(deadline.into(), wait).await, Ok(Ok(_)))
+    }
+}

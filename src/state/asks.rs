@@ -1,0 +1,254 @@
+//! Operations at the owner: who may do them, what is decided, who waits.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::driver::{Driver, Input};
+use super::jobs::{Job, Logged};
+use super::values::{Decision, Next, Plan};
+use crate::wire::consensus::SessionId;
+use crate::wire::shards::ShardId;
+use crate::wire::state::{List, Listed, Op, Refusal};
+
+/// Longest wait until this node has applied the entry that granted a lock.
+const APPLY: Duration = Duration::from_secs(5);
+/// Most values that one answer lists.
+const MAX_LISTED: u32 = 1_000;
+
+impl Driver {
+    /// Takes an operation, or looks at it again.
+    pub(super) fn ask(&mut self, job: Job, now: Instant) {
+        let shard = job.ask.key.shard();
+        let epoch = self.copies.get(&shard).and_then(|copy| copy.replica.serving());
+        let Some(epoch) = epoch.filter(|_| self.consensus.session_is_live()) else {
+            return job.refuse(Refusal::NotOwner);
+        };
+        match self.admit(&job, epoch) {
+            Ok(true) => {}
+            Ok(false) => return self.ask_later(job),
+            Err(refusal) => return job.refuse(refusal),
+        }
+        if let Some(copy) = self.copies.get_mut(&shard)
+            && copy.jobs.is_blocked()
+            && matches!(job.ask.op, Op::Write { .. })
+        {
+            return copy.jobs.block(job);
+        }
+        match self.decide(shard, &job, epoch, now) {
+            Ok(decision) => self.decided(shard, job, decision, now),
+            Err(error) => {
+                job.refuse(Refusal::NotOwner);
+                self.copy_failed(shard, &error, now);
+            }
+        }
+    }
+
+    /// Whether the operation may be decided now; not before this node has heard of the lock.
+    fn admit(&self, job: &Job, epoch: u64) -> Result<bool, Refusal> {
+        if let Op::Write { id, .. } = &job.ask.op
+            && self.is_over(id.session)
+        {
+            return Err(Refusal::Invalid("the session of the write is over".into()));
+        }
+        if let Some(proof) = job.ask.proof {
+            if proof.epoch > epoch {
+                return Err(Refusal::NotOwner);
+            }
+            if proof.token > self.consensus.status().applied {
+                return Ok(false);
+            }
+        }
+        let locked = self.consensus.write_locked(&job.ask.key);
+        let token = job.ask.proof.map(|proof| proof.token);
+        match locked {
+            Some(locked) if token.is_some_and(|token| token < locked) => Err(Refusal::LockLost),
+            Some(locked) if token != Some(locked) && matches!(job.ask.op, Op::Write { .. }) => {
+                Err(Refusal::Locked)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether a session has ended, as far as this node knows.
+    pub(super) fn is_over(&self, session: SessionId) -> bool {
+        match self.consensus.session_of(session.node) {
+            Some(opened) => opened > session.opened,
+            None => self.consensus.status().applied >= session.opened,
+        }
+    }
+
+    /// The operation comes again when this node has applied the entry that granted its lock.
+    fn ask_later(&self, job: Job) {
+        let Some(proof) = job.ask.proof else { return job.refuse(Refusal::NotOwner) };
+        let (consensus, shared) = (self.consensus.clone(), self.shared.clone());
+        self.runtime.spawn(async move {
+            let until = job.deadline.min(Instant::now() + APPLY);
+            if !consensus.wait_applied(proof.token, until).await {
+                let why = "the owner has not heard of the lock yet";
+                return job.refuse(Refusal::Unavailable(why.into()));
+            }
+            if let Err(Input::Ask(job)) = shared.put(Input::Ask(job)) {
+                job.refuse(Refusal::Unavailable("the owner has too much to do".into()));
+            }
+        });
+    }
+
+    fn decide(
+        &self,
+        shard: ShardId,
+        job: &Job,
+        epoch: u64,
+        now: Instant,
+    ) -> Result<Decision, super::store::StoreError> {
+        let seq = self.copies.get(&shard).map_or(1, |copy| copy.replica.next_seq());
+        let used = |user: &str| -> u64 {
+            let served = self.copies.keys().filter(|shard| self.shared.serving(**shard) > 0);
+            served.filter_map(|shard| self.store.usage(*shard, user).ok()).sum()
+        };
+        // The shard that is decided is counted before: the store holds it meanwhile.
+        let room = self.user_bytes.saturating_sub(used(&job.ask.key.user));
+        let next = Next {
+            epoch,
+            seq,
+            now: self.ms(now),
+            room: &|_| room,
+            space: &|bytes| self.store.has_space(bytes),
+        };
+        self.store.decide(shard, &job.ask, &job.body, &next)
+    }
+
+    fn decided(&mut self, shard: ShardId, job: Job, decision: Decision, now: Instant) {
+        match decision {
+            Decision::Answer(answer) => {
+                // Time has passed since it was looked at.
+                if self.consensus.session_is_live() {
+                    job.answer(answer, Bytes::new());
+                } else {
+                    job.refuse(Refusal::NotOwner);
+                }
+            }
+            Decision::Append(body) => self.append(shard, body, Logged::Write(job), now),
+            Decision::Fence(body) => self.append(shard, body, Logged::Again(job), now),
+            Decision::After(seq) => {
+                if let Some(copy) = self.copies.get_mut(&shard) {
+                    copy.jobs.wait_for(seq, job);
+                }
+            }
+            Decision::Read(plan) => self.read(shard, job, plan),
+        }
+    }
+
+    fn append(&mut self, shard: ShardId, body: Bytes, logged: Logged, now: Instant) {
+        let refused = self.write(shard, body, logged, now);
+        let (Some(job), Some(copy)) = (refused, self.copies.get_mut(&shard)) else { return };
+        copy.jobs.block(job);
+    }
+
+    /// Reads on another thread; the lease is looked at afterwards.
+    fn read(&self, shard: ShardId, job: Job, plan: Plan) {
+        let (store, shared) = (self.store.clone(), self.shared.clone());
+        let consensus = self.consensus.clone();
+        let epoch = shared.serving(shard);
+        self.runtime.spawn_blocking(move || {
+            let read = store.read(shard, &plan);
+            let serves = epoch > 0 && shared.serving(shard) == epoch && consensus.session_is_live();
+            match read {
+                Ok((answer, bytes)) if serves => job.answer(answer, bytes),
+                Ok(_) => job.refuse(Refusal::NotOwner),
+                Err(error) => {
+                    job.refuse(Refusal::NotOwner);
+                    let _ = shared.put(Input::Damaged(shard, error));
+                }
+            }
+        });
+    }
+
+    /// Values of the shards that this node serves, and how many those are.
+    pub(super) fn list(&self, list: &List) -> (Vec<Listed>, u32) {
+        let served: Vec<ShardId> =
+            self.copies.keys().copied().filter(|shard| self.shared.serving(*shard) > 0).collect();
+        let list = List { most: list.most.min(MAX_LISTED), ..list.clone() };
+        let mut all = Vec::new();
+        for shard in &served {
+            all.extend(self.store.list(*shard, &list).unwrap_or_default());
+        }
+        all.sort_by(|one: &Listed, other: &Listed| one.key.cmp(&other.key));
+        all.truncate(list.most as usize);
+        (all, u32::try_from(served.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Gives up what is overdue, and makes checkpoints.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        let served: Vec<ShardId> =
+            self.copies.keys().copied().filter(|shard| self.shared.serving(*shard) > 0).collect();
+        for shard in served {
+            let overdue = self.store.overdue(shard, self.ms(now), &|session| self.is_over(session));
+            match overdue {
+                Ok(Some(body)) => {
+                    let _ = self.write(shard, body, Logged::Own, now);
+                }
+                Ok(None) => {}
+                Err(error) => self.copy_failed(shard, &error, now),
+            }
+        }
+        let again: Vec<ShardId> = self
+            .copies
+            .iter_mut()
+            .filter(|(_, copy)| copy.retry_at.is_some_and(|at| now >= at))
+            .map(|(shard, copy)| {
+                copy.retry_at = None;
+                *shard
+            })
+            .collect();
+        for shard in again {
+            self.reopen(shard, now);
+        }
+        self.checkpoint(now);
+    }
+
+    fn checkpoint(&mut self, now: Instant) {
+        let due = now.saturating_duration_since(self.checkpointed) >= super::driver::CHECKPOINT;
+        if self.failed.is_some() || self.checkpointing || !(due || self.store.wants_checkpoint()) {
+            return;
+        }
+        (self.checkpointed, self.checkpointing) = (now, true);
+        let (store, shared, ms) = (self.store.clone(), self.shared.clone(), self.ms(now));
+        self.runtime.spawn_blocking(move || {
+            let mut input = Input::Checkpoint(store.checkpoint(ms));
+            while let Err(back) = shared.put(input) {
+                input = back;
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    /// A checkpoint is made.
+    pub(super) fn checkpointed(&mut self, done: super::driver::Checkpoint, now: Instant) {
+        self.checkpointing = false;
+        match done {
+            Ok((compacted, failed)) => {
+                for (shard, through) in compacted {
+                    if let Some(copy) = self.copies.get_mut(&shard) {
+                        copy.replica.compacted(through);
+                    }
+                }
+                for error in failed {
+                    if let super::store::StoreError::Copy { shard, .. } = &error {
+                        self.copy_failed(*shard, &error, now);
+                    }
+                }
+            }
+            Err(error) => self.copy_failed(ShardId(0), &error, now),
+        }
+    }
+
+    /// Reading found that a copy is damaged.
+    pub(super) fn damaged(&mut self, shard: ShardId, error: &super::store::StoreError, now: Instant) {
+        // The copy may have been made again since.
+        if self.store.opened(shard).is_ok_and(|opened| opened.damage.is_some()) {
+            self.copy_failed(shard, error, now);
+        }
+    }
+}
+
