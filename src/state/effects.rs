@@ -266,7 +266,10 @@ impl Driver {
 
     /// Wipes a copy that failed; it is made again from the others.
     pub(super) fn reopen(&mut self, shard: ShardId, now: Instant) {
-        match self.store.wipe(shard, true) {
+        // A copy that stood back for want of room is whole, and the others may be as full.
+        let whole = self.store.opened(shard).ok();
+        let whole = whole.filter(|opened| !opened.blank && opened.damage.is_none());
+        match whole.map_or_else(|| self.store.wipe(shard, true), Ok) {
             Ok(opened) => self.tell(shard, Event::Reopened(found(&opened)), now),
             Err(error) => {
                 tracing::error!(%shard, %error, "a damaged copy cannot be removed");

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::log::Step;
 use super::meta;
 use super::{Store, StoreError};
-use crate::state::values::FileId;
+use crate::state::values::{Fault, FileId};
 use crate::wire::shards::ShardId;
 
 /// A checkpoint is written anew when it is longer than this and than twice its whole.
@@ -96,6 +96,9 @@ impl Store {
         let result = meta::write(&dir, at, &mut of.values, all);
         let len = result.map_err(|error| {
             let fault = super::files::fault("writing a checkpoint", &error);
+            if fault == Fault::Full {
+                return StoreError::Full;
+            }
             of.damage = Some(fault.to_string());
             StoreError::copy(shard, &fault)
         })?;

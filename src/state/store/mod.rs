@@ -9,6 +9,7 @@
 //!   when [`Store::wants_checkpoint`] says so, every minute, and when the node stops. It tells what was compacted. (What was written in part
 //!   since the last one is not verified when a node starts after a crash: it is hashed anew.)
 //! - [`StoreError::Copy`] from anything: the copy is to be wiped by [`Store::wipe`], and caught up.
+//!   [`Opened::damage`] or [`Opened::blank`] say so too.
 //!   [`StoreError::Log`]: all copies of the node stand back, until the process starts again.
 //! - [`StoreError::Full`]: nothing was changed, and the copy is whole. It must not be wiped for it:
 //!   other copies may be full too. It stands back, and goes on with what it has when there is room.

@@ -89,6 +89,21 @@ fn what_lies_beside_a_damaged_chunk_is_not_hashed_anew() {
     is_damaged(&node, applied);
 }
 
+/// A copy that is made again finds files of its life before, an interrupted one those of later
+/// records.
+#[test]
+fn what_a_file_holds_where_nothing_was_written_does_not_count() {
+    let dir = folder();
+    let mut node = Node::open(dir.path());
+    node.write("a", with(Push { len: Some(20_000), ..plain() }, &[(0, b"x")])).unwrap();
+    let file = std::fs::File::options().write(true).open(find(&node, 'v')).unwrap();
+    file.write_all_at(&[9; 10_000], 4_096).unwrap();
+    node.write("a", push(&[(8_200, b"y")])).unwrap();
+    let bytes = node.bytes("a");
+    assert_eq!((bytes[0], bytes[8_200]), (b'x', b'y'));
+    assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 2);
+}
+
 #[test]
 fn damaged_bounds_staged_bytes_and_checkpoints_are_found() {
     let dir = folder();

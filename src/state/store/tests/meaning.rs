@@ -167,6 +167,8 @@ fn staged_bytes_are_seen_all_at_once_and_given_up_in_time() {
     let commit = Write::Push(Push { staged: Some(first), ..plain() });
     let written = node.write("a", commit.clone()).unwrap();
     assert_eq!(written.len, 10_006);
+    // A start does the push again, of bytes that were staged before the checkpoint.
+    node = node.again();
     assert_eq!(&node.bytes("a")[10_000..], b"staged");
     assert_eq!(node.write("a", commit).unwrap_err(), Refusal::Again, "it is used");
 
@@ -250,6 +252,19 @@ fn a_version_can_be_read_at_for_a_while_and_not_for_ever() {
 }
 
 #[test]
+fn elements_that_are_forgotten_while_they_are_read_are_no_damage() {
+    let (_dir, mut node) = node();
+    node.append("a", b"one").unwrap();
+    let op = Op::Appended { most: 1, off: 0, at: None };
+    let Decision::Read(plan) = node.decide("a", op, &Bytes::new()) else { panic!("not read") };
+    node.write("a", Write::ClearAppended).unwrap();
+    node.store.checkpoint(0).unwrap();
+    let (answer, _) = node.store.read(SHARD, &plan).unwrap();
+    assert_eq!(answer, Answer::Refused(Refusal::Again));
+    assert_eq!(node.store.opened(SHARD).unwrap().damage, None);
+}
+
+#[test]
 fn a_read_under_way_is_not_torn_by_a_write() {
     let (_dir, mut node) = node();
     node.write("a", push(&[(0, &[1; 8_000])])).unwrap();
@@ -314,4 +329,29 @@ fn the_log_is_cut_off_and_compacted_and_told_so_after_a_start() {
     assert_eq!(node.store.opened(ShardId(9)).unwrap().last, 1);
     assert!(node.store.opened(ShardId(10)).unwrap().is_new);
     assert!(!node.store.opened(ShardId(9)).unwrap().is_new);
+}
+
+#[test]
+fn elements_are_read_piece_by_piece_as_of_one_version() {
+    let (_dir, mut node) = node();
+    let mut expected = Vec::new();
+    for n in 0..40_u8 {
+        let element = vec![n; 70_000 + usize::from(n)];
+        node.append("a", &element).unwrap();
+        expected.extend(element);
+    }
+    let (mut got, mut at, mut len) = (Vec::new(), None, u64::MAX);
+    while (got.len() as u64) < len {
+        let op = Op::Appended { most: u64::MAX, off: got.len() as u64, at };
+        let (answer, bytes) = node.ask("a", op, vec![]);
+        let Answer::Pulled(pulled) = answer else { panic!("{answer:?}") };
+        assert!(!bytes.is_empty() && bytes.len() <= 1 << 20);
+        (at, len) = (Some(pulled.version), pulled.len);
+        got.extend(bytes);
+        assert_eq!(pulled.done, got.len() as u64);
+        // It is appended to, and what lies there is written over.
+        node.append("a", b"later").unwrap();
+        node.write("a", push(&[(0, b"later"), (1_500_000, b"later")])).unwrap();
+    }
+    assert!(got == expected);
 }

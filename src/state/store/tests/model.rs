@@ -36,7 +36,10 @@ fn clone(bulk: &Bulk) -> Bulk {
     Bulk(bulk.0.clone(), bulk.1.clone())
 }
 
-pub fn copy_tree(from: &Path, to: &Path, each: &mut dyn FnMut(&Path, Vec<u8>) -> Option<Vec<u8>>) {
+/// What becomes of each file.
+type Each<'a> = &'a mut dyn FnMut(&Path, Vec<u8>) -> Option<Vec<u8>>;
+
+pub fn copy_tree(from: &Path, to: &Path, each: Each<'_>) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         let (path, to) = (entry.path(), to.join(entry.file_name()));
