@@ -9,6 +9,7 @@
 mod chaos;
 mod disk;
 mod invariants;
+mod lockers;
 mod network;
 mod operator;
 mod world;
