@@ -7,7 +7,7 @@ use rand::Rng;
 use super::world::World;
 use crate::consensus::lock_ask::{Ask, Told};
 use crate::id::{CallId, NodeId};
-use crate::wire::locks::Mode;
+use crate::wire::locks::{Holder, Mode};
 use crate::wire::shards::StateKey;
 
 /// Keys: few, so that calls meet.
@@ -18,8 +18,9 @@ const CALLS: usize = 4;
 /// A call.
 #[derive(Default)]
 pub struct Caller {
-    /// What it waits for: a ticket, or calls.
-    asked: Option<u64>,
+    /// What it asked for, by which ticket.
+    asked: Option<(u64, StateKey)>,
+    /// It waits for other calls.
     waits: bool,
     held: Vec<(StateKey, Mode)>,
 }
@@ -42,7 +43,7 @@ impl Lockers {
         match told {
             Told::Answer { ticket, call, key, mode, result } => {
                 let Some(caller) = self.calls.get_mut(&(id, *call)) else { return };
-                caller.asked.take_if(|asked| asked == ticket);
+                caller.asked.take_if(|(asked, _)| asked == ticket);
                 if result.is_ok() {
                     caller.held.push((key.clone(), *mode));
                 }
@@ -74,7 +75,8 @@ pub fn act(world: &mut World) -> Result<(), String> {
     }
     let call = calls[world.rng.random_range(0..calls.len())];
     let caller = &world.lockers.calls[&(id, call)];
-    let (asked, waits) = (caller.asked, caller.waits);
+    let asked = caller.asked.as_ref().map(|(ticket, _)| *ticket);
+    let waits = caller.waits;
     match (world.rng.random_range(0..10), asked) {
         (0, _) => end(world, id, call),
         (1..5, Some(ticket)) => give_up(world, id, call, ticket),
@@ -105,7 +107,7 @@ fn lock(world: &mut World, id: NodeId, call: CallId) -> Result<(), String> {
     let name = format!("k{}", world.rng.random_range(0..KEYS));
     let key = StateKey { user: "alice".into(), key: name };
     let mode = if world.rng.random_bool(0.5) { Mode::Read } else { Mode::Write };
-    world.lockers.calls.get_mut(&(id, call)).unwrap().asked = Some(ticket);
+    world.lockers.calls.get_mut(&(id, call)).unwrap().asked = Some((ticket, key.clone()));
     world.invariants.answered.asked(id, ticket);
     world.asks(id, Ask::Lock { ticket, call, key, mode })
 }
@@ -125,7 +127,7 @@ fn unlock(world: &mut World, id: NodeId, call: CallId) -> Result<(), String> {
 
 fn end(world: &mut World, id: NodeId, call: CallId) -> Result<(), String> {
     let Some(caller) = world.lockers.calls.remove(&(id, call)) else { return Ok(()) };
-    if let Some(ticket) = caller.asked {
+    if let Some((ticket, _)) = caller.asked {
         world.invariants.answered.given_up(id, ticket);
     }
     world.invariants.exclusion.ended(id, call);
@@ -134,8 +136,19 @@ fn end(world: &mut World, id: NodeId, call: CallId) -> Result<(), String> {
     world.asks(id, Ask::End { ticket, call })
 }
 
-/// Every call ends.
+/// Every call ends. None of them was forgotten: who still waits has not got the lock.
 pub fn end_all(world: &mut World) -> Result<(), String> {
+    for ((id, call), caller) in &world.lockers.calls {
+        let core = world.nodes[id].core.as_ref();
+        let (Some(core), Some((_, key))) = (core, &caller.asked) else { continue };
+        let session = core.machine().session(*id).map(|session| session.id);
+        let held = session.is_some_and(|session| {
+            core.machine().locks().held(key, &Holder { call: *call, session }).is_some()
+        });
+        if held {
+            return Err(format!("{call} of {id} has {key}, and was not told"));
+        }
+    }
     let calls: Vec<_> = world.lockers.calls.keys().copied().collect();
     calls.into_iter().try_for_each(|(id, call)| end(world, id, call))
 }

@@ -10,11 +10,11 @@ use crate::id::NodeId;
 use crate::wire::locks::{Mode, Token};
 use crate::wire::shards::StateKey;
 
-/// The locks as each node had them last, and the highest token of each key.
+/// The locks as each node had them last, and the highest token of each key that it saw.
 #[derive(Default)]
 pub struct Lines {
     seen: BTreeMap<NodeId, (u64, BTreeMap<Arc<StateKey>, Lock>)>,
-    tokens: BTreeMap<StateKey, BTreeMap<Token, Mode>>,
+    tokens: BTreeMap<(NodeId, StateKey), (Token, Mode)>,
 }
 
 impl Lines {
@@ -31,13 +31,17 @@ impl Lines {
         }
         for lock in machine.locks().view(1000) {
             check(&lock, machine)?;
-            for (_, token) in &lock.holders {
-                let tokens = self.tokens.entry(lock.key.clone()).or_default();
-                // Another node may have seen it before, with later ones.
-                let known = tokens.insert(*token, lock.mode);
-                if known.is_some_and(|mode| mode != lock.mode) {
-                    return Err(format!("token {token} of {} was granted twice", lock.key));
-                }
+            let newest = lock.holders.iter().map(|(_, token)| *token).max().unwrap_or(0);
+            let name = (id, lock.key.clone());
+            let (known, mode) =
+                self.tokens.insert(name, (newest, lock.mode)).unwrap_or((0, lock.mode));
+            let same = before.1.get(&lock.key).is_some_and(|old| {
+                lock.holders.iter().all(|(holder, _)| old.holders.contains_key(holder))
+            });
+            // Of readers the newest may have left.
+            let grew = newest > known || (newest == known && mode == lock.mode) || same;
+            if !grew {
+                return Err(format!("token {newest} of {} came after {known}", lock.key));
             }
         }
         *before = (machine.applied(), machine.locks().keys.clone());
@@ -47,6 +51,7 @@ impl Lines {
     /// A node's process was killed: it may begin anew at an older state.
     pub fn killed(&mut self, id: NodeId) {
         self.seen.remove(&id);
+        self.tokens.retain(|(node, _), _| *node != id);
     }
 }
 
@@ -84,12 +89,14 @@ fn check(lock: &LockView, machine: &Machine) -> Result<(), String> {
     Ok(())
 }
 
-/// Who was behind somebody that still stands where it stood has got nothing.
+/// While somebody still stands where it stood, only those that stood before it got anything.
 fn in_order(key: &StateKey, old: &Lock, now: &Lock) -> Result<(), String> {
     let stays = old.line.keys().find(|number| now.line.contains_key(number));
     let Some(first) = stays else { return Ok(()) };
-    for (holder, _) in old.line.range(first + 1..).map(|(_, waiter)| waiter) {
-        if now.holders.contains_key(holder) {
+    let ahead = |holder| old.line.range(..first).any(|(_, (waiter, _))| waiter == holder);
+    let new = now.holders.keys().filter(|holder| !old.holders.contains_key(holder));
+    for holder in new {
+        if !ahead(holder) {
             return Err(format!("{holder:?} got {key} before its turn"));
         }
     }
