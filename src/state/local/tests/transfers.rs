@@ -133,6 +133,20 @@ async fn values_grow_and_shrink_under_their_readers() {
 }
 
 #[tokio::test]
+async fn what_was_scribbled_behind_the_end_is_gone_when_the_value_gets_there() {
+    let world = World::new();
+    world.memory.put(&key("k"), b"short");
+    let node = world.node();
+    let host = call(&node);
+    let map = Mapped::get(&host, "k").await.unwrap();
+    map.poke(5, &[9; 60_000]);
+    world.memory.grow(&key("k"), 10_000);
+    host.pull("k", None).await.unwrap();
+    let all = Mapped::get(&host, "k").await.unwrap();
+    assert!(all.peek() == world.memory.bytes(&key("k")).unwrap(), "a copy has what nobody wrote");
+}
+
+#[tokio::test]
 async fn who_has_a_deleted_value_keeps_it_and_cannot_push_it() {
     let world = World::new();
     world.memory.put(&key("k"), b"old");
