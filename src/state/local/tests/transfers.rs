@@ -249,6 +249,20 @@ async fn what_a_lock_holder_left_unpushed_is_seen_by_nobody() {
 }
 
 #[tokio::test]
+async fn a_value_begun_by_a_lock_holder_that_died_is_not_there() {
+    let world = World::new();
+    let node = world.node();
+    let dies = call(&node);
+    dies.lock("k", Reach::Cluster, Mode::Write, None).await.unwrap();
+    set(&dies, "k", b"half").await.unwrap();
+    drop(dies);
+    let next = call(&node);
+    assert_eq!(Mapped::get(&next, "k").await.err(), Some(Errno::NoEnt));
+    next.push("k", Pushed::Chunks).await.unwrap();
+    assert_eq!(world.memory.bytes(&key("k")), None, "it was pushed for the dead");
+}
+
+#[tokio::test]
 async fn a_pull_discards_what_was_not_pushed_also_without_locks() {
     let world = World::new();
     world.memory.put(&key("k"), &pattern(100));
