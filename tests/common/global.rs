@@ -116,6 +116,17 @@ impl Memory {
         kept.changed = vec![seq; chunks];
     }
 
+    /// Makes a value longer and touches none of its bytes.
+    pub fn grow(&self, key: &StateKey, len: u64) {
+        let mut values = self.values.lock();
+        values.seq += 1;
+        let seq = values.seq;
+        if let Some(kept) = values.kept.get_mut(key) {
+            kept.seq = seq;
+            kept.resize(len);
+        }
+    }
+
     pub fn delete(&self, key: &StateKey) {
         self.values.lock().kept.remove(key);
     }

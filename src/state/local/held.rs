@@ -152,7 +152,14 @@ impl Inner {
             return Ok(());
         }
         let wish = Wish { range: 0..u64::MAX, absent: false, changed: true };
-        pull(&self.shared, copy, to.clone(), wish).await?;
+        let pulled = pull(&self.shared, copy, to.clone(), wish).await;
+        if let Err(Errno::NoEnt | Errno::Stale) = pulled
+            && let Some(slot) = self.shared.table.find(&copy.key)
+        {
+            // There is nothing else that it could be; also when it was begun here.
+            self.shared.table.forget(&slot, copy);
+        }
+        pulled?;
         copy.discard(false);
         Ok(())
     }
