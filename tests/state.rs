@@ -2,6 +2,8 @@
 
 #[path = "common/guests.rs"]
 mod guests;
+// Other tests use the rest of it.
+#[allow(dead_code)]
 #[path = "common/global.rs"]
 mod memory;
 

@@ -42,13 +42,16 @@ impl CallHost for LiveCall {
     }
 
     fn wait(&self, child: u32, limit: Option<Duration>) -> BoxFuture<'_, Result<u8, Errno>> {
-        let Some(cell) = self.child(child) else { return Box::pin(ready(Err(Errno::Inval))) };
+        let Some((call, cell)) = self.child(child) else {
+            return Box::pin(ready(Err(Errno::Inval)));
+        };
         if let Some(ended) = cell.ended() {
             return Box::pin(ready(result_of(&ended)));
         }
         Box::pin(async move {
             let _rest = Rest::begin(self);
-            let ended = within(limit, async { Ok(cell.wait().await) }).await?;
+            let wait = within(limit, async { Ok(cell.wait().await) });
+            let ended = self.awaits(|| vec![call], wait).await?;
             result_of(&ended)
         })
     }
@@ -63,28 +66,30 @@ impl CallHost for LiveCall {
         let Some(cells) = cells.filter(|cells| !cells.is_empty()) else {
             return Box::pin(ready(Err(Errno::Inval)));
         };
-        if let Some((handle, _)) = cells.iter().find(|(_, cell)| cell.ended().is_some()) {
+        if let Some((handle, _)) = cells.iter().find(|(_, (_, cell))| cell.ended().is_some()) {
             return Box::pin(ready(Ok(*handle)));
         }
         Box::pin(async move {
             let _rest = Rest::begin(self);
             let first = poll_fn(|cx| {
-                let done = cells.iter().find(|(_, cell)| cell.poll(cx.waker()).is_ready());
+                let done = cells.iter().find(|(_, (_, cell))| cell.poll(cx.waker()).is_ready());
                 done.map_or(Poll::Pending, |(handle, _)| Poll::Ready(Ok(*handle)))
             });
-            within(limit, first).await
+            let children = || cells.iter().map(|(_, (call, _))| *call).collect();
+            self.awaits(children, within(limit, first)).await
         })
     }
 
     fn output(&self, child: u32) -> BoxFuture<'_, Result<Bytes, Errno>> {
-        let call = self.children.lock().get(child as usize).map(|c| (c.call, c.cell.clone()));
-        let Some((call, cell)) = call else { return Box::pin(ready(Err(Errno::Inval))) };
+        let Some((call, cell)) = self.child(child) else {
+            return Box::pin(ready(Err(Errno::Inval)));
+        };
         Box::pin(async move {
             let ended = match cell.ended() {
                 Some(ended) => ended,
                 None => {
                     let _rest = Rest::begin(self);
-                    cell.wait().await
+                    self.awaits(|| vec![call], async { Ok(cell.wait().await) }).await?
                 }
             };
             result_of(&ended)?;
@@ -96,14 +101,13 @@ impl CallHost for LiveCall {
     }
 
     fn cancel(&self, child: u32) -> Result<(), Errno> {
-        let call = self.children.lock().get(child as usize).map(|c| (c.call, c.cell.clone()));
-        let (call, cell) = call.ok_or(Errno::Inval)?;
+        let (call, cell) = self.child(child).ok_or(Errno::Inval)?;
         self.calls.cancel_branch(call, cell.node());
         Ok(())
     }
 
     fn error_text(&self, child: u32) -> Result<String, Errno> {
-        let cell = self.child(child).ok_or(Errno::Inval)?;
+        let (_, cell) = self.child(child).ok_or(Errno::Inval)?;
         let failed = cell.ended().and_then(|ended| ended.result.clone().err());
         Ok(failed.map(|error| error.to_string()).unwrap_or_default())
     }
@@ -131,8 +135,8 @@ impl CallHost for LiveCall {
 }
 
 impl LiveCall {
-    fn child(&self, handle: u32) -> Option<Arc<CallCell>> {
-        self.children.lock().get(handle as usize).map(|child| child.cell.clone())
+    fn child(&self, handle: u32) -> Option<(CallId, Arc<CallCell>)> {
+        self.children.lock().get(handle as usize).map(|child| (child.call, child.cell.clone()))
     }
 
     fn child_spec(&self, target: Target<'_>, input: Bytes) -> Result<Spec, CallError> {

@@ -50,15 +50,19 @@ impl Calls {
         if live.ends() {
             live.spec.function.book.leave();
         }
-        if live.is_childless() {
-            self.forget(live);
-        } else if stopped {
+        if stopped && !live.is_childless() {
             self.cancel_children(live);
         }
-        match &live.origin {
-            Origin::Here(cell) => self.complete(&live.spec, cell, ended),
-            Origin::Peer(peer) => self.report(*peer, live, ended),
-        }
+        let over = live.clone();
+        self.after_locks(live, move |calls| {
+            if over.is_childless() {
+                calls.forget(&over);
+            }
+            match &over.origin {
+                Origin::Here(cell) => calls.complete(&over.spec, cell, ended),
+                Origin::Peer(peer) => calls.report(*peer, &over, ended),
+            }
+        });
     }
 
     /// Tells the caller's node how a call ended here; not when this node's session lapsed.

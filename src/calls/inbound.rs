@@ -103,6 +103,7 @@ impl Calls {
             CallMessage::Done(done) => self.done(from, done, body)?,
             CallMessage::Cancel(call) => self.cancel_from(call),
             CallMessage::CancelTree(root) => self.end_tree_here(root, EndReason::Cancelled),
+            CallMessage::Involved(call) => self.involved_from(from.node, call),
             CallMessage::Keep(record) => {
                 let stored = stored(*record, body)?;
                 self.records().lock().keep(stored, clock::now());

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::Calls;
 use super::cell::{CallCell, Ended};
+use super::locks::Involved;
 use super::place::PlaceHere;
 use super::spec::{Spec, now_us};
 use crate::clock;
@@ -44,6 +45,7 @@ pub struct LiveCall {
     pub(super) control: Arc<Control>,
     pub(super) children: Mutex<Vec<Child>>,
     pub(super) accepted_us: u64,
+    pub(super) involved: Involved,
     held: Mutex<Held>,
     work: Mutex<Vec<Work>>,
     pending: AtomicUsize,
@@ -77,6 +79,7 @@ impl LiveCall {
             control: Control::new(),
             children: Mutex::default(),
             accepted_us: now_us(),
+            involved: Involved::default(),
             held: Mutex::new(held),
             work: Mutex::default(),
             pending: AtomicUsize::new(0),

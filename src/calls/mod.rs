@@ -18,6 +18,7 @@ mod handover;
 mod inbound;
 pub mod kept;
 pub mod live;
+mod locks;
 mod lookup;
 pub mod metrics;
 pub mod outgoing;
@@ -168,8 +169,9 @@ impl Calls {
     pub async fn start(setup: CallsSetup) -> anyhow::Result<Self> {
         let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler, state } =
             setup;
-        let ports = Ports::of_node(net.clone(), consensus, functions, state);
+        let ports = Ports::of_node(net.clone(), consensus.clone(), functions, state);
         let calls = Self::new(me, incarnation, options, ports, scheduler);
+        consensus.listen_to_locks(calls.lock_listener());
         net.register(ServiceId::Calls, Arc::new(calls.clone()));
         let clock = actor::spawn(calls.clone()).await?;
         // This is the first and only time.

@@ -128,6 +128,11 @@ impl Table {
         calls.into_iter().filter_map(|call| self.calls.remove(&call)).collect()
     }
 
+    /// Where the end of a call at a node is awaited.
+    pub fn cell_of(&self, node: NodeId, call: CallId) -> Option<Arc<CallCell>> {
+        self.calls.get(&call).filter(|o| o.node == node).map(|o| o.cell.clone())
+    }
+
     /// Where a call was sent.
     pub fn node_of(&self, call: CallId) -> Option<NodeId> {
         self.calls.get(&call).map(|o| o.node)

@@ -2,6 +2,7 @@
 //! process, on a network and instances that the tests make up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::consensus::Consensus;
 use crate::function::{Functions, Job, StateSpace};
-use crate::id::{FunctionKey, Incarnation, Name, NodeId};
+use crate::id::{CallId, FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, PeerTable, RequestError, SendError, ServiceId};
 use crate::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
 use crate::wire::decode;
@@ -68,6 +69,16 @@ pub trait Registry: Send + Sync {
     /// Calls of a user that may live on a node at once; 0 means no limit of its own.
     fn running_quota(&self, _user: &Name) -> u32 {
         0
+    }
+    /// A call waits for the end of one of these.
+    fn awaits(&self, _call: CallId, _children: Vec<CallId>) {}
+    /// It does not any more; told at once, done when that is agreed on.
+    fn resumes(&self, _call: CallId) -> BoxFuture<'static, ()> {
+        Box::pin(ready(()))
+    }
+    /// Releases the locks of a call that has ended; `None` when it never asked for any.
+    fn end_locks(&self, _call: CallId) -> Option<BoxFuture<'static, ()>> {
+        None
     }
     /// When a user was made, in milliseconds since 1970; 0 for one that nobody made.
     fn user_since(&self, _user: &Name) -> u64 {
@@ -218,6 +229,18 @@ impl Registry for Consensus {
 
     fn running_quota(&self, user: &Name) -> u32 {
         self.users().get(user.as_str()).map_or(0, |user| user.quotas.running)
+    }
+
+    fn awaits(&self, call: CallId, children: Vec<CallId>) {
+        Consensus::awaits(self, call, children);
+    }
+
+    fn resumes(&self, call: CallId) -> BoxFuture<'static, ()> {
+        Consensus::resumes(self, call)
+    }
+
+    fn end_locks(&self, call: CallId) -> Option<BoxFuture<'static, ()>> {
+        Consensus::end_call(self, call)
     }
 
     fn user_since(&self, user: &Name) -> u64 {

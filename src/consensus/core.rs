@@ -261,7 +261,9 @@ impl<D: Disk> Core<D> {
             if self.opening.take_if(|opening| *opening == number).is_some() {
                 self.keeper.open_settled();
             }
-            sink(Effect::GivenUp(number));
+            if !self.lock_given_up(number) {
+                sink(Effect::GivenUp(number));
+            }
         }
         self.reads.expire(now).into_iter().for_each(|number| sink(Effect::ReadGivenUp(number)));
         let late: Vec<NodeId> = self

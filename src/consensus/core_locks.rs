@@ -6,7 +6,7 @@ use super::core::{Core, Effect, Sink};
 use super::lock_ask::Ask;
 use super::locks::LockChange;
 use super::log::Disk;
-use crate::wire::consensus::Command;
+use crate::wire::consensus::{Command, Response};
 
 /// How long a proposal of locks is tracked: it is sent again until it is applied, or until the
 /// session in which it was made is over. Given up sooner, it might come into the log late.
@@ -33,6 +33,12 @@ impl<D: Disk> Core<D> {
     /// Tells calls what came of what they asked for.
     pub(super) fn tell(&mut self, sink: Sink<'_>) {
         self.desk.take_told().into_iter().for_each(|told| sink(Effect::Lock(told)));
+    }
+
+    /// Whether a proposal was of a lock; nothing is known of its end.
+    pub(super) fn lock_given_up(&mut self, number: u64) -> bool {
+        let why = Response::Refused("it was not decided in time".into());
+        self.desk.settled(number, &why, |_| 0)
     }
 
     pub(super) fn lock_changed(&mut self, change: &LockChange) {

@@ -5,7 +5,7 @@
 //! releases do not hold up what follows. A request that was refused while releases of the same call
 //! were on their way is made again behind them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::lock_ask::{Ask, Grant, LockError, Told};
 use super::locks::{LockChange, LockEnd, Locks};
@@ -91,7 +91,8 @@ impl Caller {
 #[derive(Debug, Default)]
 pub struct Desk {
     callers: BTreeMap<CallId, Caller>,
-    flying: HashMap<u64, (CallId, Op)>,
+    /// Proposals on their way; without a call those of a session that is over.
+    flying: BTreeMap<u64, Option<(CallId, Op)>>,
     ready: VecDeque<CallId>,
     told: Vec<Told>,
 }
@@ -218,7 +219,7 @@ impl Desk {
                     }
                     _ => caller.flying += 1,
                 }
-                self.flying.insert(number, (call, op));
+                self.flying.insert(number, Some((call, op)));
             }
             if caller.is_idle() {
                 self.callers.remove(&call);
@@ -236,7 +237,8 @@ impl Desk {
         response: &Response,
         epoch: impl Fn(&StateKey) -> u64,
     ) -> bool {
-        let Some((call, op)) = self.flying.remove(&number) else { return false };
+        let Some(flying) = self.flying.remove(&number) else { return false };
+        let Some((call, op)) = flying else { return true };
         let Some(caller) = self.callers.get_mut(&call) else { return true };
         match op {
             Op::Release(..) => caller.releasing -= 1,
@@ -365,8 +367,14 @@ impl Desk {
 
     /// This node's session is over: so is all that was asked for in it.
     pub fn session_over(&mut self) {
-        self.flying.clear();
         self.ready.clear();
+        let flying: Vec<_> = self.flying.values_mut().filter_map(Option::take).collect();
+        for (call, op) in flying {
+            // A request is told of below: it is known whether it is still wanted.
+            if !matches!(op, Op::Acquire(_)) {
+                self.lost(call, op);
+            }
+        }
         for (call, caller) in std::mem::take(&mut self.callers) {
             for (key, (mode, _)) in caller.held {
                 self.told.push(Told::Ended { call, key, mode });

@@ -34,6 +34,12 @@ pub fn capacity(wanted: usize, max_map_count: usize) -> usize {
     wanted.min(max_map_count.saturating_sub(MAPS_SPARE) / MAPS_PER_INSTANCE).max(1)
 }
 
+/// How many windows of values may be mapped beside so many instances. Each takes two mappings, since
+/// it cuts the memory that it is in; half of what is spare is left to the rest.
+pub fn windows(instances: usize, max_map_count: usize) -> usize {
+    max_map_count.saturating_sub(instances * MAPS_PER_INSTANCE + MAPS_SPARE / 2) / 2
+}
+
 /// The kernel's limit on mappings of one process.
 pub fn max_map_count() -> usize {
     std::fs::read_to_string("/proc/sys/vm/max_map_count")
@@ -98,6 +104,13 @@ mod tests {
         assert_eq!(capacity(12_000, 262_144), 12_000);
         assert_eq!(capacity(12_000, 65_530), 10_255);
         assert_eq!(capacity(12_000, 0), 1);
+    }
+
+    #[test]
+    fn windows_leave_mappings_to_instances_and_to_the_rest() {
+        assert_eq!(windows(12_000, 262_144), 94_072);
+        assert_eq!(windows(capacity(12_000, 65_530), 65_530), 1_000);
+        assert_eq!(windows(12_000, 0), 0);
     }
 
     #[test]

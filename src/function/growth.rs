@@ -1,7 +1,7 @@
 //! Limits on an instance's memory: its function's own, and the node's budget.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiter;
 
@@ -17,12 +17,25 @@ const INITIAL_FREE: u64 = 2 << 20;
 pub struct Budget {
     limit: u64,
     used: AtomicU64,
+    /// Windows of values that may be mapped at once: the kernel limits a process's mappings.
+    most_windows: usize,
+    windows: AtomicUsize,
+}
+
+/// One of the windows that may be mapped.
+pub struct WindowPlace(Arc<Budget>);
+
+impl Drop for WindowPlace {
+    fn drop(&mut self) {
+        self.0.windows.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Budget {
-    /// A budget of this many bytes.
-    pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+    /// A budget of this many bytes, and windows.
+    pub fn new(limit: u64, most_windows: usize) -> Arc<Self> {
+        let (used, windows) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Arc::new(Self { limit, used, most_windows, windows })
     }
 
     /// Bytes taken.
@@ -101,6 +114,15 @@ impl Growth {
         self.region = on;
     }
 
+    /// A place for one more window; `None` when the node has no more.
+    pub fn window(&self) -> Option<WindowPlace> {
+        let budget = &self.budget;
+        let before = budget.windows.fetch_add(1, Ordering::Relaxed);
+        // Dropped, it gives the place back.
+        let place = WindowPlace(budget.clone());
+        (before < budget.most_windows).then_some(place)
+    }
+
     /// Charges bytes that the host keeps for the guest; `false` when the budget refuses.
     pub fn charge(&mut self, bytes: u64) -> bool {
         let taken = self.budget.take(bytes);
@@ -175,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_functions_limit_counts_all_of_its_memory() {
-        let mut growth = Growth::new(3 * MIB, Budget::new(100 * MIB));
+        let mut growth = Growth::new(3 * MIB, Budget::new(100 * MIB, 2));
         assert!(growth.grow(2 * MIB).is_ok());
         assert_eq!(growth.grow(2 * MIB), Err(Refusal::Function(3 * MIB)));
         assert!(growth.grow(MIB).is_ok());
@@ -183,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_charged_beyond_the_free_part_and_given_back() {
-        let budget = Budget::new(4 * MIB);
+        let budget = Budget::new(4 * MIB, 2);
         let mut growth = Growth::new(100 * MIB, budget.clone());
         assert!(growth.grow(MIB).is_ok());
         assert_eq!(budget.used(), 0);
@@ -196,15 +218,27 @@ mod tests {
 
     #[test]
     fn growth_past_the_modules_own_maximum_is_not_charged() {
-        let budget = Budget::new(100 * MIB);
+        let budget = Budget::new(100 * MIB, 2);
         let mut growth = Growth::new(100 * MIB, budget.clone());
         assert!(!growth.memory_growing(0, 9 << 20, Some(8 << 20)).unwrap());
         assert_eq!((budget.used(), growth.refused()), (0, None));
     }
 
     #[test]
+    fn windows_of_all_instances_are_counted() {
+        let budget = Budget::new(MIB, 2);
+        let growths = [Growth::new(MIB, budget.clone()), Growth::new(MIB, budget)];
+        let first = growths[0].window();
+        assert!(first.is_some() && growths[1].window().is_some());
+        let second = growths[1].window();
+        assert!(growths[0].window().is_none());
+        drop((first, second));
+        assert!(growths[0].window().is_some());
+    }
+
+    #[test]
     fn growth_for_regions_is_not_private() {
-        let mut growth = Growth::new(MIB, Budget::new(MIB));
+        let mut growth = Growth::new(MIB, Budget::new(MIB, 2));
         growth.for_region(true);
         assert!(growth.memory_growing(0, 1 << 30, None).unwrap());
         assert_eq!(growth.refused(), None);

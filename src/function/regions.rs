@@ -14,9 +14,7 @@ use super::memfd::{Memfd, PAGE};
 pub enum Kind {
     /// Memory of the instance's own.
     Private,
-    /// A file that others map too.
-    Shared(Arc<Memfd>),
-    /// A part of one.
+    /// A part of a file that others map too.
     Window(Arc<Window>),
 }
 
@@ -43,7 +41,6 @@ impl Kind {
     fn file(&self) -> Option<(&Memfd, u64, u64)> {
         match self {
             Self::Private => None,
-            Self::Shared(file) => Some((file, 0, file.len())),
             Self::Window(window) => Some((&window.file, window.off, window.len)),
         }
     }
@@ -129,7 +126,7 @@ impl Regions {
         kind: Kind,
     ) -> io::Result<Option<Range<u64>>> {
         let within = |(file, off, len): (&Memfd, u64, u64)| {
-            let pages = off % PAGE == 0 && len % PAGE == 0 && len > 0;
+            let pages = off.is_multiple_of(PAGE) && len.is_multiple_of(PAGE) && len > 0;
             pages && off.checked_add(len).is_some_and(|end| end <= file.len())
         };
         if !kind.file().is_none_or(within) {

@@ -139,7 +139,10 @@ impl Functions {
             modules,
             control,
             gate: Gate::new(workers),
-            budget: Budget::new(memory_budget(&options)?),
+            budget: Budget::new(
+                memory_budget(&options)?,
+                engine::windows(instances, engine::max_map_count()),
+            ),
             count,
             meters,
         });

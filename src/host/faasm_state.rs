@@ -6,7 +6,9 @@ use std::sync::Arc;
 use wasmtime::{Caller, Linker};
 
 use super::faasm::must;
-use super::state::{self, Key, Outcome};
+use super::state::{self, Outcome};
+use super::state_key::Key;
+use super::state_windows;
 use crate::errno::Errno;
 use crate::function::State;
 use crate::function::values::{Missing, Mode, Part, Pushed, Reach, Value, Written};
@@ -334,7 +336,7 @@ async fn pointer(
     part: Option<Part>,
 ) -> Outcome<u32> {
     let (Some(key), Ok(missing)) = (key, missing(total)) else { return Ok(Err(Errno::Inval)) };
-    let got = state::get(caller, key.as_str(), part, missing, 0).await?;
+    let got = state_windows::get(caller, key.as_str(), part, missing, 0).await?;
     Ok(got.and_then(|(pointer, size)| {
         // Whoever asks for more than there is would go on past its end.
         let enough = part.is_some() || size >= u64::try_from(total).unwrap_or_default();

@@ -11,6 +11,8 @@ mod faasm_state;
 pub mod guest;
 pub mod heap;
 mod state;
+mod state_key;
+mod state_windows;
 pub mod wasi;
 mod wasi_io;
 mod wasi_poll;

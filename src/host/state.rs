@@ -6,20 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
+use super::state_key::Key;
+use super::state_windows::{get, get_all, release};
 use super::wasi_poll::Away;
-use super::{calls, guest, heap};
+use super::{calls, guest};
 use crate::errno::Errno;
-use crate::function::memfd::PAGE;
-use crate::function::regions::{Kind, Window};
 use crate::function::values::{Missing, Mode, Part, Pushed, Reach, StateHost, Value, Written};
 use crate::function::{State, yield_now};
 
-/// Longest key, in bytes.
-const MAX_KEY: usize = 512;
 /// Flag of `state_get`: fetch what changed, also when a copy is here.
-const PULL: u32 = 1;
+pub const PULL: u32 = 1;
 /// Flag of `state_get`: make the value where there is none.
-const CREATE: u32 = 2;
+pub const CREATE: u32 = 2;
 /// Bits of `state_lock`: for writing; of the cluster.
 const WRITE: u32 = 1;
 const CLUSTER: u32 = 2;
@@ -249,56 +247,6 @@ const EINVAL: i32 = -(Errno::Inval as i32);
 const INVALID: i64 = EINVAL as i64;
 const ENOSYS: i32 = -(Errno::NoSys as i32);
 
-/// A key, copied out of the guest without taking memory for it.
-pub struct Key {
-    bytes: [u8; MAX_KEY],
-    len: usize,
-}
-
-impl Key {
-    /// Reads one; `None` when it cannot be a key.
-    pub fn read(
-        caller: &mut Caller<'_, State>,
-        at: u32,
-        len: u32,
-    ) -> wasmtime::Result<Option<Self>> {
-        let mut key = Self { bytes: [0; MAX_KEY], len: len as usize };
-        let Some(bytes) = key.bytes.get_mut(..len as usize) else {
-            guest::check(caller, at, len)?;
-            return Ok(None);
-        };
-        guest::read_into(caller, at, bytes)?;
-        let fine = !bytes.is_empty() && !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
-        Ok(fine.then_some(key))
-    }
-
-    /// Reads one that ends with a NUL; `None` when it cannot be a key.
-    pub fn read_c(caller: &mut Caller<'_, State>, at: u32) -> wasmtime::Result<Option<Self>> {
-        let size = guest::memory(caller)?.data_size(&*caller);
-        let room = size.saturating_sub(at as usize).min(MAX_KEY);
-        let mut key = Self { bytes: [0; MAX_KEY], len: 0 };
-        if let Some(bytes) = key.bytes.get_mut(..room.max(1)) {
-            guest::read_into(caller, at, bytes)?;
-        }
-        let end = key.bytes.iter().position(|byte| *byte == 0).unwrap_or(MAX_KEY);
-        // Of one that is as long as can be the NUL is the next byte.
-        if end == room && guest::read(caller, at.saturating_add(room as u32), 1)? != [0] {
-            return Ok(None);
-        }
-        key.len = end;
-        let bytes = key.bytes.get(..end).unwrap_or_default();
-        let fine = !bytes.is_empty() && std::str::from_utf8(bytes).is_ok();
-        Ok(fine.then_some(key))
-    }
-
-    /// The key.
-    pub fn as_str(&self) -> &str {
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        // It was checked when it was read.
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
 /// The call's view of the state.
 pub fn host(caller: &mut Caller<'_, State>) -> Result<Arc<dyn StateHost>, Errno> {
     caller.data_mut().views.host().cloned()
@@ -316,128 +264,6 @@ pub async fn resting<T>(caller: &mut Caller<'_, State>, wait: impl Future<Output
     }
     let _away = Away::begin(caller.data().host.clone());
     calls::waiting(caller, wait).await
-}
-
-async fn get_all(
-    caller: &mut Caller<'_, State>,
-    key: &str,
-    size_at: u32,
-    flags: u32,
-) -> Outcome<u32> {
-    guest::check(caller, size_at, if size_at == 0 { 0 } else { 8 })?;
-    if flags & !(PULL | CREATE) != 0 || (size_at == 0 && flags & CREATE != 0) {
-        return Ok(Err(Errno::Inval));
-    }
-    let missing = match flags & CREATE {
-        0 => Missing::Fail,
-        _ => {
-            let mut bytes = [0; 8];
-            guest::read_into(caller, size_at, &mut bytes)?;
-            Missing::Create(u64::from_le_bytes(bytes))
-        }
-    };
-    let (pointer, size) = match get(caller, key, None, missing, flags & PULL).await? {
-        Ok(got) => got,
-        Err(error) => return Ok(Err(error)),
-    };
-    if size_at != 0 {
-        guest::write(caller, size_at, &size.to_le_bytes())?;
-    }
-    Ok(Ok(pointer))
-}
-
-/// A pointer to a value, or a part of it, and the value's size.
-pub async fn get(
-    caller: &mut Caller<'_, State>,
-    key: &str,
-    part: Option<Part>,
-    missing: Missing,
-    flags: u32,
-) -> Outcome<(u32, u64)> {
-    if flags & PULL == 0
-        && let Some(found) = caller.data_mut().views.find(key, part)
-    {
-        return Ok(Ok(found));
-    }
-    let host = match host(caller) {
-        Ok(host) => host,
-        Err(error) => return Ok(Err(error)),
-    };
-    let hint = part.unwrap_or(Part { off: 0, len: u64::MAX });
-    let value = match resting(caller, host.value(key, missing, Some(hint))).await {
-        Ok(value) => value,
-        Err(error) => return Ok(Err(error)),
-    };
-    let pulled = flags & PULL != 0 && part.is_none();
-    if pulled {
-        // What changed may be its size: that is to be known before it is mapped.
-        let all = Part { off: 0, len: value.size() };
-        if let Err(error) = resting(caller, value.fill(all, true)).await {
-            return Ok(Err(error));
-        }
-    }
-    let part = part.unwrap_or(Part { off: 0, len: value.size() });
-    if part.end().is_ok_and(|end| end > value.size()) || part.end().is_err() {
-        return Ok(Err(Errno::Inval));
-    }
-    let mapped = match map(caller, key, &value, part).await? {
-        Ok(pointer) => pointer,
-        Err(error) => return Ok(Err(error)),
-    };
-    if let Err(error) = resting(caller, value.fill(part, flags & PULL != 0 && !pulled)).await {
-        release(caller, mapped);
-        return Ok(Err(error));
-    }
-    // Now that it is here the window counts as filled.
-    let views = &mut caller.data_mut().views;
-    Ok(Ok((views.mapped(key, value.as_ref(), part).unwrap_or(mapped), value.size())))
-}
-
-/// Maps a part of a value, unless it is mapped.
-async fn map(
-    caller: &mut Caller<'_, State>,
-    key: &str,
-    value: &Arc<dyn Value>,
-    part: Part,
-) -> Outcome<u32> {
-    let views = &mut caller.data_mut().views;
-    if let Some(pointer) = views.pointer(key, value.as_ref(), part) {
-        return Ok(Ok(pointer));
-    }
-    if !views.has_room() {
-        return Ok(Err(Errno::Limit));
-    }
-    let off = part.off / PAGE * PAGE;
-    let end = part.end().unwrap_or(u64::MAX).max(off + 1).checked_next_multiple_of(PAGE);
-    let Some(len) = end.map(|end| end - off).filter(|len| *len < 1 << 32) else {
-        return Ok(Err(Errno::TooBig));
-    };
-    let window = Part { off, len };
-    let held = match resting(caller, value.map(window)).await {
-        Ok(held) => held,
-        Err(error) => return Ok(Err(error)),
-    };
-    let file = value.file().clone();
-    let kind = Kind::Window(Arc::new(Window { file, off, len, held }));
-    let address = match heap::map(caller, len, kind).await? {
-        Ok(address) => address,
-        // The guest's memory ends before it does.
-        Err(Errno::NoMem) => return Ok(Err(Errno::TooBig)),
-        Err(error) => return Ok(Err(error)),
-    };
-    let views = &mut caller.data_mut().views;
-    Ok(views.add(key, value.clone(), window, address, part).ok_or(Errno::TooBig))
-}
-
-fn release(caller: &mut Caller<'_, State>, pointer: u32) -> i32 {
-    match caller.data_mut().views.release(pointer) {
-        Ok(Some(address)) => {
-            heap::unmap(caller, address);
-            0
-        }
-        Ok(None) => 0,
-        Err(error) => error.code(),
-    }
 }
 
 /// Writes guest memory to the copy here.

@@ -8,11 +8,12 @@
 //!
 //! | child | on failure | on shutdown |
 //! |---|---|---|
-//! | [`Net`] | peers are supervised; a failed one is dialed again | 8th: flushes, tells the peers, closes |
-//! | [`Consensus`] | started again from disk, a few times; a disk that fails [ends the node](Node::failed) | 6th: ends its session, syncs its log |
-//! | [`Blobs`] | a failed round of repair is run again | 7th: ends repair |
+//! | [`Net`] | peers are supervised; a failed one is dialed again | 9th: flushes, tells the peers, closes |
+//! | [`Consensus`] | started again from disk, a few times; a disk that fails [ends the node](Node::ends) | 6th: ends its session, syncs its log |
+//! | [`Blobs`] | a failed round of repair is run again | 8th: ends repair |
 //! | [`Functions`] | the call of a failed actor ends with `FAASM_EFAILED`, the actor is replaced | last, with what still runs |
 //! | [`Scheduler`] | started again; its books survive | 5th: ends its reports |
+//! | [`State`] | a damaged copy is made again from the others; without its thread [the node ends](Node::ends) | 7th: ends its thread |
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 1st: its answers close their connections; 2nd: takes no more, ends what is open |
 
@@ -175,7 +176,8 @@ impl Node {
             if self.was_removed() {
                 return Ending::Removed;
             }
-            if let Some(why) = self.handles.consensus.failure() {
+            let failure = self.handles.consensus.failure();
+            if let Some(why) = failure.or_else(|| self.handles.state.failure()) {
                 return Ending::Failed(why);
             }
         }

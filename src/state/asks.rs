@@ -202,7 +202,7 @@ impl Driver {
             })
             .collect();
         for shard in again {
-            self.reopen(shard, now);
+            self.resume(shard, now);
         }
         self.checkpoint(now);
     }

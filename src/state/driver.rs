@@ -201,7 +201,6 @@ pub struct Driver {
 impl Driver {
     /// Runs until it is told to stop.
     pub fn run(mut self) {
-        self.table_changed(Instant::now());
         let mut tick = Instant::now() + TICK;
         while !self.shared.stopped.load(Ordering::Acquire) {
             let left = tick.saturating_duration_since(Instant::now());

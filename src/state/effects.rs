@@ -253,9 +253,23 @@ impl Driver {
         self.reopen(shard, now);
     }
 
+    /// There may be room again: the copy goes on with what it has. It is not wiped: when the disks
+    /// of all copies are full at once, that would be the end of the values.
+    pub(super) fn resume(&mut self, shard: ShardId, now: Instant) {
+        match self.store.opened(shard) {
+            Ok(opened) if opened.damage.is_none() => {
+                self.tell(shard, Event::Reopened(found(&opened)), now);
+            }
+            _ => self.reopen(shard, now),
+        }
+    }
+
     /// Wipes a copy that failed; it is made again from the others.
     pub(super) fn reopen(&mut self, shard: ShardId, now: Instant) {
-        match self.store.wipe(shard, true) {
+        // A copy that stood back for want of room is whole, and the others may be as full.
+        let whole = self.store.opened(shard).ok();
+        let whole = whole.filter(|opened| !opened.blank && opened.damage.is_none());
+        match whole.map_or_else(|| self.store.wipe(shard, true), Ok) {
             Ok(opened) => self.tell(shard, Event::Reopened(found(&opened)), now),
             Err(error) => {
                 tracing::error!(%shard, %error, "a damaged copy cannot be removed");

@@ -56,6 +56,9 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
+/// How long Raft is asked for what was agreed, before it is asked again.
+const BARRIER: Duration = Duration::from_secs(5);
+
 /// A node's state: both tiers. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
@@ -202,6 +205,14 @@ impl State {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
+    /// Why nothing can be done with this node's copies any more, if that is so: nothing but a
+    /// restart changes it.
+    pub fn failure(&self) -> Option<String> {
+        let driver = self.inner.driver.lock();
+        let ended = driver.as_ref().is_some_and(thread::JoinHandle::is_finished);
+        ended.then(|| "the thread of the state's shards has ended".to_owned())
+    }
+
     /// Ends the driver; what was acknowledged is durable. Bounded by `grace`.
     pub async fn stop(&self, grace: Duration) {
         self.inner.following.iter().for_each(AbortHandle::abort);
@@ -229,7 +240,13 @@ fn memory(options: &StateOptions) -> (u64, u64) {
 /// Tells the driver of every change of the table.
 async fn follow_table(consensus: Consensus, owners: Owners) {
     let mut table = consensus.watch_shards();
-    owners.tell(Input::Table);
+    // An older table might name fewer members than this node admitted before it started again.
+    while consensus.read_barrier(Instant::now() + BARRIER).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    while !owners.try_tell(|| Input::Table) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     while table.changed().await.is_ok() {
         table.mark_unchanged();
         while !owners.try_tell(|| Input::Table) {

@@ -185,6 +185,8 @@ pub enum CallMessage {
     CancelTree(CallId),
     /// Keep this record; the body is the inline output, then the inline log.
     Keep(Box<Record>),
+    /// It, or a call below it, stands in line for a global lock.
+    Involved(CallId),
 }
 
 /// Where a root call is in its life.

@@ -15,12 +15,12 @@ pub const MAX_RECORDS: usize = 1 << 12;
 /// Longest text of a failure, in bytes.
 pub const MAX_REASON: usize = 512;
 
-/// Bits of a term that tell the starts of a node apart.
-const START_BITS: u32 = 24;
+/// Bits of a term below the epoch: 24 for the starts of a node, and 8 for its attempts in one start.
+const START_BITS: u32 = 32;
 
-/// The reign of one owner: the shard's epoch and, below it, how often the owning node had started.
-/// So a node that starts again in its own epoch has a new term, and no two logs hold different
-/// records of the same term at the same place.
+/// The reign of one owner: the shard's epoch and, below it, how often the owning node had started,
+/// and begun anew after its disk failed. So a node that begins again in its own epoch has a new
+/// term, and no two logs hold different records of the same term at the same place.
 #[derive(
     Archive,
     Serialize,
@@ -38,10 +38,10 @@ const START_BITS: u32 = 24;
 pub struct Term(pub u64);
 
 impl Term {
-    /// The term of an owner.
-    pub fn new(epoch: u64, start: Incarnation) -> Self {
-        let starts = (1 << START_BITS) - 1;
-        Self((epoch << START_BITS) | (start.0 & starts))
+    /// The term of an owner in this attempt, from 0.
+    pub fn new(epoch: u64, start: Incarnation, attempt: u8) -> Self {
+        let starts = (start.0 << 8) & ((1 << START_BITS) - 1);
+        Self((epoch << START_BITS) | starts | u64::from(attempt))
     }
 
     /// The shard's epoch.

@@ -17,8 +17,8 @@ use super::shards::StateKey;
 pub const CHUNK: u64 = 4 << 10;
 /// Most bytes of a value in one message.
 pub const MAX_PIECE: usize = 1 << 20;
-/// Most extents in one message.
-pub const MAX_EXTENTS: usize = 1 << 13;
+/// Most extents in one message: with [`MAX_PIECE`] bytes they are one message between copies.
+pub const MAX_EXTENTS: usize = 1 << 11;
 /// Longest value, in bytes.
 pub const MAX_VALUE: u64 = 1 << 40;
 

@@ -46,7 +46,7 @@ impl Kept {
         self.bytes.resize(len as usize, 0);
         self.changed.resize(len.div_ceil(CHUNK) as usize, self.seq);
         if len < old
-            && len % CHUNK > 0
+            && !len.is_multiple_of(CHUNK)
             && let Some(last) = self.changed.last_mut()
         {
             *last = self.seq;
@@ -114,6 +114,17 @@ impl Memory {
         kept.seq = seq;
         kept.bytes = bytes.to_vec();
         kept.changed = vec![seq; chunks];
+    }
+
+    /// Makes a value longer and touches none of its bytes.
+    pub fn grow(&self, key: &StateKey, len: u64) {
+        let mut values = self.values.lock();
+        values.seq += 1;
+        let seq = values.seq;
+        if let Some(kept) = values.kept.get_mut(key) {
+            kept.seq = seq;
+            kept.resize(len);
+        }
     }
 
     pub fn delete(&self, key: &StateKey) {
@@ -297,7 +308,7 @@ fn apply(kept: &mut Kept, push: &Push, all: Vec<(Extent, Bytes)>) -> Vec<(u64, u
         for (edge, chunk) in
             [(extent.off, extent.off / CHUNK), (end, end.saturating_sub(1) / CHUNK)]
         {
-            if edge % CHUNK != 0 {
+            if !edge.is_multiple_of(CHUNK) {
                 parts.push(chunk);
             }
         }

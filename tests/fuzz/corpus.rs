@@ -185,6 +185,7 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
             bytes(&CallMessage::Cancel(CALL)),
             bytes(&CallMessage::CancelTree(CALL)),
             bytes(&CallMessage::Keep(Box::new(record()))),
+            bytes(&CallMessage::Involved(CALL)),
         ],
         vec![
             bytes(&CallRequest::Claim(Box::new(record()))),

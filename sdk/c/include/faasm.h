@@ -168,7 +168,7 @@ char *call_error(int call_id);
 // NULL: FAASM_ENOENT no such value; FAASM_ETOOBIG it does not fit into this function's memory (use
 // ranges); FAASM_EQUOTA the user's share of the node's memory for values is used up; FAASM_ENOMEM
 // all of it is, by values that are in use or not pushed; FAASM_ELIMIT 1,024 pieces of values are
-// mapped already.
+// mapped already, or more on all of the node than its kernel allows.
 uint8_t *get_state(const char *key, uint64_t *len, int flags);
 
 // The same for `len` bytes from `off` on; only they are fetched. FAASM_STATE_CREATE is not allowed.

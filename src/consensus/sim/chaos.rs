@@ -2,6 +2,7 @@
 
 use rand::Rng;
 
+use super::lockers;
 use super::network::Network;
 use super::operator;
 use super::world::World;
@@ -25,7 +26,8 @@ pub fn rage(world: &mut World) -> Result<(), String> {
     while world.now < RAGE {
         let pause = world.rng.random_range(1_000..150_000);
         world.pass(world.now + pause)?;
-        match world.rng.random_range(0..4) {
+        match world.rng.random_range(0..8) {
+            4.. => lockers::act(world)?,
             0 => world.read()?,
             _ => world.propose()?,
         }
@@ -128,6 +130,7 @@ pub fn heal(world: &mut World) -> Result<(), String> {
         world.start(id)?;
     }
     world.pass(world.now + RECOVERY)?;
+    lockers::end_all(world)?;
     take_out_the_lost(world)?;
     for id in world.ids() {
         // One that was removed before it heard from anybody is turned away by the network.

@@ -10,6 +10,7 @@ mod chaos;
 mod describe;
 mod disk;
 mod invariants;
+mod lockers;
 mod network;
 mod operator;
 mod world;

@@ -11,9 +11,11 @@ use rand::{Rng, SeedableRng};
 
 use super::disk::SimDisk;
 use super::invariants::Invariants;
+use super::lockers::Lockers;
 use super::network::{Network, Packet};
 use crate::consensus::conf::Conf;
 use crate::consensus::core::{Core, CoreSettings, Effect};
+use crate::consensus::lock_ask::Ask;
 use crate::consensus::machine::Change;
 use crate::consensus::raft_node::{Fatal, RaftSettings};
 use crate::consensus::testnet;
@@ -99,6 +101,7 @@ pub struct World {
     pub network: Network,
     pub nodes: BTreeMap<NodeId, SimNode>,
     pub invariants: Invariants,
+    pub lockers: Lockers,
     /// True time, in microseconds.
     pub now: u64,
     /// Nodes whose removal was asked for.
@@ -124,6 +127,7 @@ impl World {
             network: Network::default(),
             nodes: BTreeMap::new(),
             invariants: Invariants::default(),
+            lockers: Lockers::default(),
             now: 0,
             removed: BTreeSet::new(),
             joins: 0,
@@ -267,6 +271,7 @@ impl World {
         node.believed = None;
         node.disk.crash(&mut self.rng);
         self.invariants.killed(id);
+        self.lockers.killed(id);
     }
 
     /// A client at a random running node changes something.
@@ -287,6 +292,14 @@ impl World {
             if let Ok(number) = core.propose(command, 100, deadline, now) {
                 invariants.order.proposed(id, number);
             }
+            Ok(())
+        })
+    }
+
+    /// A call at this node asks for something of the locks.
+    pub fn asks(&mut self, id: NodeId, ask: Ask) -> Result<(), String> {
+        self.step(id, |core, _, _| {
+            core.ask(ask);
             Ok(())
         })
     }
@@ -472,7 +485,13 @@ impl World {
             Effect::Group(index, conf) => {
                 return self.invariants.grouped(index, &conf, &self.nodes);
             }
-            Effect::Restored | Effect::Lock(_) => {}
+            Effect::Restored => {}
+            Effect::Lock(told) => {
+                self.lockers.told(id, &told);
+                let clocks = self.ids().into_iter().map(|id| (id, self.clock(id))).collect();
+                self.invariants.exclusion.told(id, &told, &self.nodes, &clocks)?;
+                return self.invariants.answered.told(id, &told);
+            }
             Effect::GivenUp(number) => self.invariants.order.given_up(id, number),
             Effect::ReadGivenUp(number) => self.invariants.order.read_given_up(id, number),
         }

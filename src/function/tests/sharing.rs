@@ -10,7 +10,7 @@ use wasmtime::{Caller, Linker};
 use super::support::{Call, World, error, options, wait_until};
 use crate::errno::Errno;
 use crate::function::memfd::Memfd;
-use crate::function::regions::Kind;
+use crate::function::regions::{Kind, Window};
 use crate::function::{EndReason, State};
 use crate::host::heap;
 use crate::wire::function::Limits;
@@ -65,7 +65,10 @@ fn extend(linker: &mut Linker<State>, shared: &Shared) -> wasmtime::Result<()> {
     linker.func_wrap_async("test", "map", move |mut caller: Caller<'_, State>, ()| {
         let file = file.clone();
         Box::new(async move {
-            let mapped = heap::map(&mut caller, file.len(), Kind::Shared(file)).await?;
+            // As a value's window is mapped.
+            let len = file.len();
+            let window = Window { file, off: 0, len, held: Box::new(()) };
+            let mapped = heap::map(&mut caller, len, Kind::Window(Arc::new(window))).await?;
             Ok::<_, wasmtime::Error>(mapped.map_or_else(Errno::code, |at| at as i32))
         })
     })?;

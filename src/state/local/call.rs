@@ -72,7 +72,7 @@ impl Inner {
         self.shared.table.put(&slot, copy.clone());
         self.shared.meters.copies(self.shared.table.copies());
         self.with(key, |held| {
-            held.copy = Some(copy.clone());
+            held.copy = Arc::downgrade(&copy);
             Ok(())
         })?;
         Ok(copy)
@@ -96,7 +96,7 @@ impl Inner {
         };
         match found {
             Ok((version, len, bytes)) => {
-                let copy = self.make(slot, Chunks::absent(version, len))?;
+                let copy = self.make(slot, Chunks::absent(version, len)).await?;
                 if let Some((pulled, body)) = bytes {
                     shared.charge(&copy, part_of(&pulled)).await?;
                     pull::apply(shared, &copy, pulled, body).await?;
@@ -112,13 +112,15 @@ impl Inner {
     async fn begin(&self, to: &To, slot: &Slot, missing: Missing) -> Result<Arc<Copy>, Errno> {
         match missing {
             Missing::Fail => Err(Errno::NoEnt),
-            Missing::Begin(len) if len <= MAX_VALUE => self.make(slot, Chunks::zeros(None, len)),
+            Missing::Begin(len) if len <= MAX_VALUE => {
+                self.make(slot, Chunks::zeros(None, len)).await
+            }
             Missing::Create(len) => match self.create(to, len).await {
-                Ok(version) => self.make(slot, Chunks::zeros(Some(version), len)),
+                Ok(version) => self.make(slot, Chunks::zeros(Some(version), len)).await,
                 // Somebody else was first: that is as good.
                 Err(Errno::Exist) => {
                     let stat = pull::stat(&self.shared, to).await?;
-                    self.make(slot, Chunks::absent(stat.version, stat.len))
+                    self.make(slot, Chunks::absent(stat.version, stat.len)).await
                 }
                 Err(error) => Err(error),
             },
@@ -126,8 +128,9 @@ impl Inner {
         }
     }
 
-    fn make(&self, slot: &Slot, chunks: Chunks) -> Result<Arc<Copy>, Errno> {
+    async fn make(&self, slot: &Slot, chunks: Chunks) -> Result<Arc<Copy>, Errno> {
         let shared = &self.shared;
+        shared.have_place().await?;
         let made =
             Copy::new(slot.key.clone(), chunks, shared.budget.clone(), shared.meters.clone());
         made.map(Arc::new).map_err(|error| {
@@ -446,7 +449,7 @@ impl StateHost for Call {
             }
             Ok(taken)
         });
-        taken.map_or_else(|error| Some(Err(error)), |taken| taken)
+        taken.unwrap_or_else(|error| Some(Err(error)))
     }
 
     fn unlock<'a>(&'a self, key: &'a str, mode: Mode) -> BoxFuture<'a, Result<(), Errno>> {

@@ -1,8 +1,8 @@
 //! What one call has of each key that it used: its copy, its locks.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -25,14 +25,22 @@ const MAX_KEYS: usize = 100_000;
 pub struct Held {
     /// The key's place on this node.
     pub slot: Arc<Slot>,
-    /// The copy that the call asked for last: also when the value was deleted since.
-    pub copy: Option<Arc<Copy>>,
+    /// The copy that the call asked for last, as long as somebody has it: also when the value was
+    /// deleted since.
+    pub copy: Weak<Copy>,
     /// Its lock among the instances of this node.
     pub local: Option<Mode>,
     /// Its lock of the cluster.
     pub global: Option<Proof>,
     /// It lost that lock.
     pub lost: bool,
+}
+
+impl Held {
+    /// The copy that the call uses: the one that it asked for, else the node's.
+    fn copy(&self) -> Option<Arc<Copy>> {
+        self.slot.still(&self.copy).or_else(|| self.slot.copy())
+    }
 }
 
 /// What a call has of all keys.
@@ -81,7 +89,7 @@ impl Inner {
             return Err(Errno::Limit);
         }
         let slot = self.shared.table.slot(name);
-        let fresh = Held { slot, copy: None, local: None, global: None, lost: false };
+        let fresh = Held { slot, copy: Weak::new(), local: None, global: None, lost: false };
         act(held.entry(key.into()).or_insert(fresh))
     }
 
@@ -121,25 +129,20 @@ impl Inner {
 
     /// The copy that this call uses: the one that it asked for, else the node's.
     pub fn copy(&self, key: &str) -> Result<Option<Arc<Copy>>, Errno> {
-        self.with(key, |held| {
-            if held.copy.is_none() {
-                held.copy = held.slot.copy();
-            }
-            Ok(held.copy.clone())
-        })
+        self.with(key, |held| Ok(held.copy()))
     }
 
     /// The copy of the value as it is now, if there is one here.
     pub fn current(&self, key: &str) -> Result<Option<Arc<Copy>>, Errno> {
         let now = self.shared.table.now();
         self.with(key, |held| {
-            if held.copy.as_ref().is_none_or(|copy| copy.is_stale()) {
-                held.copy = held.slot.copy().filter(|copy| !copy.is_stale());
-            }
-            if let Some(copy) = &held.copy {
+            let mine = held.copy().filter(|copy| !copy.is_stale());
+            let copy = mine.or_else(|| held.slot.copy()).filter(|copy| !copy.is_stale());
+            if let Some(copy) = &copy {
                 copy.touch(now);
+                held.copy = Arc::downgrade(copy);
             }
-            Ok(held.copy.clone())
+            Ok(copy)
         })
     }
 
@@ -149,7 +152,14 @@ impl Inner {
             return Ok(());
         }
         let wish = Wish { range: 0..u64::MAX, absent: false, changed: true };
-        pull(&self.shared, copy, to.clone(), wish).await?;
+        let pulled = pull(&self.shared, copy, to.clone(), wish).await;
+        if let Err(Errno::NoEnt | Errno::Stale) = pulled
+            && let Some(slot) = self.shared.table.find(&copy.key)
+        {
+            // There is nothing else that it could be; also when it was begun here.
+            self.shared.table.forget(&slot, copy);
+        }
+        pulled?;
         copy.discard(false);
         Ok(())
     }
@@ -185,7 +195,7 @@ impl Inner {
             if !std::mem::replace(&mut held.lost, true) && held.global.is_none() {
                 self.special.fetch_add(1, Ordering::AcqRel);
             }
-            if let Some(copy) = held.copy.clone().or_else(|| held.slot.copy()) {
+            if let Some(copy) = held.copy() {
                 copy.discard(true);
             }
             Ok(())
@@ -222,7 +232,7 @@ impl Inner {
     pub fn end(&self) {
         let held = std::mem::take(&mut *self.held.lock());
         for (_, held) in held {
-            let copy = held.copy.or_else(|| held.slot.copy());
+            let copy = held.copy();
             let wrote = |copy: &Arc<Copy>| {
                 let chunks = copy.chunks();
                 chunks.is_touched() || chunks.is_flagged()

@@ -43,6 +43,11 @@ use crate::function::{StateHost, StateSpace};
 use crate::id::{CallId, Name};
 use crate::wire::shards::StateKey;
 
+/// What part of a limit is freed at once.
+const SPARE: u64 = 32;
+/// Copies there may be where the process has no limit on files.
+const MANY: u64 = 1 << 20;
+
 /// What it takes to start the local tier.
 pub struct LocalSetup {
     /// The owners of values.
@@ -77,6 +82,7 @@ impl Local {
             crew: Crew::new(threads.max(1)),
             table: Table::default(),
             waits: Waits::default(),
+            most_copies: most_copies(),
             patience,
         });
         Self { shared }
@@ -120,7 +126,14 @@ struct Shared {
     crew: Crew,
     table: Table,
     waits: Waits,
+    most_copies: usize,
     patience: Duration,
+}
+
+/// Half of the files that the process may have: the rest is for connections.
+fn most_copies() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(files.unwrap_or(MANY) / 2).unwrap_or(usize::MAX).max(1)
 }
 
 impl Shared {
@@ -138,12 +151,32 @@ impl Shared {
             self.evict(&slot).await?;
             self.table.leave(slot);
             self.meters.copies(self.table.copies());
-            charged = copy.charge(range.clone());
-            if !matches!(charged, Err(Errno::NoMem | Errno::Quota)) {
+            if charged.is_err() {
+                charged = copy.charge(range.clone());
+            }
+            // A little more at once: finding out who goes takes a look at all.
+            let limit = self.budget.limit();
+            if charged.is_ok() && self.budget.used() <= limit - limit / SPARE {
                 break;
             }
         }
         charged
+    }
+
+    /// Sees to it that another copy can be made: each takes one of the process's files.
+    async fn have_place(&self) -> Result<(), Errno> {
+        if self.table.copies() < self.most_copies {
+            return Ok(());
+        }
+        for slot in self.table.unused() {
+            self.evict(&slot).await?;
+            self.table.leave(slot);
+            if self.table.copies() < self.most_copies - self.most_copies / SPARE as usize {
+                break;
+            }
+        }
+        self.meters.copies(self.table.copies());
+        if self.table.copies() < self.most_copies { Ok(()) } else { Err(Errno::NoMem) }
     }
 
     /// Drops the copy in a slot, unless somebody uses it or it has something unpushed.

@@ -207,7 +207,7 @@ pub async fn apply(
             let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
             let Some((bytes, behind)) = rest.split_at_checked(len) else { return Err(Errno::Io) };
             rest = behind;
-            if extent.off % CHUNK != 0 || extent.off + extent.len > pulled.len {
+            if !extent.off.is_multiple_of(CHUNK) || extent.off + extent.len > pulled.len {
                 return Err(Errno::Io);
             }
             copy.charge(extent.off..extent.off + extent.len)?;

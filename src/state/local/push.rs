@@ -231,7 +231,7 @@ fn place_len(place: &Range<u64>) -> u64 {
 /// The chunks that these bytes hold all of.
 fn whole_chunks(off: u64, bytes: &[u8], into: &mut Vec<(u64, u128)>) {
     let skip = usize::try_from(off.next_multiple_of(CHUNK) - off).unwrap_or_default();
-    let first = off.next_multiple_of(CHUNK) / CHUNK;
+    let first = off.div_ceil(CHUNK);
     let whole = bytes.get(skip..).unwrap_or_default().chunks_exact(CHUNK as usize);
     into.extend((first..).zip(whole).map(|(chunk, bytes)| (chunk, chunk_hash(bytes))));
 }

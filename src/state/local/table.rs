@@ -1,7 +1,7 @@
 //! The values that this node knows: for each its lock and, where there is one, its copy.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -25,6 +25,13 @@ impl Slot {
     /// The copy, if there is one.
     pub fn copy(&self) -> Option<Arc<Copy>> {
         self.copy.lock().clone()
+    }
+
+    /// A copy of this slot that was there before, if it is still somewhere.
+    pub fn still(&self, copy: &Weak<Copy>) -> Option<Arc<Copy>> {
+        // Under this lock it cannot be found unused at the same moment.
+        let _place = self.copy.lock();
+        copy.upgrade()
     }
 }
 

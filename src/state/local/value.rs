@@ -112,7 +112,7 @@ pub async fn write_part(
     }
     // Chunks that are written in part must be here; the others need not.
     for edge in [range.start, range.end] {
-        if edge % CHUNK != 0 && !copy.chunks().has(edge..edge + 1) {
+        if !edge.is_multiple_of(CHUNK) && !copy.chunks().has(edge..edge + 1) {
             let to = inner.to(key)?;
             let wish = Wish { range: edge..edge + 1, absent: true, changed: false };
             let pulled = pull::pull(&inner.shared, &copy, to, wish).await;

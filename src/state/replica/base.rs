@@ -26,6 +26,8 @@ pub struct Base {
     pub blank: bool,
     /// The disk failed.
     pub failed: Option<String>,
+    /// How often an owner began anew in this start of the node.
+    pub attempt: u8,
     /// Imports that were begun.
     pub imports: u64,
     pub out: Vec<Effect>,
@@ -55,6 +57,7 @@ impl Base {
             applied: opened.applied,
             blank: opened.blank,
             failed: None,
+            attempt: 0,
             imports: 0,
             out: Vec::new(),
         }
@@ -92,7 +95,7 @@ impl Base {
     pub fn committed(&mut self, commit: u64) {
         self.commit = self.commit.max(commit.min(self.log.last().seq));
         let through = self.commit.min(self.log.durable());
-        if through > self.applied && !self.blank {
+        if through > self.applied && !self.blank && self.failed.is_none() {
             self.applied = through;
             self.out.push(Effect::Apply { through });
         }

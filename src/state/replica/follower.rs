@@ -80,7 +80,7 @@ impl Follower {
         self.hello_at = now + HELLO;
         let Some(table) = &base.table else { return };
         if self.owner.is_none() {
-            let (to, term) = (table.owner, Term::new(table.epoch, Incarnation(0)));
+            let (to, term) = (table.owner, Term::new(table.epoch, Incarnation(0), 0));
             base.send(to, term, 0, What::Hello, Bytes::new());
         }
     }

@@ -57,7 +57,7 @@ impl Owner {
     /// A new owner, which asks the others first.
     pub fn new(base: &mut Base, now: Instant) -> Self {
         let epoch = base.table.as_ref().map_or(0, |table| table.epoch);
-        let term = Term::new(epoch, base.start);
+        let term = Term::new(epoch, base.start, base.attempt);
         base.promised = base.promised.max(term);
         let mut owner = Self {
             term,
@@ -173,7 +173,7 @@ impl Owner {
     /// A new connection: what was on the old one is lost.
     pub fn connected(&mut self, base: &Base, now: Instant, node: NodeId) {
         if let Some(copy) = self.copies.get_mut(&node) {
-            let next = copy.from_known(base.log.last().seq);
+            let next = copy.resume_at(base.log.last().seq);
             match copy.way {
                 // The copy asks again by itself, and is asked.
                 super::progress::Way::Difference(_) => copy.sent = None,
@@ -190,7 +190,10 @@ impl Owner {
         match &self.stage {
             Stage::Asking(_) => self.ask(base, now),
             Stage::Adopting(_) => self.adopt_again(base, now),
-            Stage::StandingBack => self.give_away(base, now),
+            Stage::StandingBack => {
+                self.give_away(base, now);
+                self.begin_anew(base, now);
+            }
             Stage::Settling { .. } | Stage::Serving => {
                 self.resend(base, now);
                 self.hand_over(base, now);
@@ -252,6 +255,17 @@ impl Owner {
     /// Another node owns the shard.
     pub fn deposed(&mut self, base: &mut Base) {
         self.lose_tickets(base);
+    }
+
+    /// Its disk works again, and nobody took the shard over, nor will: it begins anew under another
+    /// term, since others may have records of this one that it has lost.
+    fn begin_anew(&mut self, base: &mut Base, now: Instant) {
+        if base.failed.is_some() || base.blank || !self.may_propose(now) {
+            return;
+        }
+        let Some(attempt) = base.attempt.checked_add(1) else { return };
+        base.attempt = attempt;
+        *self = Self::new(base, now);
     }
 
     /// Its copy is not to be relied on.

@@ -116,7 +116,7 @@ impl Progress {
     }
 
     /// Where to begin again: behind what it has, or at the log's end to hear what it has.
-    pub fn from_known(&self, last: u64) -> u64 {
+    pub fn resume_at(&self, last: u64) -> u64 {
         if self.matched == 0 { last + 1 } else { self.matched.min(last) + 1 }
     }
 

@@ -145,14 +145,15 @@ impl Owner {
         }
     }
 
-    /// This copy is damaged: proposes one member after the other as the owner, and at last itself
-    /// under another term.
+    /// This copy is damaged: proposes one member after the other as the owner.
     pub fn give_away(&mut self, base: &mut Base, now: Instant) {
-        let Some(table) = base.table.as_ref().filter(|_| self.may_propose(now)) else { return };
+        let damaged = base.failed.is_some() || base.blank;
+        let may = damaged && self.may_propose(now);
+        let Some(table) = base.table.as_ref().filter(|_| may) else { return };
         let mut members: Vec<NodeId> = table.in_sync.clone();
         let has = |node: &NodeId| self.copies.get(node).map_or(0, |copy| copy.matched);
-        members.sort_by_key(|node| (*node == base.me, std::cmp::Reverse(has(node)), *node));
-        members.retain(|node| *node != base.me || (base.failed.is_none() && !base.blank));
+        members.retain(|node| *node != base.me);
+        members.sort_by_key(|node| (std::cmp::Reverse(has(node)), *node));
         let tried = members.iter().position(|node| Some(*node) == self.proposals.tried);
         let next = tried.map_or(0, |at| at + 1);
         let Some(owner) = members.get(next).or(members.first()).copied() else { return };

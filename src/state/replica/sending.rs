@@ -233,7 +233,7 @@ impl Owner {
             if copy.is_overdue(now) {
                 match copy.way {
                     Way::Difference(_) => copy.sent = None,
-                    _ => copy.probe(copy.from_known(last)),
+                    _ => copy.probe(copy.resume_at(last)),
                 }
             } else if copy.way == Way::Streaming && copy.next > last && copy.has_room() {
                 let news = copy.told < base.commit && copy.matched == last;

@@ -4,8 +4,9 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::invariants::healed;
-use super::world::World;
+use super::world::{What, World};
 use crate::id::NodeId;
+use crate::state::replica::Event;
 
 const SECOND: u64 = 1_000_000;
 /// Steps of chaos.
@@ -26,7 +27,7 @@ pub fn rage(world: &mut World) -> Result<(), String> {
 fn harm(world: &mut World) {
     let ids = world.ids();
     let Some(node) = ids.choose(&mut world.rng).copied() else { return };
-    match world.rng.random_range(0..24) {
+    match world.rng.random_range(0..25) {
         0 => {
             let side: Vec<NodeId> =
                 ids.iter().filter(|id| id.0 % 2 == node.0 % 2).copied().collect();
@@ -67,7 +68,8 @@ fn harm(world: &mut World) {
                 node.disk = slow;
             }
         }
-        22 => {
+        22 => fail(world, node),
+        23 => {
             world.table.members.insert(node);
         }
         _ => {
@@ -99,6 +101,21 @@ fn damage(world: &mut World, node: NodeId) {
             true => *store = Default::default(),
             false => store.cut(cut),
         }
+    }
+}
+
+/// A node's disk takes nothing more for a while; what was not synced is lost.
+fn fail(world: &mut World, node: NodeId) {
+    let Some(life) = world.process(node).map(|process| process.life) else { return };
+    for shard in world.shards_of(node) {
+        let mut rng = world.rng.clone();
+        let Some(store) = world.store(node, shard) else { continue };
+        store.crash(&mut rng);
+        world.rng = rng;
+        let told = world.tell(node, shard, Event::Failed("no space".into()));
+        world.checks.note(told);
+        let until = world.now + world.rng.random_range(1_000..8 * SECOND);
+        world.plan(until, What::Reopen(node, life, shard));
     }
 }
 

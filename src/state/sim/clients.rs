@@ -86,8 +86,7 @@ impl World {
         let (Some(request), home) = (client.open, client.home) else { return };
         // Its node may know better or worse than Raft who owns the shard.
         let process = self.nodes.get(&home).and_then(|node| node.process.as_ref());
-        let known =
-            process.and_then(|process| Some(process.replicas.get(&request.shard)?.table()?));
+        let known = process.and_then(|process| process.replicas.get(&request.shard)?.table());
         let known = known.or(self.table.shards.get(&request.shard)).map(|table| table.owner);
         let ids = self.ids();
         let any = ids[self.rng.random_range(0..ids.len())];

@@ -73,6 +73,11 @@ impl Image {
         }
     }
 
+    /// The number of the last record.
+    pub fn last(&self) -> u64 {
+        self.records.last().map_or(self.before.seq, |record| record.seq)
+    }
+
     /// A record, if it is in the log.
     pub fn record(&self, seq: u64) -> Option<&Record> {
         let at = seq.checked_sub(self.before.seq + 1)?;
@@ -89,7 +94,7 @@ impl Image {
         Opened {
             before: self.before,
             starts,
-            last: self.records.last().map_or(self.before.seq, |record| record.seq),
+            last: self.last(),
             applied: self.applied.seq,
             blank: self.blank,
         }
@@ -118,7 +123,7 @@ impl SimStore {
     }
 
     pub fn append(&mut self, op: u64, records: Vec<Record>) -> Result<(), String> {
-        let last = self.live.records.last().map_or(self.live.before.seq, |record| record.seq);
+        let last = self.live.last();
         for (at, record) in records.iter().enumerate() {
             if record.seq != last + 1 + at as u64 {
                 return Err(format!("record {} is appended behind {last}", record.seq));
@@ -250,8 +255,7 @@ impl SimStore {
     /// The log may have become shorter than the checkpoint: then it goes on behind that.
     fn repair(&mut self) {
         let image = &mut self.durable;
-        let last = image.records.last().map_or(image.before.seq, |record| record.seq);
-        if last < image.applied.seq {
+        if image.last() < image.applied.seq {
             image.records.clear();
             image.before = image.applied;
         }

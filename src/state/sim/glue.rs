@@ -91,6 +91,16 @@ impl World {
         self.flush(id, shard)
     }
 
+    /// A disk that failed works again, with what it had synced.
+    pub fn reopen(&mut self, id: NodeId, shard: ShardId) -> Result<(), String> {
+        let replica = self.process(id).and_then(|process| process.replicas.get(&shard));
+        if replica.is_none_or(|replica| replica.failure().is_none()) {
+            return Ok(());
+        }
+        let Some(opened) = self.store(id, shard).map(|store| store.opened()) else { return Ok(()) };
+        self.tell(id, shard, Event::Reopened(opened))
+    }
+
     /// Does what a copy wants.
     pub fn flush(&mut self, id: NodeId, shard: ShardId) -> Result<(), String> {
         let now = self.clock(id);

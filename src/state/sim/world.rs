@@ -70,6 +70,8 @@ pub enum What {
     Message(NodeId, NodeId, Message, Bytes),
     /// The disk has synced.
     Synced(NodeId, u64, ShardId, u64),
+    /// The disk takes writes again.
+    Reopen(NodeId, u64, ShardId),
     /// The store, or Raft, answers a copy.
     Told(NodeId, u64, ShardId, Event),
     /// A proposal at Raft: by whom, in which life, and whether the answer is lost.
@@ -248,6 +250,7 @@ impl World {
             | What::Learn(id, life)
             | What::Synced(id, life, ..)
             | What::Told(id, life, ..)
+            | What::Reopen(id, life, _)
             | What::Read(id, life, ..) => (Some(*id), Some(*life)),
             What::Message(_, id, ..) | What::Request(id, _) => (Some(*id), None),
             _ => (None, None),
@@ -301,6 +304,7 @@ impl World {
                 }
                 self.tell(id, shard, Event::Synced { op })?;
             }
+            What::Reopen(id, _, shard) => self.reopen(id, shard)?,
             What::Told(id, _, shard, event) => self.tell(id, shard, event)?,
             What::Pulse => self.pulse(),
             What::Renew(id, life) => {

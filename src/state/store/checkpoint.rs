@@ -1,14 +1,18 @@
 //! Checkpoints: values made durable, the log compacted, files removed.
 
+use std::sync::atomic::Ordering;
+
 use super::log::Step;
 use super::meta;
-use super::shard::Shard;
 use super::{Store, StoreError};
-use crate::state::values::FileId;
+use crate::state::values::{Fault, FileId};
 use crate::wire::shards::ShardId;
 
 /// A checkpoint is written anew when it is longer than this and than twice its whole.
 const MIN_REWRITE: u64 = 1 << 20;
+
+/// Shards of which the log was compacted, and up to where.
+pub type Compacted = Vec<(ShardId, u64)>;
 
 /// A shard's checkpoint that is written but not durable.
 pub(super) struct Written {
@@ -20,7 +24,9 @@ pub(super) struct Written {
 impl Store {
     /// Whether the log is large enough for a checkpoint.
     pub fn wants_checkpoint(&self) -> bool {
-        self.log.size() >= self.options.log_bytes
+        // What a copy elsewhere still needs of the log makes no checkpoint smaller.
+        let (size, most) = (self.log.size(), self.options.log_bytes);
+        size >= most && size >= self.left.load(Ordering::Relaxed) + most / 4
     }
 
     /// The log of a shard need not be kept up to this record for others.
@@ -32,10 +38,7 @@ impl Store {
 
     /// Makes all values durable and compacts the logs. Tells up to where each log was, and which
     /// copies failed. The second checkpoint after a removal gives the space back.
-    pub fn checkpoint(
-        &self,
-        now: u64,
-    ) -> Result<(Vec<(ShardId, u64)>, Vec<StoreError>), StoreError> {
+    pub fn checkpoint(&self, now: u64) -> Result<(Compacted, Vec<StoreError>), StoreError> {
         let _one = self.checkpoints.lock();
         let mut written = Vec::new();
         let mut failed = Vec::new();
@@ -52,6 +55,7 @@ impl Store {
             self.remove_doomed(one)?;
         }
         self.log.purge();
+        self.left.store(self.log.size(), Ordering::Relaxed);
         Ok((compacted, failed))
     }
 
@@ -63,7 +67,11 @@ impl Store {
         synced.map_err(|error| self.log.fail(&format!("syncing the values: {error}")))
     }
 
-    pub(super) fn write_meta(&self, shard: ShardId, now: u64) -> Result<Option<Written>, StoreError> {
+    pub(super) fn write_meta(
+        &self,
+        shard: ShardId,
+        now: u64,
+    ) -> Result<Option<Written>, StoreError> {
         let (noted, blank) = {
             let outline = self.outline(shard)?.lock();
             (outline.note.meta, outline.note.blank)
@@ -88,6 +96,9 @@ impl Store {
         let result = meta::write(&dir, at, &mut of.values, all);
         let len = result.map_err(|error| {
             let fault = super::files::fault("writing a checkpoint", &error);
+            if fault == Fault::Full {
+                return StoreError::Full;
+            }
             of.damage = Some(fault.to_string());
             StoreError::copy(shard, &fault)
         })?;
@@ -98,7 +109,7 @@ impl Store {
         Ok(Some(Written { shard, meta, doomed: std::mem::take(&mut of.files.doomed) }))
     }
 
-    pub(super) fn note_metas(&self, written: &[Written]) -> Result<Vec<(ShardId, u64)>, StoreError> {
+    pub(super) fn note_metas(&self, written: &[Written]) -> Result<Compacted, StoreError> {
         let _writer = self.writer.lock();
         let mut notes = Vec::new();
         for shard in (0..).map(ShardId).take(self.shards.len()) {
@@ -148,15 +159,7 @@ impl Store {
         let mut copy = self.shard(one.shard)?.lock();
         copy.durable = one.meta.2;
         copy.files.remove(&one.doomed);
-        remove_metas(&copy, one.meta.0);
+        super::open::remove_metas(&copy, Some(one.meta.0));
         Ok(())
-    }
-}
-
-/// Removes checkpoints of other numbers.
-pub(super) fn remove_metas(copy: &Shard, keep: u64) {
-    if keep > 1 {
-        // If it stays, the next start removes it.
-        let _ = std::fs::remove_file(meta::path(copy.files.dir(), keep - 1));
     }
 }

@@ -12,7 +12,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::meta::{ChunkRow, KeyRow, SessionRow, StageRow};
 use super::shard::Shard;
 use super::{Store, StoreError};
-use crate::state::values::{BOUND, FileId, Files, Source, StageId, Value};
+use crate::state::values::{BOUND, FileId, Files, SNAPSHOT_MS, Source, StageId, Value};
 use crate::wire::consensus::SessionId;
 use crate::wire::shards::{ShardId, StateKey};
 use crate::wire::state::{CHUNK, Version};
@@ -132,7 +132,7 @@ impl Store {
             row.pieces.clear();
             let mut at = 0;
             for (number, piece) in (0..).zip(&staged.pieces) {
-                let len = piece.len();
+                let len = piece.bytes();
                 if number >= first {
                     let more =
                         usize::try_from(len).unwrap_or(usize::MAX) + piece.extents.len() * 16;
@@ -223,13 +223,16 @@ pub fn bound_pages(count: u64) -> u64 {
     (count * BOUND).div_ceil(CHUNK)
 }
 
+/// A key, and chunks of it.
+type Listed = (KeyRow, Vec<ChunkRow>);
+
 /// A key with as many chunks as `room` has space for, and where the rest begins.
 fn key_part(
     copy: &mut Shard,
     key: &StateKey,
     room: usize,
     now: u64,
-) -> Option<((KeyRow, Vec<ChunkRow>), Option<u64>)> {
+) -> Option<(Listed, Option<u64>)> {
     let entry = copy.values.keys.get(key)?;
     let row = KeyRow::of(key, entry);
     let Some(value) = &entry.value else { return Some(((row, Vec::new()), None)) };
@@ -240,7 +243,7 @@ fn key_part(
         copy.exports.retain(|(_, _, until)| *until > now);
         copy.exports.push((key.clone(), value, now + super::shard::EXPORT_MS));
     }
-    copy.values.snapshots.hold(key, version, len, now);
+    copy.values.snapshots.hold(key, (version, len), now + SNAPSHOT_MS);
     Some(((row, rows), more))
 }
 
@@ -302,7 +305,7 @@ fn export_more(copy: &mut Shard, key: &StateKey, version: Version, from: u64, no
     let row = KeyRow::of(key, &entry);
     // As long as the listing goes on, what it names can be read.
     if copy.values.snapshots.held(key, version, now).is_some() {
-        copy.values.snapshots.hold(key, version, len, now);
+        copy.values.snapshots.hold(key, (version, len), now + SNAPSHOT_MS);
     }
     Part::Key { row: Some((row, chunks)), first: from, more }
 }

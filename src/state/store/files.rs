@@ -13,7 +13,7 @@ use crate::state::values::{Fault, FileId, Files};
 use crate::wire::state::CHUNK;
 
 /// Most files that are held open, of each shard.
-const MAX_OPEN: usize = 64;
+const MAX_OPEN: usize = 16;
 /// Most chunks kept for readers: 1 GiB.
 const MAX_KEPT: u64 = (1 << 30) / CHUNK;
 
@@ -105,15 +105,20 @@ impl ShardFiles {
         if let Some(file) = open.get(&file) {
             return Ok(Some(Arc::clone(file)));
         }
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(make)
-            .truncate(false)
-            .open(self.path(file));
+        let path = self.path(file);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(make).truncate(false);
+        let opened = options.open(&path).or_else(|error| {
+            // Too many files are open: others can do without theirs.
+            if is_not_found(&error) {
+                return Err(error);
+            }
+            open.clear();
+            options.open(&path)
+        });
         let opened = match opened {
             Ok(file) => Arc::new(file),
-            Err(error) if error.kind() == ErrorKind::NotFound && !make => return Ok(None),
+            Err(error) if is_not_found(&error) && !make => return Ok(None),
             Err(error) => return Err(fault(&name(file), &error)),
         };
         if open.len() >= MAX_OPEN
@@ -207,6 +212,10 @@ impl Files for ShardFiles {
     fn keep(&self, bytes: &[u8]) -> Option<u64> {
         self.kept.put(bytes)
     }
+}
+
+fn is_not_found(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
 }
 
 fn name(file: FileId) -> String {

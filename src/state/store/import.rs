@@ -44,6 +44,8 @@ impl Store {
         std::fs::create_dir_all(copy.files.dir()).map_err(|error| {
             StoreError::copy(shard, &super::files::fault("making its folder", &error))
         })?;
+        // Checkpoints of the life before would tell of records that the log need not have.
+        super::open::remove_metas(&copy, None);
         copy.values.snapshots.clear();
         let mut freed = std::mem::take(&mut copy.values.snapshots.freed);
         self.kept.free(&mut freed);
@@ -202,12 +204,12 @@ impl Import {
                 empty
             });
             for (number, piece) in (first..).zip(staged.pieces) {
-                let len = usize::try_from(piece.len()).unwrap_or(usize::MAX);
+                let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX);
                 let (mine, behind) = rest.split_at_checked(len).ok_or_else(cut_off)?;
                 rest = behind;
                 // What was used meanwhile is not needed: its value comes later.
                 if number == there.pieces.len() as u64 {
-                    files.write(file, there.len(), mine)?;
+                    files.write(file, there.bytes(), mine)?;
                     there.pieces.push(piece);
                 }
             }

@@ -256,6 +256,24 @@ pub fn read(dir: &Path, at: (u64, u64), now: u64) -> Result<Values, String> {
     Ok(values)
 }
 
+/// The last record of any checkpoint that was begun, also if it was never noted: the log had it.
+pub fn newest(dir: &Path) -> u64 {
+    let mut newest = 0;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().and_then(number).is_none() {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        let mut reader = BufReader::with_capacity(1 << 18, file);
+        while let Ok(Some(found)) = item(&mut reader) {
+            if let Item::Done(applied, ..) = found {
+                newest = newest.max(applied);
+            }
+        }
+    }
+    newest
+}
+
 fn item(reader: &mut impl Read) -> Result<Option<Item>, String> {
     let mut head = [0; HEAD];
     let mut got = 0;

@@ -6,9 +6,13 @@
 //!
 //! - `decide` and `note` as in [`values`](crate::state::values); `read` does what was planned.
 //! - [`Store::checkpoint`] makes the values durable and removes what the log need not keep; call it
-//!   when [`Store::wants_checkpoint`] says so, and every minute. It tells what was compacted.
+//!   when [`Store::wants_checkpoint`] says so, every minute, and when the node stops. It tells what was compacted. (What was written in part
+//!   since the last one is not verified when a node starts after a crash: it is hashed anew.)
 //! - [`StoreError::Copy`] from anything: the copy is to be wiped by [`Store::wipe`], and caught up.
+//!   [`Opened::damage`] or [`Opened::blank`] say so too.
 //!   [`StoreError::Log`]: all copies of the node stand back, until the process starts again.
+//! - [`StoreError::Full`]: nothing was changed, and the copy is whole. It must not be wiped for it:
+//!   other copies may be full too. It stands back, and goes on with what it has when there is room.
 //! - A full disk refuses writes before they are logged: `reserve` bytes stay free, half of them
 //!   for what frees space.
 //! - A copy is caught up by [`Store::import_begin`], then [`Store::export`] on the other side and
@@ -30,9 +34,11 @@ mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub use checkpoint::Compacted;
 pub use error::StoreError;
 pub use log::{Point, Record};
 pub use shard::Opened;
@@ -71,6 +77,8 @@ pub struct Store {
     writer: Mutex<()>,
     /// One checkpoint at a time.
     checkpoints: Mutex<()>,
+    /// How long the log was after the last one.
+    left: AtomicU64,
 }
 
 impl Store {

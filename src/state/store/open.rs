@@ -1,6 +1,7 @@
 //! Starting: what is on the disk, and wiping it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
@@ -43,6 +44,7 @@ impl Store {
             kept,
             writer: Mutex::new(()),
             checkpoints: Mutex::new(()),
+            left: AtomicU64::new(0),
         };
         if let Some(why) = damage {
             for shard in (0..SHARDS).map(ShardId) {
@@ -55,15 +57,18 @@ impl Store {
 
     /// What there is of a shard.
     pub fn opened(&self, shard: ShardId) -> Result<Opened, StoreError> {
-        let outline = self.outline(shard)?.lock();
+        let (note, last, is_new) = {
+            let outline = self.outline(shard)?.lock();
+            (outline.note.clone(), outline.last, outline.is_new)
+        };
         let copy = self.shard(shard)?.lock();
         Ok(Opened {
-            before: outline.note.before,
-            starts: outline.note.starts.clone(),
-            last: outline.last,
-            applied: copy.values.applied.max(outline.note.before.1),
-            blank: outline.note.blank || copy.damage.is_some(),
-            is_new: outline.is_new,
+            before: note.before,
+            starts: note.starts,
+            last,
+            applied: copy.values.applied.max(note.before.1),
+            blank: note.blank || copy.damage.is_some(),
+            is_new,
             damage: copy.damage.clone(),
         })
     }
@@ -151,7 +156,8 @@ fn load(log: &Log, shard: ShardId, copy: &mut Shard, now: u64) -> Result<Option<
     std::fs::create_dir_all(copy.files.dir()).map_err(|error| error.to_string())?;
     let Some(note) = log.note(shard)? else {
         return match log.span(shard) {
-            None => Ok(None),
+            None if is_empty(copy) => Ok(None),
+            None => Err("its log is lost".into()),
             Some(_) => Err("its log has records, and nothing on them".into()),
         };
     };
@@ -177,9 +183,17 @@ fn load(log: &Log, shard: ShardId, copy: &mut Shard, now: u64) -> Result<Option<
         let log = (outline.note.before.1, outline.last);
         return Err(format!("its checkpoint is of record {applied}, its log of those in {log:?}"));
     }
+    let newest = meta::newest(copy.files.dir());
+    if newest > outline.last {
+        return Err(format!("its log ends with record {}, and had {newest}", outline.last));
+    }
     copy.values.lenient = copy.values.lenient.max(outline.last);
     remove_others(copy, outline.note.meta.map(|(number, ..)| number), false);
     Ok(Some(outline))
+}
+
+fn is_empty(copy: &Shard) -> bool {
+    std::fs::read_dir(copy.files.dir()).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Removes files that no record and no value names.
@@ -195,8 +209,12 @@ pub(super) fn remove_others(copy: &Shard, number: Option<u64>, all: bool) {
     let others: Vec<_> =
         copy.files.list().unwrap_or_default().into_iter().filter(|file| !needed(file)).collect();
     copy.files.remove(&others);
-    let entries = std::fs::read_dir(copy.files.dir()).into_iter().flatten().flatten();
-    for entry in entries {
+    remove_metas(copy, number);
+}
+
+/// Removes checkpoints of other numbers.
+pub(super) fn remove_metas(copy: &Shard, number: Option<u64>) {
+    for entry in std::fs::read_dir(copy.files.dir()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let other = name.to_str().and_then(meta::number).filter(|found| Some(*found) != number);
         if other.is_some() {

@@ -63,7 +63,7 @@ impl Store {
         Ok(self.usable(shard)?.values.list(list))
     }
 
-    /// Bytes on disk of a user's values, in all shards of this node.
+    /// Bytes on disk of a user's values in this shard.
     pub fn usage(&self, shard: ShardId, user: &str) -> Result<u64, StoreError> {
         Ok(self.shard(shard)?.lock().values.usage(user))
     }
@@ -178,39 +178,77 @@ impl Store {
 
     fn elements(&self, shard: ShardId, plan: &Plan) -> Result<(Pulled, Bytes), Trouble> {
         let What::Elements { of, most, off } = &plan.what else { return Err(Trouble::Again) };
-        let count = (*most).min(of.count);
-        let (mut bytes, mut at, mut total) = (BytesMut::new(), 0, 0);
-        let mut found = 0;
-        'all: while at < count {
-            let some = (count - at).min(MAX_BOUNDS);
-            let mut raw = vec![0; (some * BOUND) as usize];
-            self.usable(shard)?.files.read(FileId::Bounds(of.file), at * BOUND, &mut raw)?;
-            for one in raw.chunks_exact(BOUND as usize) {
-                let bound = Bound::decode(one)
-                    .filter(|bound| bound.end >= total)
-                    .ok_or_else(|| damaged(&plan.key, "the bounds of its elements"))?;
-                if bound.seq > plan.version.seq {
-                    break 'all;
-                }
-                let len = bound.end - total;
-                if bound.end > *off {
-                    let skip = off.saturating_sub(total);
-                    let room = (MAX_PIECE - bytes.len()) as u64;
-                    let range = Extent { off: bound.off + skip, len: (len - skip).min(room) };
-                    self.range(shard, plan, range, &mut bytes)?;
-                }
+        let one = |at: u64| -> Result<Bound, Trouble> {
+            let found = self.bounds(shard, plan, of.file, at, 1)?;
+            found.into_iter().next().ok_or(Trouble::Again)
+        };
+        // Those behind the version are not there yet.
+        let count = first(0, (*most).min(of.count), |at| Ok(one(at)?.seq > plan.version.seq))?;
+        let len = if count == 0 { 0 } else { one(count - 1)?.end };
+        let mut at = first(0, count, |at| Ok(one(at)?.end > *off))?;
+        let mut total = if at == 0 { 0 } else { one(at - 1)?.end };
+        let mut bytes = BytesMut::new();
+        let mut next: Option<Extent> = None;
+        while at < count && total < off + MAX_PIECE as u64 {
+            let some = self.bounds(shard, plan, of.file, at, (count - at).min(MAX_BOUNDS))?;
+            at += some.len() as u64;
+            for bound in some {
+                let long = bound.end.saturating_sub(total);
+                let skip = off.saturating_sub(total);
                 total = bound.end;
-                found += 1;
+                let range = Extent { off: bound.off + skip, len: long.saturating_sub(skip) };
+                match &mut next {
+                    Some(next) if next.end() == Some(range.off) => next.len += range.len,
+                    _ => {
+                        if let Some(range) = next.replace(range) {
+                            self.range(shard, plan, range, &mut bytes)?;
+                        }
+                    }
+                }
+                if total >= off + MAX_PIECE as u64 {
+                    break;
+                }
             }
-            at += some;
+        }
+        if let Some(range) = next {
+            self.range(shard, plan, range, &mut bytes)?;
         }
         let extents = vec![Extent { off: *off, len: bytes.len() as u64 }];
         let done = off + bytes.len() as u64;
-        let _ = found;
-        Ok((Pulled { version: plan.version, len: total, extents, done }, bytes.freeze()))
+        Ok((Pulled { version: plan.version, len, extents, done }, bytes.freeze()))
     }
 
-    /// Adds the bytes of a range.
+    /// The bounds of some elements.
+    fn bounds(
+        &self,
+        shard: ShardId,
+        plan: &Plan,
+        file: u64,
+        at: u64,
+        count: u64,
+    ) -> Result<Vec<Bound>, Trouble> {
+        let mut raw = vec![0; (count * BOUND) as usize];
+        self.usable(shard)?.files.read(FileId::Bounds(file), at * BOUND, &mut raw)?;
+        let bounds: Option<Vec<_>> = raw.chunks_exact(BOUND as usize).map(Bound::decode).collect();
+        match bounds {
+            Some(bounds) => Ok(bounds),
+            None => Err(self.no_bounds(shard, &plan.key, file)?),
+        }
+    }
+
+    /// Why there are no bounds where they should be: they were forgotten meanwhile, or damaged.
+    fn no_bounds(&self, shard: ShardId, key: &StateKey, file: u64) -> Result<Trouble, StoreError> {
+        let copy = self.usable(shard)?;
+        let value = copy.values.keys.get(key).and_then(|entry| entry.value.as_ref());
+        Ok(match value {
+            Some(value) if value.elements.file == file => {
+                damaged(key, "the bounds of its elements").into()
+            }
+            _ => Trouble::Again,
+        })
+    }
+
+    /// Adds the bytes of a range, as far as they fit one piece.
     fn range(
         &self,
         shard: ShardId,
@@ -219,7 +257,8 @@ impl Store {
         bytes: &mut BytesMut,
     ) -> Result<(), Trouble> {
         let mut whole = [0; CHUNK as usize];
-        let (mut off, end) = (range.off, range.off + range.len);
+        let room = MAX_PIECE.saturating_sub(bytes.len()) as u64;
+        let (mut off, end) = (range.off, range.off + range.len.min(room));
         while off < end {
             let chunk = off / CHUNK;
             let source = {
@@ -237,6 +276,28 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The first number from `low` on and below `high` of which something is so, as it is of all behind
+/// it; else `high`.
+fn first(
+    mut low: u64,
+    mut high: u64,
+    is_so: impl Fn(u64) -> Result<bool, Trouble>,
+) -> Result<u64, Trouble> {
+    // Mostly it is so of none.
+    if high > low && !is_so(high - 1)? {
+        return Ok(high);
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_so(middle)? {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
 }
 
 /// Why something was not read.

@@ -9,7 +9,7 @@ use crate::state::values::{FileId, Value, Values};
 use crate::wire::shards::StateKey;
 
 /// Most bytes of records that are kept in memory until they are applied.
-const MAX_TAIL: usize = 8 << 20;
+const MAX_TAIL: usize = 2 << 20;
 
 /// How long a list of chunks is kept for the copy that asks for it, in milliseconds.
 pub const EXPORT_MS: u64 = 30_000;

@@ -106,7 +106,21 @@ impl Store {
             }
             outline.last
         };
-        self.log.read(shard, from, last + 1, bytes)
+        self.records(shard, from, last + 1, bytes)
+    }
+
+    fn records(
+        &self,
+        shard: ShardId,
+        from: u64,
+        end: u64,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.log.read(shard, from, end, bytes).inspect_err(|error| {
+            if let (StoreError::Copy { why, .. }, Ok(copy)) = (error, self.shard(shard)) {
+                copy.lock().damage = Some(why.clone());
+            }
+        })
     }
 
     /// Applies records up to this one: they are committed. Tells what came of each.
@@ -132,7 +146,7 @@ impl Store {
             }
             let records = match records {
                 Some(records) => records,
-                None => self.log.read(shard, from, through + 1, APPLY_BYTES)?,
+                None => self.records(shard, from, through + 1, APPLY_BYTES)?,
             };
             for record in records {
                 let applied = self.apply_one(shard, &record, now)?;

@@ -8,7 +8,7 @@ use super::decide::written;
 use super::head::after;
 use super::table::{Elements, Entry, Piece, StageId, Staged, Value, Values};
 use crate::wire::shards::StateKey;
-use crate::wire::state::{Extent, Version, WriteId, Written};
+use crate::wire::state::{Extent, MAX_EXTENTS, Version, WriteId, Written};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// A file of a shard: what it is for, and the record that began it.
@@ -101,6 +101,14 @@ pub(super) struct Record<'a> {
     pub lenient: bool,
     /// Of which value.
     pub key: &'a StateKey,
+    /// Of that value from then on.
+    version: Version,
+    /// What it does.
+    does: &'a Does,
+    /// The bytes beside it.
+    bytes: &'a Bytes,
+    /// What it names of what is staged.
+    staged: Option<StageId>,
 }
 
 impl Values {
@@ -149,14 +157,21 @@ impl Values {
                 Ok(None)
             }
             Change::Write { id, key, token, version, does } => {
-                let record = Record { seq, lenient: seq <= self.lenient, key };
+                self.snapshots.expire_of(key, now);
+                let staged = match does {
+                    Does::Push { staged, .. } => staged.map(|push| (id.session, push)),
+                    Does::Stage { push, .. } => Some((id.session, *push)),
+                    _ => None,
+                };
+                let (version, lenient) = (*version, seq <= self.lenient);
+                let record = Record { seq, lenient, key, version, does, bytes, staged };
                 let mut parts = Vec::new();
-                if let Does::Stage { push, at, extents } = does {
-                    self.stage(&record, (id.session, *push), *at, extents, bytes, now, files)?;
+                if let Does::Stage { at, extents, .. } = does {
+                    self.stage(&record, *at, extents, now, files)?;
                 } else {
-                    parts = self.write(&record, id, *token, *version, does, bytes, files)?;
+                    parts = self.write(&record, *token, files)?;
                 }
-                let mut answer = self.answer(key, *version, does);
+                let mut answer = self.answer(key, version, does);
                 answer.parts = parts;
                 if !(record.lenient && self.sessions.has(id)) {
                     self.sessions.keep(id, answer.clone());
@@ -188,18 +203,17 @@ impl Values {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn stage(
         &mut self,
         record: &Record<'_>,
-        id: StageId,
         at: u64,
         extents: &[Extent],
-        bytes: &Bytes,
         now: u64,
         files: &mut dyn Files,
     ) -> Result<(), Fault> {
-        let there = self.staged.get(&id).map_or(0, Staged::len);
+        let Some(id) = record.staged else { return Ok(()) };
+        let bytes = record.bytes;
+        let there = self.staged.get(&id).map_or(0, Staged::bytes);
         if there < at && !record.lenient {
             return Err(inconsistent(record, "staged bytes are missing"));
         }
@@ -223,27 +237,19 @@ impl Values {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn write(
         &mut self,
         record: &Record<'_>,
-        id: &WriteId,
         token: Option<u64>,
-        version: Version,
-        does: &Does,
-        bytes: &Bytes,
         files: &mut dyn Files,
     ) -> Result<Vec<(u64, u128)>, Fault> {
-        let staged = match does {
-            Does::Push { staged: Some(push), .. } => Some((id.session, *push)),
-            _ => None,
-        };
+        let staged = record.staged;
         if self.keys.get(record.key).is_some_and(|entry| entry.seq >= record.seq) {
             staged.into_iter().for_each(|id| self.unstage(id, files));
             return Ok(Vec::new());
         }
         let mut entry = self.take(record.key);
-        let result = self.write_entry(record, &mut entry, staged, version, does, bytes, files);
+        let result = self.write_entry(record, &mut entry, files);
         entry.token = entry.token.max(token.unwrap_or(0));
         entry.seq = record.seq;
         self.put(record.key, entry);
@@ -252,18 +258,13 @@ impl Values {
         Ok(parts)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn write_entry(
         &mut self,
         record: &Record<'_>,
         entry: &mut Entry,
-        staged: Option<StageId>,
-        version: Version,
-        does: &Does,
-        bytes: &Bytes,
         files: &mut dyn Files,
     ) -> Result<Vec<(u64, u128)>, Fault> {
-        let seq = record.seq;
+        let Record { seq, version, does, .. } = *record;
         let makes = version.seq == seq && (version.generation & ((1 << 40) - 1)) == seq;
         let same = entry.value.as_ref().is_some_and(|v| v.version.generation == version.generation);
         if !makes && !same {
@@ -291,7 +292,7 @@ impl Values {
             elements: Elements::default(),
             chunks: Chunks::new(seq),
         });
-        let parts = self.write_value(record, &mut value, brief.len, staged, does, bytes, files);
+        let parts = self.write_value(record, &mut value, brief.len, files);
         let old = value.elements.file;
         if old != 0 && old != brief.elements.file {
             files.doom(FileId::Bounds(old));
@@ -311,32 +312,29 @@ impl Values {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn write_value(
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
         len: u64,
-        staged: Option<StageId>,
-        does: &Does,
-        bytes: &Bytes,
         files: &mut dyn Files,
     ) -> Result<Vec<(u64, u128)>, Fault> {
+        let bytes = record.bytes;
         let mut parts = Vec::new();
         if len < value.len {
             self.shrink(record, value, len, files)?;
         }
         let whole = |off: u64, len: u64| Extent { off, len };
-        match does {
+        match record.does {
             Does::Push { extents, .. } => {
-                if let Some(id) = staged {
-                    self.push_staged(record, value, id, &mut parts, files)?;
+                if let Some(id) = record.staged {
+                    parts = self.push_staged(record, value, id, files)?;
                 }
-                self.extents(record, value, extents, bytes, &mut parts, files)?;
+                parts.append(&mut self.extents(record, value, (extents, bytes), files)?);
             }
             Does::Append { at, index, before, len, .. } => {
                 let extents = [whole(*at, *len)];
-                self.extents(record, value, &extents, bytes, &mut Vec::new(), files)?;
+                self.extents(record, value, (&extents, bytes), files)?;
                 let file = if *index == 0 { record.seq } else { value.elements.file };
                 let bound = Bound { off: *at, end: before + len, seq: record.seq };
                 files.write(FileId::Bounds(file), index * BOUND, &bound.encode())?;
@@ -345,6 +343,8 @@ impl Values {
         }
         parts.sort_unstable_by_key(|(chunk, _)| *chunk);
         parts.dedup_by_key(|(chunk, _)| *chunk);
+        // An answer is one message. Who is not told the hash of a chunk asks for the chunk.
+        parts.truncate(2 * MAX_EXTENTS);
         for (chunk, hash) in &mut parts {
             *hash = value.chunks.get(*chunk).map_or(0, |chunk| chunk.hash);
         }

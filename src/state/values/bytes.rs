@@ -1,6 +1,5 @@
 //! What a record does to the bytes of a value.
 
-use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::apply::{Fault, FileId, Files, Record, damaged, inconsistent};
@@ -19,22 +18,23 @@ impl Values {
         record: &Record<'_>,
         value: &mut Value,
         id: StageId,
-        parts: &mut Vec<(u64, u128)>,
         files: &mut dyn Files,
-    ) -> Result<(), Fault> {
+    ) -> Result<Vec<(u64, u128)>, Fault> {
         let Some(staged) = self.staged.remove(&id) else {
             return Err(inconsistent(record, "staged bytes are missing"));
         };
-        let mut at = 0;
+        let (mut at, mut parts) = (0, Vec::new());
         let mut result = Ok(());
         for piece in &staged.pieces {
-            let len = usize::try_from(piece.len()).unwrap_or(usize::MAX).min(MAX_PIECE);
+            let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX).min(MAX_PIECE);
             let mut bytes = vec![0; len];
             result = files.read(FileId::Stage(staged.file), at, &mut bytes).and_then(|()| {
                 if xxh3_128(&bytes) != piece.hash {
                     return Err(damaged(record.key, "its staged bytes"));
                 }
-                self.extents(record, value, &piece.extents, &bytes.into(), parts, files)
+                let some = self.extents(record, value, (&piece.extents, &bytes), files)?;
+                parts.extend(some);
+                Ok(())
             });
             if result.is_err() {
                 break;
@@ -42,20 +42,18 @@ impl Values {
             at += len as u64;
         }
         self.staged.insert(id, staged);
-        result
+        result.map(|()| parts)
     }
 
-    /// Writes bytes, one extent after the other.
+    /// Writes bytes, one extent after the other. Tells which chunks were written in part.
     pub(super) fn extents(
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
-        extents: &[Extent],
-        bytes: &Bytes,
-        parts: &mut Vec<(u64, u128)>,
+        (extents, bytes): (&[Extent], &[u8]),
         files: &mut dyn Files,
-    ) -> Result<(), Fault> {
-        let mut rest: &[u8] = bytes;
+    ) -> Result<Vec<(u64, u128)>, Fault> {
+        let (mut rest, mut parts) = (bytes, Vec::new());
         for extent in extents {
             let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
             let (mine, behind) = rest
@@ -67,7 +65,7 @@ impl Values {
                 let within = (off % CHUNK) as usize;
                 let (piece, next) = left.split_at(left.len().min(LEN - within));
                 let chunk = off / CHUNK;
-                let hash = self.chunk(record, value, chunk, within, piece, files)?;
+                let hash = self.chunk(record, value, (off, piece), files)?;
                 if piece.len() < LEN {
                     parts.push((chunk, hash));
                 }
@@ -78,7 +76,7 @@ impl Values {
                 files.write(FileId::Value(value.file), extent.off, mine)?;
             }
         }
-        Ok(())
+        Ok(parts)
     }
 
     /// Notes what a chunk will hold, and keeps what it held for readers.
@@ -86,11 +84,10 @@ impl Values {
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
-        chunk: u64,
-        within: usize,
-        piece: &[u8],
+        (off, piece): (u64, &[u8]),
         files: &mut dyn Files,
     ) -> Result<u128, Fault> {
+        let (chunk, within) = (off / CHUNK, (off % CHUNK) as usize);
         let old = value.chunks.get(chunk);
         let first = old.is_none_or(|old| old.seq < record.seq);
         let wants = first && self.snapshots.wants(record.key);
@@ -162,7 +159,7 @@ impl Values {
         if within > 0 && value.chunks.get(len / CHUNK).is_some() {
             let zeros = [0; LEN];
             let piece = zeros.get(within..).unwrap_or_default();
-            self.chunk(record, value, len / CHUNK, within, piece, files)?;
+            self.chunk(record, value, (len, piece), files)?;
         }
         value.chunks.cut_from(first, record.seq);
         files.cut(file, len)

@@ -52,6 +52,17 @@ impl Next<'_> {
     }
 }
 
+/// A write that is looked at.
+struct Asked<'a> {
+    key: &'a StateKey,
+    id: WriteId,
+    /// How many bytes are beside it.
+    bytes: u64,
+    /// What there is.
+    head: KeyHead,
+    next: &'a Next<'a>,
+}
+
 /// A write that may be done, or why not.
 type Resolved = Result<(Version, Does), Refusal>;
 
@@ -136,25 +147,19 @@ impl Values {
         if ask.proof.is_some_and(|proof| proof.mode == Mode::Read) {
             return Err(Refusal::ReadLock);
         }
-        let (version, does) = self.resolve_write(&ask.key, *id, write, body, head, next)?;
+        let bytes = body.len() as u64;
+        let asked = Asked { key: &ask.key, id: *id, bytes, head: *head, next };
+        let (version, does) = self.resolve_write(&asked, write)?;
         let token = ask.proof.map(|proof| proof.token);
         Ok(Some(Change::Write { id: *id, key: ask.key.clone(), token, version, does }))
     }
 
-    fn resolve_write(
-        &self,
-        key: &StateKey,
-        id: WriteId,
-        write: &Write,
-        body: &Bytes,
-        head: &KeyHead,
-        next: &Next<'_>,
-    ) -> Resolved {
+    fn resolve_write(&self, asked: &Asked<'_>, write: &Write) -> Resolved {
+        let Asked { bytes, head, next, .. } = *asked;
         let made = Version { generation: next.generation(), seq: next.seq };
         let changed = |was: Version| Version { seq: next.seq, ..was };
-        let bytes = body.len() as u64;
         let carries = matches!(write, Write::Stage { .. } | Write::Push(_) | Write::Append);
-        if body.len() > MAX_PIECE || (!carries && bytes > 0) {
+        if bytes > MAX_PIECE as u64 || (!carries && bytes > 0) {
             return Err(Refusal::Invalid("the bytes beside the write".into()));
         }
         match write {
@@ -165,16 +170,14 @@ impl Values {
                 check_len(*len)?;
                 Ok((made, Does::Create { len: *len }))
             }
-            Write::Stage { push, extents } => {
-                self.resolve_stage(key, id, *push, extents, bytes, head, next)
-            }
-            Write::Push(push) => self.resolve_push(key, id, push, bytes, head, next),
+            Write::Stage { push, extents } => self.resolve_stage(asked, *push, extents),
+            Write::Push(push) => self.resolve_push(asked, push),
             Write::Append => {
                 let value = head.value;
                 let at = value.map_or(0, |value| value.len);
                 let elements = value.map(|value| value.elements).unwrap_or_default();
                 check_len(at + bytes)?;
-                self.check_quota(key, bytes, next)?;
+                asked.check_quota(bytes)?;
                 let (index, before) = (elements.count, elements.bytes);
                 let does = Does::Append { at, index, before, len: bytes, fresh: value.is_none() };
                 Ok((value.map_or(made, |value| changed(value.version)), does))
@@ -191,20 +194,11 @@ impl Values {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn resolve_stage(
-        &self,
-        key: &StateKey,
-        id: WriteId,
-        push: u64,
-        extents: &[Extent],
-        bytes: u64,
-        head: &KeyHead,
-        next: &Next<'_>,
-    ) -> Resolved {
+    fn resolve_stage(&self, asked: &Asked<'_>, push: u64, extents: &[Extent]) -> Resolved {
+        let Asked { key, id, bytes, head, .. } = *asked;
         let end = check_extents(extents, bytes)?;
         check_len(end)?;
-        self.check_quota(key, bytes, next)?;
+        asked.check_quota(bytes)?;
         let staged = self.stage_head((id.session, push));
         let at = match staged.len {
             Some(len) => len,
@@ -221,15 +215,8 @@ impl Values {
         Ok((version, Does::Stage { push, at, extents: extents.to_vec() }))
     }
 
-    fn resolve_push(
-        &self,
-        key: &StateKey,
-        id: WriteId,
-        push: &Push,
-        bytes: u64,
-        head: &KeyHead,
-        next: &Next<'_>,
-    ) -> Resolved {
+    fn resolve_push(&self, asked: &Asked<'_>, push: &Push) -> Resolved {
+        let Asked { key, id, bytes, head, next } = *asked;
         let mut end = check_extents(&push.extents, bytes)?;
         let version = head.value.map(|value| value.version);
         check_only(push.only, version)?;
@@ -255,7 +242,7 @@ impl Values {
         // What is there already costs nothing more; a push that only changes it is done always.
         let grows = fresh || end > was || self.fills_gaps(key, push, size);
         if grows {
-            self.check_quota(key, size, next)?;
+            asked.check_quota(size)?;
         }
         let appended = head.value.map_or(0, |value| value.elements.end);
         let forget = fresh || len < appended;
@@ -278,15 +265,6 @@ impl Values {
             let last = (extent.off + extent.len - 1) / CHUNK;
             (extent.off / CHUNK..=last).any(|chunk| value.chunks.get(chunk).is_none())
         })
-    }
-
-    fn check_quota(&self, key: &StateKey, more: u64, next: &Next<'_>) -> Result<(), Refusal> {
-        let room = (next.room)(&key.user);
-        if more <= room {
-            return Ok(());
-        }
-        let text = format!("{} may have {room} bytes more of state, not {more}", key.user);
-        Err(Refusal::TooBig(text))
     }
 
     /// The record that gives up staged bytes: those that are too old, and those of sessions that
@@ -317,6 +295,16 @@ impl Values {
         let over = self.sessions.all.keys().copied().filter(|session| is_over(*session));
         let sessions: Vec<_> = over.take(MAX_EXTENTS).collect();
         (!sessions.is_empty()).then(|| Change::Forget { sessions }.encode(&[]))
+    }
+}
+
+impl Asked<'_> {
+    fn check_quota(&self, more: u64) -> Result<(), Refusal> {
+        let (user, room) = (&self.key.user, (self.next.room)(&self.key.user));
+        if more <= room {
+            return Ok(());
+        }
+        Err(Refusal::TooBig(format!("{user} may have {room} bytes more of state, not {more}")))
     }
 }
 

@@ -66,7 +66,7 @@ impl Values {
             let staged = self.staged.get(&id);
             StageHead {
                 pending: 0,
-                len: staged.map(super::table::Staged::len),
+                len: staged.map(super::table::Staged::bytes),
                 reach: staged.map_or(0, super::table::Staged::reach),
             }
         })

@@ -1,6 +1,7 @@
 //! What is to be read for a pull.
 
 use super::decide::Decision;
+use super::snapshots::{READ_MS, SNAPSHOT_MS};
 use super::table::{Elements, Value, Values};
 use crate::wire::shards::StateKey;
 use crate::wire::state::{
@@ -74,7 +75,7 @@ impl Values {
 
     /// The version to read at, and the length then.
     fn read_at(
-        &mut self,
+        &self,
         key: &StateKey,
         at: Option<Version>,
         now: u64,
@@ -85,12 +86,16 @@ impl Values {
                 let len = self.snapshots.held(key, at, now);
                 len.map(|len| (at, len)).ok_or(Refusal::Again)
             }
-            (_, Some(value)) => {
-                let (version, len) = (value.version, value.len);
-                self.snapshots.hold(key, version, len, now);
-                Ok((version, len))
-            }
+            (_, Some(value)) => Ok((value.version, value.len)),
             (_, None) => Err(Refusal::Missing),
+        }
+    }
+
+    /// A reader of this version may come again; what is old is held already, or not any more.
+    fn hold(&mut self, key: &StateKey, at: (Version, u64), until: u64) {
+        let current = self.keys.get(key).and_then(|entry| entry.value.as_ref());
+        if current.is_some_and(|value| value.version == at.0) {
+            self.snapshots.hold(key, at, until);
         }
     }
 
@@ -127,6 +132,9 @@ impl Values {
             at = next + 1;
         }
         let done = if at >= stop { end } else { at * CHUNK };
+        let all = pull.range.off == 0 && done >= len;
+        let hold = if all { READ_MS } else { SNAPSHOT_MS };
+        self.hold(key, (version, len), now + hold);
         Ok(Plan { key: key.clone(), version, len, what: What::Chunks { chunks, done } })
     }
 
@@ -145,6 +153,7 @@ impl Values {
         if of.file > version.seq {
             return Err(Refusal::Again);
         }
+        self.hold(key, (version, len), now + SNAPSHOT_MS);
         Ok(Plan { key: key.clone(), version, len, what: What::Elements { of, most, off } })
     }
 

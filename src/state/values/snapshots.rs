@@ -9,6 +9,8 @@ use crate::wire::state::Version;
 
 /// How long a version can be read at, in milliseconds, from the last first piece on.
 pub const SNAPSHOT_MS: u64 = 30_000;
+/// The same where the first piece was all: until it is read.
+pub const READ_MS: u64 = 2_000;
 /// Most versions of one value that can be read at.
 const MAX_VERSIONS: usize = 64;
 /// Most values with such versions in a shard.
@@ -57,7 +59,7 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// A reader begins at this version.
-    pub fn hold(&mut self, key: &StateKey, version: Version, len: u64, now: u64) {
+    pub fn hold(&mut self, key: &StateKey, (version, len): (Version, u64), until: u64) {
         if !self.keys.contains_key(key) {
             if self.keys.len() >= MAX_KEYS {
                 return;
@@ -65,9 +67,8 @@ impl Snapshots {
             self.keys.insert(key.clone(), OfKey::default());
         }
         let Some(of) = self.keys.get_mut(key) else { return };
-        let until = now + SNAPSHOT_MS;
         if let Some(held) = of.held.iter_mut().find(|held| held.version == version) {
-            held.until = until;
+            held.until = held.until.max(until);
             return;
         }
         if of.held.len() >= MAX_VERSIONS {
@@ -147,27 +148,43 @@ impl Snapshots {
     /// Gives up what is held for too long.
     pub fn expire(&mut self, now: u64) {
         let (freed, files) = (&mut self.freed, &mut self.files);
-        self.keys.retain(|_, of| {
-            of.held.retain(|held| held.until > now);
-            let first = of.held.iter().map(|held| held.version.seq).min().unwrap_or(u64::MAX);
-            for olds in of.olds.values_mut().flat_map(BTreeMap::values_mut) {
-                let needed = |old: &Old| old.until > first;
-                freed.extend(olds.iter().filter(|old| !needed(old)).filter_map(|old| old.kept));
-                olds.retain(needed);
-            }
-            for olds in of.olds.values_mut() {
-                olds.retain(|_, olds| !olds.is_empty());
-            }
-            of.olds.retain(|_, olds| !olds.is_empty());
-            let needed = |until: u64| until > first;
-            files.extend(of.gone.iter().filter(|(_, u)| !needed(*u)).map(|(value, _)| value.file));
-            of.gone.retain(|(_, until)| needed(*until));
-            !of.held.is_empty()
-        });
+        self.keys.retain(|_, of| of.expire(now, freed, files));
+    }
+
+    /// The same of one value.
+    pub fn expire_of(&mut self, key: &StateKey, now: u64) {
+        let Some(of) = self.keys.get_mut(key) else { return };
+        if of.held.iter().all(|held| held.until > now) {
+            return;
+        }
+        if !of.expire(now, &mut self.freed, &mut self.files) {
+            self.keys.remove(key);
+        }
     }
 
     /// Gives up everything.
     pub fn clear(&mut self) {
         self.expire(u64::MAX);
+    }
+}
+
+impl OfKey {
+    /// Gives up what nobody needs; false if nothing is left.
+    fn expire(&mut self, now: u64, freed: &mut Vec<u64>, files: &mut Vec<u64>) -> bool {
+        self.held.retain(|held| held.until > now);
+        let first = self.held.iter().map(|held| held.version.seq).min().unwrap_or(u64::MAX);
+        for olds in self.olds.values_mut().flat_map(BTreeMap::values_mut) {
+            let needed = |old: &Old| old.until > first;
+            freed.extend(olds.iter().filter(|old| !needed(old)).filter_map(|old| old.kept));
+            olds.retain(needed);
+        }
+        for olds in self.olds.values_mut() {
+            olds.retain(|_, olds| !olds.is_empty());
+        }
+        self.olds.retain(|_, olds| !olds.is_empty());
+        let needed = |until: u64| until > first;
+        files.extend(self.gone.iter().filter(|(_, u)| !needed(*u)).map(|(value, _)| value.file));
+        self.gone.retain(|(_, until)| needed(*until));
+        !self.held.is_empty()
     }
 }

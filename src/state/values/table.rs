@@ -73,15 +73,15 @@ pub struct Piece {
 
 impl Piece {
     /// Its bytes.
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.extents.iter().map(|extent| extent.len).sum()
     }
 }
 
 impl Staged {
     /// All its bytes.
-    pub fn len(&self) -> u64 {
-        self.pieces.iter().map(Piece::len).sum()
+    pub fn bytes(&self) -> u64 {
+        self.pieces.iter().map(Piece::bytes).sum()
     }
 
     /// The end of the last byte in the value.

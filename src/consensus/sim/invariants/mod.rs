@@ -4,6 +4,9 @@ mod acknowledged_in_order;
 mod applied_once;
 mod committed_never_lost;
 mod group_as_wanted;
+mod lockers_answered;
+mod locks_exclude;
+mod locks_in_order;
 mod no_live_session_expired;
 mod one_leader_per_term;
 mod quorums_intersect;
@@ -26,6 +29,9 @@ pub struct Invariants {
     log: committed_never_lost::Log,
     pub groups: quorums_intersect::Groups,
     gone: who_left_never_leads::Gone,
+    pub exclusion: locks_exclude::Exclusion,
+    pub answered: lockers_answered::Answered,
+    lines: locks_in_order::Lines,
 }
 
 impl Invariants {
@@ -34,6 +40,7 @@ impl Invariants {
         let Some(core) = &node.core else { return Ok(()) };
         self.leaders.stepped(id, core)?;
         self.gone.stepped(id, core)?;
+        self.lines.stepped(id, core.machine())?;
         self.log.stepped(id, core.machine().applied(), &node.disk)
     }
 
@@ -56,6 +63,9 @@ impl Invariants {
     pub fn killed(&mut self, id: NodeId) {
         self.log.killed(id);
         self.order.killed(id);
+        self.exclusion.killed(id);
+        self.answered.killed(id);
+        self.lines.killed(id);
     }
 
     /// All faults are over since long.
@@ -64,6 +74,7 @@ impl Invariants {
         registries_equal::check(&cores)?;
         cores.iter().take(1).try_for_each(|core| group_as_wanted::check(core))?;
         self.order.all_settled()?;
+        self.answered.all(&cores)?;
         self.order.acknowledged_are_in(&self.log)?;
         let groups = self.groups.all();
         cores.iter().try_for_each(|core| applied_once::check(&self.log, groups, core))

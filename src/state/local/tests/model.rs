@@ -1,13 +1,20 @@
 //! Pushes and pulls of two nodes against a model of what they mean.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::super::budget::Budget;
+use super::super::chunks::Chunks;
+use super::super::copy::Copy;
+use super::super::metrics::Meters;
+use super::super::scan::changed;
 use super::{Mapped, World, call, key, set, set_part};
+use crate::function::memfd::Memfd;
 use crate::function::values::{Part, Pushed};
-use crate::wire::state::CHUNK;
+use crate::wire::state::{CHUNK, chunk_hash};
 
 const SIZE: usize = CHUNK as usize;
 /// Not whole chunks.
@@ -45,10 +52,9 @@ impl Model {
             let start = at / SIZE * SIZE;
             let chunk = start..LEN.min(start + SIZE);
             // Looked at once all are sent; what is equal then was not wrong before.
-            if (at + 1) % SIZE == 0 || !(at + 1..LEN.min(start + SIZE)).any(&which) {
-                if global[chunk.clone()] == self.local[chunk.clone()] {
-                    self.synced[chunk.clone()].copy_from_slice(&self.local[chunk]);
-                }
+            let last = !(at + 1..chunk.end).any(&which);
+            if last && global[chunk.clone()] == self.local[chunk.clone()] {
+                self.synced[chunk.clone()].copy_from_slice(&self.local[chunk]);
             }
         }
     }
@@ -129,28 +135,50 @@ async fn two_nodes_push_and_pull_as_the_model_says() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn what_was_sent_is_what_counts_as_sent_while_somebody_writes() {
-    let world = World::new();
-    let (node, len) = (world.node(), 1 << 20);
-    let host = call(&node);
-    set(&host, "k", &vec![0; len]).await.unwrap();
-    let map = Mapped::get(&host, "k").await.unwrap();
-    let file = map.value.file().clone();
-    let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let writer = std::thread::spawn(move || {
-        let mut random = StdRng::seed_from_u64(1);
-        while !stopped.load(Ordering::SeqCst) {
-            let at = random.random_range(0..len as u64 - 64);
-            file.write_at(at, &[random.random(); 64]).unwrap();
+/// Fills a chunk with one byte after the other until it is told to stop.
+fn scribble(file: Arc<Memfd>, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut byte = 0u8;
+        while !stop.load(Ordering::SeqCst) {
+            byte = byte.wrapping_add(1);
+            file.write_at(0, &[byte; SIZE]).unwrap();
         }
-    });
-    for _ in 0..40 {
+    })
+}
+
+#[tokio::test]
+async fn what_is_hashed_is_what_is_sent_while_somebody_writes() {
+    let (budget, meters) = (Arc::new(Budget::new(1 << 30, 1 << 30)), Arc::new(Meters::register()));
+    let chunks = Chunks::zeros(None, CHUNK);
+    let copy = Copy::new(Arc::new(key("k")), chunks, budget, meters).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = scribble(copy.file.clone(), stop.clone());
+    let whole = 0..CHUNK;
+    for _ in 0..20_000 {
+        changed(&copy, std::slice::from_ref(&whole), |_, hash, bytes| {
+            assert_eq!(hash, chunk_hash(bytes), "bytes and hash are of different moments");
+            true
+        })
+        .unwrap();
+    }
+    stop.store(true, Ordering::SeqCst);
+    writer.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_torn_chunk_never_counts_as_sent() {
+    let world = World::new();
+    let node = world.node();
+    let host = call(&node);
+    set(&host, "k", &[0; 4 * SIZE]).await.unwrap();
+    let map = Mapped::get(&host, "k").await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = scribble(map.value.file().clone(), stop.clone());
+    for _ in 0..300 {
         host.push("k", Pushed::Chunks).await.unwrap();
     }
     stop.store(true, Ordering::SeqCst);
     writer.join().unwrap();
     host.push("k", Pushed::Chunks).await.unwrap();
-    assert!(world.memory.bytes(&key("k")).unwrap() == map.peek(), "a torn chunk counts as sent");
+    assert!(world.memory.bytes(&key("k")).unwrap() == map.peek());
 }

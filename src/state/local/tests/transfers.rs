@@ -133,6 +133,20 @@ async fn values_grow_and_shrink_under_their_readers() {
 }
 
 #[tokio::test]
+async fn what_was_scribbled_behind_the_end_is_gone_when_the_value_gets_there() {
+    let world = World::new();
+    world.memory.put(&key("k"), b"short");
+    let node = world.node();
+    let host = call(&node);
+    let map = Mapped::get(&host, "k").await.unwrap();
+    map.poke(5, &[9; 60_000]);
+    world.memory.grow(&key("k"), 10_000);
+    host.pull("k", None).await.unwrap();
+    let all = Mapped::get(&host, "k").await.unwrap();
+    assert!(all.peek() == world.memory.bytes(&key("k")).unwrap(), "a copy has what nobody wrote");
+}
+
+#[tokio::test]
 async fn who_has_a_deleted_value_keeps_it_and_cannot_push_it() {
     let world = World::new();
     world.memory.put(&key("k"), b"old");
@@ -232,6 +246,20 @@ async fn what_a_lock_holder_left_unpushed_is_seen_by_nobody() {
     let map = Mapped::get(&next, "k").await.unwrap();
     assert!(map.peek() == pattern(2 * CHUNK as usize), "it sees what the dead one wrote");
     assert!(seen.peek() == pattern(2 * CHUNK as usize));
+}
+
+#[tokio::test]
+async fn a_value_begun_by_a_lock_holder_that_died_is_not_there() {
+    let world = World::new();
+    let node = world.node();
+    let dies = call(&node);
+    dies.lock("k", Reach::Cluster, Mode::Write, None).await.unwrap();
+    set(&dies, "k", b"half").await.unwrap();
+    drop(dies);
+    let next = call(&node);
+    assert_eq!(Mapped::get(&next, "k").await.err(), Some(Errno::NoEnt));
+    next.push("k", Pushed::Chunks).await.unwrap();
+    assert_eq!(world.memory.bytes(&key("k")), None, "it was pushed for the dead");
 }
 
 #[tokio::test]

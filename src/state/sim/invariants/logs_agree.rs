@@ -25,10 +25,4 @@ impl Logs {
         let (seq, other, term) = (record.seq, first.0, record.term);
         Err(format!("{id} applies record {seq} of {shard} as of {term:?}, others of {other:?}"))
     }
-
-    /// The last record that anybody applied.
-    pub fn last(&self, shard: ShardId) -> u64 {
-        let all = (shard, 0)..=(shard, u64::MAX);
-        self.records.range(all).next_back().map_or(0, |((_, seq), _)| *seq)
-    }
 }

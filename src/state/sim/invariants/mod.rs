@@ -83,16 +83,15 @@ impl Invariants {
         quorum::check(nodes, table, &self.damaged, (owner, shard, seq))
     }
 
-    /// Forgets the damage of copies that are whole again.
+    /// Forgets the damage of copies that are whole again: that have as much as anybody has, so also
+    /// what they had acknowledged.
     pub fn forgive(&mut self, nodes: &BTreeMap<NodeId, SimNode>, table: &Table) {
-        let committed = |shard: &ShardId| self.logs.last(*shard);
         self.damaged.retain(|(node, shard)| {
+            let stores = nodes.values().filter_map(|node| node.stores.get(shard));
+            let most = stores.map(|store| store.live.last()).max().unwrap_or(0);
             let store = nodes.get(node).and_then(|node| node.stores.get(shard));
-            let whole = store.is_some_and(|store| {
-                let image = &store.durable;
-                let last = image.records.last().map_or(image.before.seq, |record| record.seq);
-                !image.blank && last >= committed(shard)
-            });
+            let image = store.map(|store| &store.durable);
+            let whole = image.is_some_and(|image| !image.blank && image.last() >= most);
             let member = table.shards.get(shard).is_some_and(|t| t.in_sync.contains(node));
             member && !whole
         });

@@ -47,7 +47,9 @@ fn same(one: &Store, other: &Store) {
     assert_eq!(brief(one), brief(other));
     let staged = |values: &crate::state::values::Values| {
         let staged = values.staged.iter();
-        staged.map(|(id, staged)| (*id, staged.key.clone(), staged.pieces.clone())).collect::<Vec<_>>()
+        staged
+            .map(|(id, staged)| (*id, staged.key.clone(), staged.pieces.clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(staged(one), staged(other));
 }
@@ -56,7 +58,7 @@ fn same(one: &Store, other: &Store) {
 fn a_difference_and_the_log_behind_it_make_a_copy_equal_under_writes() {
     for seed in seeds(6) {
         let mut world = World::new(seed);
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let mut to = Store::open(Node::options(dir.path()), 0).unwrap();
         for round in 0..6 {
             // The first difference is of everything, the later ones of what changed since.
@@ -100,7 +102,7 @@ fn a_difference_and_the_log_behind_it_make_a_copy_equal_under_writes() {
             next = step(&world.node, &to, &request);
         }
         // It serves what the other one served, also what had to be read again.
-        let (node, dir) = (&mut world.node, tempfile::tempdir().unwrap());
+        let (node, dir) = (&mut world.node, folder());
         std::mem::swap(&mut node.store, &mut to);
         world.check();
         drop(dir);
@@ -109,9 +111,10 @@ fn a_difference_and_the_log_behind_it_make_a_copy_equal_under_writes() {
 
 #[test]
 fn large_and_many_values_are_exported_in_parts() {
-    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, other) = (folder(), folder());
     let mut node = Node::open(one.path());
-    let large: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let large: Vec<u8> =
+        (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for piece in 0..130 {
         node.write("large", push(&[(piece << 20, &large)])).unwrap();
     }
@@ -144,7 +147,7 @@ fn large_and_many_values_are_exported_in_parts() {
 
 #[test]
 fn a_blank_copy_exports_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let node = Node::open(dir.path());
     let request = node.store.import_begin(SHARD, (0, 0)).unwrap();
     assert!(matches!(node.store.export(SHARD, &request, 0), Err(StoreError::Misuse(_))));

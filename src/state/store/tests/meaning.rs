@@ -9,7 +9,7 @@ use crate::wire::locks::{Mode, Proof};
 use crate::wire::state::WriteId;
 
 fn node() -> (tempfile::TempDir, Node) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let node = Node::open(dir.path());
     (dir, node)
 }
@@ -167,6 +167,8 @@ fn staged_bytes_are_seen_all_at_once_and_given_up_in_time() {
     let commit = Write::Push(Push { staged: Some(first), ..plain() });
     let written = node.write("a", commit.clone()).unwrap();
     assert_eq!(written.len, 10_006);
+    // A start does the push again, of bytes that were staged before the checkpoint.
+    node = node.again();
     assert_eq!(&node.bytes("a")[10_000..], b"staged");
     assert_eq!(node.write("a", commit).unwrap_err(), Refusal::Again, "it is used");
 
@@ -200,6 +202,29 @@ fn quotas_and_lengths_bound_a_value() {
 }
 
 #[test]
+fn the_longest_record_is_one_message_between_copies() {
+    let (_dir, mut node) = node();
+    let (one, count) = (vec![1; 512], 2_048_u64);
+    let parts: Vec<_> = (0..count).map(|n| (n * 1_000, &one[..])).collect();
+    let long = "k".repeat(512);
+    for staged in [false, true] {
+        let bulk = if staged {
+            let (extents, bytes) = split(&parts);
+            Bulk(Write::Stage { push: node.number + 1, extents }, bytes)
+        } else {
+            push(&parts)
+        };
+        assert_eq!(bulk.1.len(), 1 << 20);
+        let body = record(start(&mut node, &long, bulk).1);
+        assert!(body.len() <= (1 << 20) + (64 << 10), "{} bytes", body.len());
+        let seq = node.log(body);
+        let all = node.store.apply(SHARD, seq, 0).unwrap();
+        let (_, written) = all[0].1.written.clone().unwrap();
+        assert_eq!(written.parts.len(), if staged { 0 } else { 500 });
+    }
+}
+
+#[test]
 fn a_version_can_be_read_at_for_a_while_and_not_for_ever() {
     let (_dir, mut node) = node();
     node.write("a", push(&[(0, &[1; 10_000])])).unwrap();
@@ -224,6 +249,19 @@ fn a_version_can_be_read_at_for_a_while_and_not_for_ever() {
     let files = std::fs::read_dir(node.dir.join("values/3")).unwrap();
     let names = files.flatten().map(|file| file.file_name().into_string().unwrap());
     assert!(names.into_iter().all(|name| name.starts_with("meta")), "the space is given back");
+}
+
+#[test]
+fn elements_that_are_forgotten_while_they_are_read_are_no_damage() {
+    let (_dir, mut node) = node();
+    node.append("a", b"one").unwrap();
+    let op = Op::Appended { most: 1, off: 0, at: None };
+    let Decision::Read(plan) = node.decide("a", op, &Bytes::new()) else { panic!("not read") };
+    node.write("a", Write::ClearAppended).unwrap();
+    node.store.checkpoint(0).unwrap();
+    let (answer, _) = node.store.read(SHARD, &plan).unwrap();
+    assert_eq!(answer, Answer::Refused(Refusal::Again));
+    assert_eq!(node.store.opened(SHARD).unwrap().damage, None);
 }
 
 #[test]
@@ -257,7 +295,9 @@ fn the_log_is_cut_off_and_compacted_and_told_so_after_a_start() {
     let (compacted, failed) = node.store.checkpoint(0).unwrap();
     assert_eq!((compacted, failed), (vec![(SHARD, 3)], vec![]));
     let record = |term, seq| Record { term, seq, body: Bytes::new() };
-    node.store.write(&[LogWrite::Append(SHARD, vec![record(term(6), 6), record(term(6), 7)])]).unwrap();
+    node.store
+        .write(&[LogWrite::Append(SHARD, vec![record(term(6), 6), record(term(6), 7)])])
+        .unwrap();
     node.store.write(&[LogWrite::Truncate(SHARD, 5)]).unwrap();
     for _ in 0..2 {
         let opened = node.store.opened(SHARD).unwrap();
@@ -289,4 +329,29 @@ fn the_log_is_cut_off_and_compacted_and_told_so_after_a_start() {
     assert_eq!(node.store.opened(ShardId(9)).unwrap().last, 1);
     assert!(node.store.opened(ShardId(10)).unwrap().is_new);
     assert!(!node.store.opened(ShardId(9)).unwrap().is_new);
+}
+
+#[test]
+fn elements_are_read_piece_by_piece_as_of_one_version() {
+    let (_dir, mut node) = node();
+    let mut expected = Vec::new();
+    for n in 0..40_u8 {
+        let element = vec![n; 70_000 + usize::from(n)];
+        node.append("a", &element).unwrap();
+        expected.extend(element);
+    }
+    let (mut got, mut at, mut len) = (Vec::new(), None, u64::MAX);
+    while (got.len() as u64) < len {
+        let op = Op::Appended { most: u64::MAX, off: got.len() as u64, at };
+        let (answer, bytes) = node.ask("a", op, vec![]);
+        let Answer::Pulled(pulled) = answer else { panic!("{answer:?}") };
+        assert!(!bytes.is_empty() && bytes.len() <= 1 << 20);
+        (at, len) = (Some(pulled.version), pulled.len);
+        got.extend(bytes);
+        assert_eq!(pulled.done, got.len() as u64);
+        // It is appended to, and what lies there is written over.
+        node.append("a", b"later").unwrap();
+        node.write("a", push(&[(0, b"later"), (1_500_000, b"later")])).unwrap();
+    }
+    assert!(got == expected);
 }

@@ -9,11 +9,11 @@ mod support;
 use super::*;
 use crate::state::values::Decision;
 use crate::wire::state::{Answer, Extent, Only, Op, Pull, Push, Refusal, Write};
-use support::{Node, push, stat};
+use support::{Node, folder, push, stat};
 
 #[test]
 fn what_was_written_is_read_also_after_a_start() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let mut node = Node::open(dir.path());
     let written = node.write("a", push(&[(10, b"hello"), (5_000, b"there")]));
     assert_eq!(written.map(|w| w.len), Ok(5_005));

@@ -36,7 +36,10 @@ fn clone(bulk: &Bulk) -> Bulk {
     Bulk(bulk.0.clone(), bulk.1.clone())
 }
 
-pub fn copy_tree(from: &Path, to: &Path, each: &mut dyn FnMut(&Path, Vec<u8>) -> Option<Vec<u8>>) {
+/// What becomes of each file.
+type Each<'a> = &'a mut dyn FnMut(&Path, Vec<u8>) -> Option<Vec<u8>>;
+
+pub fn copy_tree(from: &Path, to: &Path, each: Each<'_>) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         let (path, to) = (entry.path(), to.join(entry.file_name()));
@@ -50,7 +53,7 @@ pub fn copy_tree(from: &Path, to: &Path, each: &mut dyn FnMut(&Path, Vec<u8>) ->
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let (dir, synced) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (dir, synced) = (folder(), folder());
         let node = Node::open(&dir.path().join("0"));
         let rng = StdRng::seed_from_u64(seed);
         let (models, held, done) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -271,7 +274,7 @@ impl World {
     }
 
     fn note_synced(&mut self) {
-        self.synced = tempfile::tempdir().unwrap();
+        self.synced = folder();
         let values = self.node.dir.join("values").join(SHARD.0.to_string());
         copy_tree(&values, self.synced.path(), &mut |_, bytes| Some(bytes));
     }

@@ -11,6 +11,11 @@ use crate::wire::shards::StateKey;
 use crate::wire::state::{Ask, Pulled, Stat, WriteId, Written};
 use bytes::Bytes;
 
+/// In memory, where that can be: `syncfs` then waits for nobody else.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub const SHARD: ShardId = ShardId(3);
 
 /// A push with bytes, made of parts: where, and what.
@@ -65,12 +70,14 @@ impl Node {
     }
 
     pub fn open(dir: &Path) -> Self {
-        let store = Store::open(Self::options(dir), 0).unwrap();
-        let (number, settled, now, room) = (0, 0, 0, u64::MAX);
-        let dir = dir.to_owned();
-        let mut node = Self { store, dir, number, settled, now, room, term: 1 << 24, proof: None };
+        let mut node = Self::of(Store::open(Self::options(dir), 0).unwrap(), dir);
         node.replay();
         node
+    }
+
+    pub fn of(store: Store, dir: &Path) -> Self {
+        let (number, settled, now, room) = (0, 0, 0, u64::MAX);
+        Self { store, dir: dir.into(), number, settled, now, room, term: 1 << 24, proof: None }
     }
 
     fn replay(&mut self) {
