@@ -172,6 +172,17 @@ impl World {
                     self.plan(self.now + 1_500_000, told(event));
                 }
             }
+            effect => self.difference(id, life, shard, effect),
+        }
+        Ok(())
+    }
+
+    /// What has to do with differences, and with what a copy needs no more.
+    fn difference(&mut self, id: NodeId, life: u64, shard: ShardId, effect: Effect) {
+        let longest = self.nodes[&id].disk;
+        let told = |event| What::Told(id, life, shard, event);
+        let Some(store) = self.store(id, shard) else { return };
+        match effect {
             Effect::Export { to, round, number, request } => {
                 let part = store.export(&request);
                 self.soon(longest, told(Event::Exported { to, round, number, part }));
@@ -180,14 +191,12 @@ impl World {
                 let request = store.import_begin(round, base);
                 self.soon(longest, told(Event::ImportWants { round, request }));
             }
-            Effect::Import { round, part } => {
-                if store.imports(round) {
-                    let event = match store.import(round, &part) {
-                        Some(request) => Event::ImportWants { round, request },
-                        None => Event::ImportDone { round },
-                    };
-                    self.soon(longest, told(event));
-                }
+            Effect::Import { round, part } if store.imports(round) => {
+                let event = match store.import(round, &part) {
+                    Some(request) => Event::ImportWants { round, request },
+                    None => Event::ImportDone { round },
+                };
+                self.soon(longest, told(event));
             }
             Effect::Compact { through } => {
                 let through = store.compact(through);
@@ -203,8 +212,8 @@ impl World {
                     }
                 }
             }
+            _ => {}
         }
-        Ok(())
     }
 
     /// A proposal is with Raft.
