@@ -244,11 +244,15 @@ impl Driver {
     }
 
     /// Reading found that a copy is damaged.
-    pub(super) fn damaged(&mut self, shard: ShardId, error: &super::store::StoreError, now: Instant) {
+    pub(super) fn damaged(
+        &mut self,
+        shard: ShardId,
+        error: &super::store::StoreError,
+        now: Instant,
+    ) {
         // The copy may have been made again since.
         if self.store.opened(shard).is_ok_and(|opened| opened.damage.is_some()) {
             self.copy_failed(shard, error, now);
         }
     }
 }
-

@@ -99,14 +99,15 @@ impl Driver {
                 // What is lost is sent again.
                 let _ = self.net.send(to, ServiceId::Shards, &message, body);
             }
-            Effect::Read { to, round, from, bytes } => match self.store.log_read(shard, from, bytes)
-            {
-                Ok(records) => {
-                    let records = records.into_iter().map(told).collect();
-                    self.tell(shard, Event::Read { to, round, from, records }, now);
+            Effect::Read { to, round, from, bytes } => {
+                match self.store.log_read(shard, from, bytes) {
+                    Ok(records) => {
+                        let records = records.into_iter().map(told).collect();
+                        self.tell(shard, Event::Read { to, round, from, records }, now);
+                    }
+                    Err(error) => self.copy_failed(shard, &error, now),
                 }
-                Err(error) => self.copy_failed(shard, &error, now),
-            },
+            }
             Effect::Settle { ticket, outcome } => self.settled(shard, ticket, outcome, now),
             Effect::Propose(change) => self.propose(change),
             Effect::Export { to, round, number, request } => {

@@ -142,7 +142,11 @@ impl Jobs {
     }
 
     /// A record is settled: what was to be done, and the answer if it was a write.
-    pub fn settled(&mut self, ticket: Ticket, seq: Option<u64>) -> Option<(Logged, Option<Written>)> {
+    pub fn settled(
+        &mut self,
+        ticket: Ticket,
+        seq: Option<u64>,
+    ) -> Option<(Logged, Option<Written>)> {
         let written = seq.and_then(|seq| self.answers.remove(&seq));
         Some((self.logged.remove(&ticket)?, written))
     }

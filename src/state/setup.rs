@@ -112,8 +112,7 @@ impl State {
             inbox: inputs,
         };
         let driver = thread::Builder::new().name("shards".into()).spawn(move || driver.run())?;
-        let client =
-            Arc::new(Client::new(me, net.clone(), consensus.clone(), owners.clone()));
+        let client = Arc::new(Client::new(me, net.clone(), consensus.clone(), owners.clone()));
         let (memory, user_memory) = memory(&options);
         let local = Local::new(LocalSetup {
             global: client.clone(),
