@@ -200,7 +200,7 @@ impl Node {
         self.handles.calls.stop();
         self.handles.scheduler.stop();
         self.handles.consensus.stop(close).await;
-        self.handles.state.stop(close).await;
+        self.handles.state.stop(3 * close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
     }

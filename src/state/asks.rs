@@ -1,5 +1,6 @@
 //! Operations at the owner: who may do them, what is decided, who waits.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use crate::wire::state::{List, Listed, Op, Refusal};
 
 /// Longest wait until this node has applied the entry that granted a lock.
 const APPLY: Duration = Duration::from_secs(5);
+/// How old what is known of users' bytes may be.
+const USAGE: Duration = Duration::from_millis(200);
 /// Most values that one answer lists.
 const MAX_LISTED: u32 = 1_000;
 
@@ -88,26 +91,38 @@ impl Driver {
                 let why = "the owner has not heard of the lock yet";
                 return job.refuse(Refusal::Unavailable(why.into()));
             }
-            if let Err(Input::Ask(job)) = shared.put(Input::Ask(job)) {
+            if let Err(Input::Ask(job)) = shared.put(Input::Ask(Box::new(job))) {
                 job.refuse(Refusal::Unavailable("the owner has too much to do".into()));
             }
         });
     }
 
+    /// What a user has on the shards that this node serves, as of a moment ago.
+    fn used(&mut self, user: &str, now: Instant) -> u64 {
+        if now.saturating_duration_since(self.usage.0) >= USAGE {
+            self.usage = (now, HashMap::new());
+        }
+        if let Some(used) = self.usage.1.get(user) {
+            return *used;
+        }
+        let served = self.copies.keys().filter(|shard| self.shared.serving(**shard) > 0);
+        let used = served.filter_map(|shard| self.store.usage(*shard, user).ok()).sum();
+        self.usage.1.insert(user.to_owned(), used);
+        used
+    }
+
     fn decide(
-        &self,
+        &mut self,
         shard: ShardId,
         job: &Job,
         epoch: u64,
         now: Instant,
     ) -> Result<Decision, super::store::StoreError> {
         let seq = self.copies.get(&shard).map_or(1, |copy| copy.replica.next_seq());
-        let used = |user: &str| -> u64 {
-            let served = self.copies.keys().filter(|shard| self.shared.serving(**shard) > 0);
-            served.filter_map(|shard| self.store.usage(*shard, user).ok()).sum()
+        let room = match job.ask.op {
+            Op::Write { .. } => self.user_bytes.saturating_sub(self.used(&job.ask.key.user, now)),
+            _ => 0,
         };
-        // The shard that is decided is counted before: the store holds it meanwhile.
-        let room = self.user_bytes.saturating_sub(used(&job.ask.key.user));
         let next = Next {
             epoch,
             seq,

@@ -2,10 +2,10 @@
 //! they want. One thread for all shards, so that what they log together shares one fsync, and
 //! everything about a shard happens in one order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub type Checkpoint = Result<(Vec<(ShardId, u64)>, Vec<StoreError>), StoreError>
 /// Something that happens.
 pub enum Input {
     /// An operation on a key whose shard this node may own.
-    Ask(Job),
+    Ask(Box<Job>),
     /// Values of the shards that this node owns.
     List(List, oneshot::Sender<(Vec<Listed>, u32)>),
     /// A copy elsewhere says something.
@@ -133,7 +133,7 @@ impl Owners {
         let busy = |why: &str| (Answer::Refused(Refusal::Unavailable(why.into())), Bytes::new());
         let (reply, answer) = oneshot::channel();
         let job = Job::new(ask, body, deadline, reply);
-        if self.shared.put(Input::Ask(job)).is_err() {
+        if self.shared.put(Input::Ask(Box::new(job))).is_err() {
             return busy("the owner has too much to do");
         }
         answer.await.unwrap_or_else(|_| busy("the owner gave the operation up"))
@@ -195,6 +195,8 @@ pub struct Driver {
     pub(super) tidied: Instant,
     pub(super) checkpointed: Instant,
     pub(super) checkpointing: bool,
+    /// What users have on the shards that this node serves, and since when that is known.
+    pub(super) usage: (Instant, HashMap<String, u64>),
     pub(super) inbox: Receiver<Input>,
 }
 
@@ -219,6 +221,12 @@ impl Driver {
         for shard in 0..SHARDS {
             self.shared.set_serving(ShardId(shard), 0);
         }
+        // The next start then has little to do again.
+        if self.failed.is_none()
+            && let Err(error) = self.store.checkpoint(self.ms(Instant::now()))
+        {
+            tracing::warn!(%error, "the values were not made durable; their log is");
+        }
     }
 
     fn take_some(&mut self, first: Input) {
@@ -228,10 +236,7 @@ impl Driver {
             let Some(input) = next.take() else { return };
             self.shared.waiting.fetch_sub(input.bytes(), Ordering::Relaxed);
             self.take(input, now);
-            next = match self.inbox.try_recv() {
-                Ok(input) => Some(input),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = self.inbox.try_recv().ok();
         }
         if let Some(input) = next {
             self.shared.waiting.fetch_sub(input.bytes(), Ordering::Relaxed);
@@ -241,7 +246,7 @@ impl Driver {
 
     fn take(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Ask(job) => self.ask(job, now),
+            Input::Ask(job) => self.ask(*job, now),
             Input::List(list, reply) => {
                 let _ = reply.send(self.list(&list));
             }

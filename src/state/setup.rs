@@ -1,6 +1,6 @@
 //! Starting the state of a node, and stopping it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -109,6 +109,7 @@ impl State {
             tidied: now,
             checkpointed: now,
             checkpointing: false,
+            usage: (now, HashMap::new()),
             inbox: inputs,
         };
         let driver = thread::Builder::new().name("shards".into()).spawn(move || driver.run())?;
