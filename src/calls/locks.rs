@@ -175,3 +175,22 @@ impl LockListener for Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_hears_that_it_is_involved_also_when_it_was_before() {
+        let involved = Arc::new(Involved::default());
+        let waiting = tokio::spawn({
+            let involved = involved.clone();
+            async move { involved.wait().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        involved.set();
+        waiting.await.unwrap();
+        involved.wait().await;
+    }
+}
