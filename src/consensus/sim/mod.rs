@@ -7,6 +7,7 @@
 //! that many. In three seeds of four nodes also join, drain, are removed and lose disks.
 
 mod chaos;
+mod comings;
 mod describe;
 mod disk;
 mod invariants;

@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Adds a node with an empty disk; not started.
-    fn add(&mut self, me: NodeId, founds: Option<Conf>) {
+    pub(super) fn add(&mut self, me: NodeId, founds: Option<Conf>) {
         let member = |node: NodeId| Member {
             node,
             quic: format!("quic-{node}"),
@@ -426,39 +426,6 @@ impl World {
         self.invariants.stepped(id, &self.nodes[&id])
     }
 
-    /// Nodes that joined are started; they ask for as long as they are not told.
-    fn let_in(&mut self, changes: &[Change]) -> Result<(), String> {
-        let members = changes.iter().filter_map(|change| match change {
-            Change::Members(members) => Some(members.all().keys().copied()),
-            _ => None,
-        });
-        for id in members.flatten().collect::<BTreeSet<_>>() {
-            if !self.nodes.contains_key(&id) {
-                self.add(id, None);
-                self.start(id)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A node ends for good: only those may that were removed, or that lost their disk.
-    fn stands_back(&mut self, id: NodeId, fatal: Fatal) -> Result<(), String> {
-        let node = &self.nodes[&id];
-        let right = match &fatal {
-            Fatal::Removed(_) => self.removed.contains(&id),
-            Fatal::Lost { .. } | Fatal::Forgot { .. } | Fatal::Refused(_) => node.wiped,
-            _ => false,
-        };
-        if !right {
-            return Err(format!("{id} stands back: {fatal}"));
-        }
-        self.kill(id);
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.out = Some(fatal);
-        }
-        Ok(())
-    }
-
     fn effect(&mut self, id: NodeId, effect: Effect) -> Result<(), String> {
         match effect {
             Effect::Raft(message) => self.send(id, NodeId(message.to), Packet::Raft(message)),
@@ -489,7 +456,7 @@ impl World {
             Effect::Lock(told) => {
                 self.lockers.told(id, &told);
                 let clocks = self.ids().into_iter().map(|id| (id, self.clock(id))).collect();
-                self.invariants.exclusion.told(id, &told, &self.nodes, &clocks)?;
+                self.invariants.exclusion.told(id, &told, &self.nodes, &clocks, &self.removed)?;
                 return self.invariants.answered.told(id, &told);
             }
             Effect::GivenUp(number) => self.invariants.order.given_up(id, number),

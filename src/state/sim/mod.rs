@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Plant, World};
 
 /// Seeds tried by default.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 200;
 /// Seeds in which a planted bug must be found.
 const PLANTED: u64 = 200;
 

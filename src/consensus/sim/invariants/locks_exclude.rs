@@ -1,8 +1,9 @@
 //! No two calls believe that they have the same lock, but for readers; of later holders the tokens
 //! are higher. A call believes so from the answer until it releases the lock or ends, or its node's
-//! session is over by the node's own clock.
+//! session is over by the node's own clock. A node whose removal was asked for does not count: it is
+//! out at once, whatever it believes, and owners of keys refuse its tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::consensus::lock_ask::Told;
@@ -25,6 +26,7 @@ impl Exclusion {
         told: &Told,
         nodes: &BTreeMap<NodeId, SimNode>,
         clocks: &BTreeMap<NodeId, Instant>,
+        removed: &BTreeSet<NodeId>,
     ) -> Result<(), String> {
         match told {
             Told::Answer { call, key, mode, result: Ok(grant), .. } => {
@@ -32,7 +34,7 @@ impl Exclusion {
                 self.held.insert(name.clone(), (*mode, grant.token));
                 let believes = |node: &NodeId| {
                     let until = nodes.get(node).and_then(|node| node.believed);
-                    until.is_some_and(|until| until > clocks[node])
+                    !removed.contains(node) && until.is_some_and(|until| until > clocks[node])
                 };
                 if !believes(&id) {
                     return Ok(());
