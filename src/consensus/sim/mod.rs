@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Setup, World};
 
 /// Seeds tried by default: half a minute on two cores in a debug build.
-const SEEDS: u64 = 1200;
+const SEEDS: u64 = 1_000;
 /// Seeds in which a planted bug must be found.
 const PLANTED: u64 = 200;
 /// Failures after which a core stops to look for more.
