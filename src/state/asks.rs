@@ -52,7 +52,9 @@ impl Driver {
         if let Op::Write { id, .. } = &job.ask.op
             && self.is_over(id.session)
         {
-            return Err(Refusal::Invalid("the session of the write is over".into()));
+            let why = "the session of the writing node is over; it may have been done before";
+            let over = Refusal::Unavailable(why.into());
+            return Err(if job.ask.proof.is_some() { Refusal::LockLost } else { over });
         }
         if let Some(proof) = job.ask.proof {
             if proof.epoch > epoch {

@@ -112,7 +112,7 @@ pub enum Write {
     /// Makes it, zeros of this length. [`Refusal::Exists`].
     Create { len: u64 },
     /// Holds bytes back until [`Write::Push`] names them, by the number of the first such write
-    /// of this push. Given up when the session ends, or after 60 s.
+    /// of this push. Given up when the session ends, or 60 s after the last.
     Stage { push: u64, extents: Vec<Extent> },
     /// Writes these bytes, and those staged, all at once.
     Push(Push),

@@ -223,6 +223,7 @@ impl Values {
         let key = record.key.clone();
         let new = Staged { key, file: record.seq, pieces: Vec::new(), since: now };
         let staged = self.staged.entry(id).or_insert(new);
+        staged.since = now;
         files.write(FileId::Stage(staged.file), at, bytes)?;
         if there == at {
             let extents = extents.to_vec();

@@ -58,7 +58,7 @@ pub struct Staged {
     pub file: u64,
     /// What they are, in the order of the file.
     pub pieces: Vec<Piece>,
-    /// Since when, on this node's clock, in milliseconds.
+    /// When the last of them came, on this node's clock, in milliseconds.
     pub since: u64,
 }
 
