@@ -115,6 +115,11 @@ impl Shared {
         RaftStatus::clone(&self.status.load())
     }
 
+    /// The applied index.
+    pub fn applied_index(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
     /// The applied index, as it changes.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()

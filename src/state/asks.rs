@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::driver::{Driver, Input};
 use super::jobs::{Job, Logged};
+use super::store::StoreError;
 use super::values::{Decision, Next, Plan};
 use crate::wire::consensus::SessionId;
 use crate::wire::shards::ShardId;
@@ -60,7 +61,7 @@ impl Driver {
             if proof.epoch > epoch {
                 return Err(Refusal::NotOwner);
             }
-            if proof.token > self.consensus.status().applied {
+            if proof.token > self.consensus.applied_index() {
                 return Ok(false);
             }
         }
@@ -79,7 +80,7 @@ impl Driver {
     pub(super) fn is_over(&self, session: SessionId) -> bool {
         match self.consensus.session_of(session.node) {
             Some(opened) => opened > session.opened,
-            None => self.consensus.status().applied >= session.opened,
+            None => self.consensus.applied_index() >= session.opened,
         }
     }
 
@@ -119,7 +120,7 @@ impl Driver {
         job: &Job,
         epoch: u64,
         now: Instant,
-    ) -> Result<Decision, super::store::StoreError> {
+    ) -> Result<Decision, StoreError> {
         let seq = self.copies.get(&shard).map_or(1, |copy| copy.replica.next_seq());
         let room = match job.ask.op {
             Op::Write { .. } => self.user_bytes.saturating_sub(self.used(&job.ask.key.user, now)),
@@ -231,12 +232,10 @@ impl Driver {
         }
         (self.checkpointed, self.checkpointing) = (now, true);
         let (store, shared, ms) = (self.store.clone(), self.shared.clone(), self.ms(now));
-        self.runtime.spawn_blocking(move || {
-            let mut input = Input::Checkpoint(store.checkpoint(ms));
-            while let Err(back) = shared.put(input) {
-                input = back;
-                std::thread::yield_now();
-            }
+        self.runtime.spawn(async move {
+            let made = tokio::task::spawn_blocking(move || store.checkpoint(ms)).await;
+            let made = made.unwrap_or_else(|error| Err(StoreError::Log(error.to_string())));
+            shared.put_surely(Input::Checkpoint(made)).await;
         });
     }
 
@@ -251,7 +250,7 @@ impl Driver {
                     }
                 }
                 for error in failed {
-                    if let super::store::StoreError::Copy { shard, .. } = &error {
+                    if let StoreError::Copy { shard, .. } = &error {
                         self.copy_failed(*shard, &error, now);
                     }
                 }
@@ -261,12 +260,7 @@ impl Driver {
     }
 
     /// Reading found that a copy is damaged.
-    pub(super) fn damaged(
-        &mut self,
-        shard: ShardId,
-        error: &super::store::StoreError,
-        now: Instant,
-    ) {
+    pub(super) fn damaged(&mut self, shard: ShardId, error: &StoreError, now: Instant) {
         // The copy may have been made again since.
         if self.store.opened(shard).is_ok_and(|opened| opened.damage.is_some()) {
             self.copy_failed(shard, error, now);

@@ -29,6 +29,8 @@ pub const INBOX: usize = 16_384;
 const MAX_WAITING: usize = 256 << 20;
 /// Inputs that are taken before what they caused is done.
 const BATCH: usize = 1_024;
+/// Pause before an input that must not be lost is put again.
+const PUT_AGAIN: Duration = Duration::from_millis(50);
 /// Pause between looks for what is overdue: staged bytes, checkpoints.
 const TIDY: Duration = Duration::from_secs(5);
 
@@ -101,6 +103,17 @@ impl Shared {
                 | std::sync::mpsc::TrySendError::Disconnected(input) => input,
             }
         })
+    }
+
+    /// Puts an input that must not be lost, however long too much waits.
+    pub async fn put_surely(&self, mut input: Input) {
+        while let Err(back) = self.put(input) {
+            if self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            input = back;
+            tokio::time::sleep(PUT_AGAIN).await;
+        }
     }
 
     /// The epoch in which this node serves a shard; 0 if it does not.

@@ -52,7 +52,7 @@ impl Driver {
         let was = self.shared.serving(shard);
         if epoch.unwrap_or(0) != was {
             self.shared.set_serving(shard, epoch.unwrap_or(0));
-            self.serving_changed(shard, epoch, now);
+            self.serving_changed(shard, epoch);
         }
         let mut logged = false;
         while let Some(effect) = effects.next() {
@@ -73,7 +73,7 @@ impl Driver {
     }
 
     /// This node begins or ends to serve a shard.
-    fn serving_changed(&mut self, shard: ShardId, epoch: Option<u64>, _now: Instant) {
+    fn serving_changed(&mut self, shard: ShardId, epoch: Option<u64>) {
         match epoch {
             Some(epoch) => tracing::debug!(%shard, epoch, "this node serves it"),
             None => {
@@ -295,11 +295,7 @@ impl Driver {
                 Ok(_) => Outcome::Refused,
                 Err(_) => Outcome::Unknown,
             };
-            let mut input = Input::Proposed(change, outcome);
-            while let Err(back) = shared.put(input) {
-                input = back;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            shared.put_surely(Input::Proposed(change, outcome)).await;
         });
     }
 

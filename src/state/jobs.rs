@@ -92,7 +92,7 @@ impl Jobs {
 
     /// The operation waits for a record.
     pub fn wait_for(&mut self, seq: u64, job: Job) {
-        if self.has_room(job.deadline) {
+        if self.has_room() {
             self.after.entry(seq).or_default().push(job);
         } else {
             job.refuse(Refusal::Unavailable("too many operations wait for others".into()));
@@ -101,14 +101,14 @@ impl Jobs {
 
     /// The operation waits until less is under way.
     pub fn block(&mut self, job: Job) {
-        if self.has_room(job.deadline) {
+        if self.has_room() {
             self.blocked.push_back(job);
         } else {
             job.refuse(Refusal::Unavailable("too many writes wait for the disks".into()));
         }
     }
 
-    fn has_room(&mut self, _deadline: Instant) -> bool {
+    fn has_room(&mut self) -> bool {
         let room = self.waiting < MAX_WAITING;
         self.waiting += usize::from(room);
         room
