@@ -107,6 +107,11 @@ impl Shards {
         self.iter().filter(|(_, shard)| shard.in_sync == [node]).map(|(id, _)| id).collect()
     }
 
+    /// Of how many shards a node has a copy in sync.
+    pub fn kept_by(&self, node: NodeId) -> usize {
+        self.iter().filter(|(_, shard)| shard.in_sync.contains(&node)).count()
+    }
+
     /// A node is no member any more: it has no shard and no copy from now on. What it owned goes
     /// to a member in sync, one with a live session if there is one; of a shard of which it had
     /// the only copy nothing is left, and another member begins it anew.

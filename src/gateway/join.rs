@@ -213,6 +213,7 @@ pub async fn this(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery
         calls: handles.calls.living_here(),
         blobs: wanting,
         results: if draining { handles.calls.results_only_here() } else { 0 },
+        shards: if draining { handles.consensus.shards().kept_by(handles.node) } else { 0 },
     };
     state::json(StatusCode::OK, &view)
 }

@@ -113,6 +113,9 @@ pub struct SelfView {
     /// drains.
     #[serde(default)]
     pub results: usize,
+    /// Shards of the state of which it keeps a copy in sync; of a node that drains.
+    #[serde(default)]
+    pub shards: usize,
 }
 
 /// The answer to a change of a node.

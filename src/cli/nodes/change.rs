@@ -67,12 +67,13 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
         if Instant::now() > deadline {
             let message = format!(
                 "{node} drains, but is not done after {} s: {} calls run there, {} blobs and {} \
-                 results of calls have no other copy{}; wait on with the same command, or `faasm nodes remove {node} \
-                 --force`",
+                 results of calls have no other copy, {} shards of the state are still to be \
+                 copied{}; wait on with the same command, or `faasm nodes remove {node} --force`",
                 within.as_secs(),
                 state.calls,
                 state.blobs,
                 state.results,
+                state.shards,
                 if state.voter { ", and it still votes" } else { "" }
             );
             return Err(CliError::new(Exit::TimedOut, message));
@@ -86,7 +87,8 @@ fn drain_and_wait(client: &Client, node: NodeId, within: Duration) -> Result<(),
 
 /// Whether nothing of the cluster depends on a node.
 fn is_idle(state: &SelfView) -> bool {
-    state.draining && !state.voter && state.calls + state.blobs + state.results == 0
+    let left = state.calls + state.blobs + state.results + state.shards;
+    state.draining && !state.voter && left == 0
 }
 
 fn say(globals: &Globals, node: NodeId, state: &str) -> Result<(), CliError> {
