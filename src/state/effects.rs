@@ -322,8 +322,13 @@ impl Driver {
                 return;
             }
         };
-        // Others hold it already: what this disk knew of it was lost.
-        let lost = opened.is_new && entry.revision > 1 && entry.in_sync.contains(&self.me);
+        // Nothing was ever written of a shard that is new in a store which is not. A node that began
+        // before its store had another one, in which this may have been.
+        let lost = opened.is_new
+            && self.store.is_new()
+            && self.start.0 > 1
+            && entry.revision > 1
+            && entry.in_sync.contains(&self.me);
         if lost || opened.damage.is_some() {
             let why = opened.damage.take().unwrap_or_else(|| "its files are gone".into());
             tracing::error!(%shard, why, "a copy is made again from the others");

@@ -17,8 +17,9 @@
 //!   for what frees space.
 //! - A copy is caught up by [`Store::import_begin`], then [`Store::export`] on the other side and
 //!   [`Store::import`] on this one in turns, until nothing more is wanted. Until then it is blank.
-//! - [`Opened::is_new`]: the disk knows nothing of the shard. Where others hold it already, the
-//!   disk was lost: treat the copy as blank, and [`Store::wipe`] it as such.
+//! - [`Opened::is_new`]: the disk knows nothing of the shard. In a store that [is new](Store::is_new)
+//!   on a node that is not, the disk was lost: treat what the node is said to have as blank, and
+//!   [`Store::wipe`] it as such.
 
 mod checkpoint;
 mod diff;
@@ -68,6 +69,7 @@ impl Options {
 /// All copies of this node.
 pub struct Store {
     options: Options,
+    is_new: bool,
     log: log::Log,
     /// The logs' outlines.
     outlines: Vec<Mutex<Outline>>,

@@ -18,6 +18,7 @@ impl Store {
     pub fn open(options: Options, now: u64) -> Result<Self, StoreError> {
         let failed = |what: &str, why: String| StoreError::Log(format!("{what}: {why}"));
         let dir = &options.dir;
+        let is_new = !dir.join("log").exists();
         std::fs::create_dir_all(dir.join("values"))
             .map_err(|error| failed("making its folder", error.to_string()))?;
         let (log, damage) = open_log(&dir.join("log"))?;
@@ -38,6 +39,7 @@ impl Store {
             .unzip();
         let store = Self {
             options,
+            is_new,
             log,
             outlines,
             shards,
@@ -53,6 +55,11 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// Whether nothing was in its folder when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// What there is of a shard.
