@@ -13,6 +13,7 @@ pub mod function;
 pub mod gateway;
 pub mod host;
 pub mod id;
+pub mod mpi;
 pub mod net;
 pub mod node;
 pub mod scheduler;

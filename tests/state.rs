@@ -107,6 +107,7 @@ impl World {
             dir: dir.path().to_owned(),
             source: source.clone(),
             control: control.handle().clone(),
+            imports: |_| Ok(()),
         };
         let functions = Functions::start(setup).expect("it starts");
         let memory = Memory::new();
@@ -141,6 +142,7 @@ impl World {
             control: control.clone(),
             host: Arc::new(Alone),
             state: Some(Arc::new(self.local.clone())),
+            rank: None,
             span: tracing::Span::none(),
             done: Box::new(move |outcome| drop(done.send(outcome))),
         });

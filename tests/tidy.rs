@@ -34,6 +34,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("host", &["wire", "function"]),
     // Gives running calls their view of the state: implements a trait of `function`.
     ("state", &["wire", "net", "consensus", "function"]),
+    // Imports beside those of `host`, and the ranks behind them.
+    ("mpi", &["wire", "net", "function", "host"]),
     ("calls", &["wire", "net", "consensus", "scheduler", "function"]),
     (
         "gateway",
@@ -49,6 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "scheduler",
             "function",
             "host",
+            "mpi",
             "calls",
             "state",
             "gateway",

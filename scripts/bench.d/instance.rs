@@ -143,6 +143,7 @@ fn job(entry: &Arc<FunctionEntry>, input: Bytes, host: Arc<Host>, done: Done) ->
         control: Control::new(),
         host,
         state: None,
+        rank: None,
         span: tracing::Span::none(),
         done,
     }
@@ -211,6 +212,7 @@ fn main() {
         dir: dir.path().into(),
         source: Arc::new(NoSource),
         control: control.handle().clone(),
+        imports: faasm::mpi::dispatch::link,
     })
     .expect("the component starts");
     println!("started: {:.1} MiB resident", memory().0 as f64 / 1024.0);

@@ -243,6 +243,7 @@ impl Calls {
             control: live.control.clone(),
             host: live.clone(),
             state: self.inner.ports.state.clone(),
+            rank: None,
             span,
             done: Box::new(move |outcome| calls.finish(&done, outcome)),
         };

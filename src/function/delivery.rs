@@ -1,5 +1,6 @@
 //! The promise that every job gets exactly one outcome, whatever happens to it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,6 +34,8 @@ pub struct Order {
     pub host: Arc<dyn CallHost>,
     /// State.
     pub state: Option<Arc<dyn StateSpace>>,
+    /// Its rank in an MPI job.
+    pub rank: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// A job on its way: the order, and the promise.
@@ -48,9 +51,10 @@ pub struct Task {
 impl Task {
     /// Takes a job whose place in `count` was taken.
     pub fn new(job: Job, count: Arc<Count>) -> Self {
-        let Job { call, key, entry, start, args, input, control, host, state, span, done } = job;
+        let Job { call, key, entry, start, args, input, control, host, state, rank, span, done } =
+            job;
         let delivery = Delivery { done: Some(done), count: Some(count) };
-        let order = Order { call, key, entry, start, args, input, control, host, state };
+        let order = Order { call, key, entry, start, args, input, control, host, state, rank };
         Self { order, delivery, span }
     }
 }

@@ -1,6 +1,7 @@
 //! What it takes to run one call, and what comes of it: the seam between the function component
 //! and whoever wants a call run. It knows nothing of clusters: chaining goes through [`CallHost`].
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub struct Job {
     pub host: Arc<dyn CallHost>,
     /// Its view of the state; without it state is not offered.
     pub state: Option<Arc<dyn StateSpace>>,
+    /// Its rank in an MPI job, if it is one.
+    pub rank: Option<Box<dyn Any + Send + Sync>>,
     /// Entered whenever the call is polled; carries the call's id into what is logged meanwhile.
     pub span: tracing::Span,
     /// Takes the outcome; called exactly once, on any thread, and must not wait.

@@ -116,6 +116,13 @@ impl Pin<'_> {
         len
     }
 
+    /// Copies the bytes of another range, which may overlap with this one, as many as fit.
+    pub fn copy(&self, from: &Pin<'_>) {
+        let len = from.len.min(self.len);
+        // SAFETY: both ranges are mapped, as in `write`; `copy` allows them to overlap.
+        unsafe { std::ptr::copy(from.start as *const u8, self.start as *mut u8, len) };
+    }
+
     /// Copies bytes out, as many as fit; gives their number.
     pub fn read(&self, into: &mut [u8]) -> usize {
         let len = into.len().min(self.len);

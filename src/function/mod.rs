@@ -26,6 +26,7 @@ pub mod metrics;
 mod module;
 mod pace;
 mod pins;
+pub mod ranks;
 pub mod regions;
 mod runner;
 mod setup;

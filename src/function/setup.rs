@@ -40,6 +40,8 @@ pub struct FunctionSetup {
     pub source: Arc<dyn ModuleSource>,
     /// The control runtime: timers, I/O, blocking work.
     pub control: Handle,
+    /// Adds imports beside those of the host interface.
+    pub imports: fn(&mut Linker<State>) -> wasmtime::Result<()>,
 }
 
 /// Why the component could not start.
@@ -111,12 +113,13 @@ impl Functions {
         setup: FunctionSetup,
         extend: impl FnOnce(&mut Linker<State>) -> wasmtime::Result<()>,
     ) -> Result<Self, StartError> {
-        let FunctionSetup { options, dir, source, control } = setup;
+        let FunctionSetup { options, dir, source, control, imports } = setup;
         let workers = worker_count(&options);
         let instances = instance_count(&options);
         let failed = |error| StartError::Engine { instances, error };
         let engine = engine::build(instances).map_err(failed)?;
         let mut linker = host::linker(&engine).map_err(failed)?;
+        imports(&mut linker).map_err(failed)?;
         extend(&mut linker).map_err(failed)?;
         let meters = Arc::new(Meters::register());
         let count = Count::new(instances);

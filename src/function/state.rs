@@ -1,5 +1,6 @@
 //! What the host knows of the instance that runs a call: the data of its store.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct State {
     pub calling_back: bool,
     /// The memory as others see it, once something made it known to them.
     pub door: Option<Arc<Door>>,
+    /// What it is in an MPI job, for the part that serves those.
+    pub mpi: Option<Box<dyn Any + Send + Sync>>,
     /// WASI.
     pub wasi: Wasi,
     /// The output of a child that is being read piece by piece.
@@ -77,6 +80,7 @@ impl State {
             primed: false,
             calling_back: false,
             door: None,
+            mpi: order.rank.take(),
             wasi: Wasi::default(),
             fetched: None,
             limits,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{AsContextMut, Caller, Extern, TypedFunc};
+use wasmtime::{AsContextMut, Caller, Extern, Func, TypedFunc, Val};
 
 use super::guest;
 use crate::errno::Errno;
@@ -52,11 +52,13 @@ pub async fn map(
 
 /// The memory as others may reach it; they hold it until the instance ends.
 pub fn door(caller: &mut Caller<'_, State>) -> wasmtime::Result<Arc<Door>> {
-    if let Some(door) = &caller.data().door {
-        return Ok(door.clone());
-    }
     let memory = guest::memory(caller)?;
     let size = memory.data_size(&*caller);
+    if let Some(door) = &caller.data().door {
+        // SAFETY: `size` bytes are accessible, and it never shrinks.
+        unsafe { door.grown(size) };
+        return Ok(door.clone());
+    }
     let base = memory.data_ptr(caller.as_context_mut());
     // SAFETY: the store keeps the memory until it is dropped, and closes the door before that
     // (`Cell`); `size` bytes of it are accessible, and it never shrinks.
@@ -109,7 +111,8 @@ fn grow(caller: &mut Caller<'_, State>, bytes: u64) -> wasmtime::Result<bool> {
     Ok(true)
 }
 
-async fn free(caller: &mut Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
+/// Gives memory of `malloc` back.
+pub async fn free(caller: &mut Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
     match function::<u32, ()>(caller, "free") {
         Some(free) => call_back(caller, &free, pointer).await,
         None => Ok(()),
@@ -136,6 +139,23 @@ where
     let result = function.call_async(caller.as_context_mut(), params).await?;
     caller.data_mut().calling_back = false;
     Ok(result)
+}
+
+/// Calls a function of the guest within its host call, whatever its type. An error ends the call.
+pub async fn call_back_any(
+    caller: &mut Caller<'_, State>,
+    function: &Func,
+    params: &[Val],
+    results: &mut [Val],
+) -> wasmtime::Result<()> {
+    if std::mem::replace(&mut caller.data_mut().calling_back, true) {
+        return Err(wasmtime::Error::msg(
+            "a callback of the function made a call that needs a callback itself",
+        ));
+    }
+    function.call_async(caller.as_context_mut(), params, results).await?;
+    caller.data_mut().calling_back = false;
+    Ok(())
 }
 
 fn function<P, R>(caller: &mut Caller<'_, State>, name: &str) -> Option<TypedFunc<P, R>>

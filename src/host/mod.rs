@@ -13,6 +13,7 @@ pub mod heap;
 mod state;
 mod state_key;
 mod state_windows;
+pub mod waits;
 pub mod wasi;
 mod wasi_io;
 mod wasi_poll;

@@ -8,7 +8,7 @@ use wasmtime::{Caller, Linker};
 
 use super::state_key::Key;
 use super::state_windows::{get, get_all, release};
-use super::wasi_poll::Away;
+use super::waits::Away;
 use super::{calls, guest};
 use crate::errno::Errno;
 use crate::function::values::{Missing, Mode, Part, Pushed, Reach, StateHost, Value, Written};

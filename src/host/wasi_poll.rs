@@ -1,14 +1,13 @@
 //! WASI: poll_oneoff, and so sleep.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Caller, Linker};
 
 use super::wasi::{self, MODULE, errno};
 use super::wasi_process::clock;
-use super::{calls, guest};
-use crate::function::{CallHost, State};
+use super::{guest, waits};
+use crate::function::State;
 
 /// Most events waited for at once.
 const MAX_SUBSCRIPTIONS: u32 = 1024;
@@ -76,26 +75,8 @@ async fn poll(
 
 /// Sleeps; the call's slot is free meanwhile. Cancelling the call ends it.
 async fn sleep(caller: &mut Caller<'_, State>, time: Duration) {
-    let _away = Away::begin(caller.data().host.clone());
     // The control runtime's timer: the guest runtime has none.
-    calls::waiting(caller, tokio::time::sleep(time.min(MAX_SLEEP))).await;
-}
-
-/// A wait that the calls component knows of; it hears of its end also when the call is cancelled.
-pub struct Away(Arc<dyn CallHost>);
-
-impl Away {
-    /// It begins.
-    pub fn begin(host: Arc<dyn CallHost>) -> Self {
-        host.waiting();
-        Self(host)
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        self.0.resumed();
-    }
+    waits::away(caller, tokio::time::sleep(time.min(MAX_SLEEP))).await;
 }
 
 /// Events that need no waiting: streams, clocks that passed, and errors.

@@ -276,6 +276,7 @@ async fn components(
         dir: dir.join("compiled"),
         source: Arc::new(modules::Modules::new(consensus.clone(), blobs.clone())),
         control: tokio::runtime::Handle::current(),
+        imports: crate::mpi::dispatch::link,
     })?;
     let (loaded, session) = (functions.clone(), consensus.clone());
     let scheduler = Scheduler::start(SchedulerSetup {

@@ -13,6 +13,7 @@ pub mod hello;
 pub mod load;
 pub mod locks;
 pub mod members;
+pub mod mpi;
 pub mod replicas;
 pub mod shards;
 pub mod state;

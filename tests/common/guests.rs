@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The module made of `tests/guests/NAME.c` (or `.cpp`), or of the example of that name.
+/// The module made of `tests/guests/NAME.c` (or `.cpp`; a name may have a folder), or of the example of that name.
 ///
 /// # Panics
 /// When there is no such source, or it does not compile without a warning.
@@ -12,8 +12,9 @@ pub fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = source_of(root, name);
     let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    std::fs::create_dir_all(&into).expect("the guests' folder could not be made");
     let module = into.join(format!("{name}.wasm"));
+    let folder = module.parent().unwrap_or(&into);
+    std::fs::create_dir_all(folder).expect("the guests' folder could not be made");
     let newest = newest_in(&root.join("sdk/c")).max(newest_in(source.parent().unwrap_or(root)));
     if changed(&module) < newest {
         compile(root, &source, &module);
@@ -32,7 +33,9 @@ fn source_of(root: &Path, name: &str) -> PathBuf {
 /// Compiles aside and moves into place: tests of other processes may want the same guest now.
 fn compile(root: &Path, source: &Path, module: &Path) {
     let aside = module.with_extension(format!("{}.part", std::process::id()));
-    let output = Command::new(root.join("sdk/c/faasm-cc"))
+    let mpi = source.parent().is_some_and(|folder| folder.ends_with("mpi"));
+    let compiler = if mpi { "faasm-mpicc" } else { "faasm-cc" };
+    let output = Command::new(root.join("sdk/c").join(compiler))
         .args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-o"])
         .args([&aside, source])
         .output()

@@ -95,6 +95,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         },
         dir: dir.path().to_owned(),
         source: Arc::new(Nothing),
+        imports: faasm::mpi::dispatch::link,
         control: control.handle().clone(),
     };
     World { functions: Functions::start(setup).expect("it starts"), control, _dir: dir }
@@ -132,6 +133,7 @@ pub fn module_within(input: &[u8], limit: Duration) -> Result<(), String> {
         control: control.clone(),
         host: Arc::new(Nothing),
         state: None,
+        rank: None,
         span: tracing::Span::none(),
         done: Box::new(move |outcome| drop(done.send(outcome))),
     });

@@ -131,7 +131,13 @@ pub fn start(
     extend: impl FnOnce(&mut Linker<State>) -> wasmtime::Result<()>,
 ) -> Functions {
     let dir = dir.to_path_buf();
-    let setup = FunctionSetup { options, dir, source, control: control.handle().clone() };
+    let setup = FunctionSetup {
+        options,
+        dir,
+        source,
+        control: control.handle().clone(),
+        imports: |_| Ok(()),
+    };
     Functions::start_with(setup, extend).unwrap()
 }
 
@@ -205,6 +211,7 @@ pub fn start_call(functions: &Functions, call: Call) -> Started {
         control: control.clone(),
         host: call.host,
         state: call.state,
+        rank: None,
         span: tracing::Span::none(),
         done: Box::new(move |outcome| {
             drop(token);
@@ -291,6 +298,7 @@ impl FakeHost {
             control: control.clone(),
             host: Arc::new(FakeHost::default()),
             state: None,
+            rank: None,
             span: tracing::Span::none(),
             done: Box::new(move |outcome| drop(send.send(outcome))),
         });

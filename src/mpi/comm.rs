@@ -1,0 +1,79 @@
+//! Communicators, as one rank holds them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use super::group::Group;
+
+/// What happens on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errhandler {
+    /// The job ends.
+    Fatal,
+    /// The processes of the communicator end; here that is the job.
+    Abort,
+    /// The call returns its code.
+    Return,
+    /// A function of the program, by its place in the table.
+    Guest(u32),
+}
+
+/// A communicator. Its own messages are in `context`, those of its collectives in `context + 1`.
+#[derive(Debug)]
+pub struct Comm {
+    /// The same on all its ranks, and on no other communicator; even.
+    pub context: u64,
+    /// Its group; the local one of an intercommunicator.
+    pub group: Group,
+    /// This process's rank in that.
+    pub rank: u32,
+    /// The remote group of an intercommunicator.
+    pub remote: Option<Group>,
+    /// Collectives begun: all ranks begin them in the same order.
+    begun: AtomicU32,
+    /// What may change.
+    pub state: Mutex<CommState>,
+}
+
+/// What may change of a communicator.
+#[derive(Debug)]
+pub struct CommState {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What happens on an error.
+    pub errhandler: Errhandler,
+    /// Attributes that it caches, by key.
+    pub attributes: BTreeMap<i32, u32>,
+    /// Hints.
+    pub info: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Comm {
+    /// A communicator of this group. An error of it ends the job until told otherwise.
+    pub fn new(context: u64, group: Group, rank: u32, remote: Option<Group>) -> Self {
+        let state = CommState {
+            name: Vec::new(),
+            errhandler: Errhandler::Fatal,
+            attributes: BTreeMap::new(),
+            info: BTreeMap::new(),
+        };
+        Self { context, group, rank, remote, begun: AtomicU32::new(0), state: Mutex::new(state) }
+    }
+
+    /// The group that ranks in its calls name: the remote one of an intercommunicator.
+    pub fn peers(&self) -> &Group {
+        self.remote.as_ref().unwrap_or(&self.group)
+    }
+
+    /// The context of its collectives.
+    pub fn collective(&self) -> u64 {
+        self.context + 1
+    }
+
+    /// Begins a collective: the tag of its messages.
+    pub fn begin(&self) -> i32 {
+        (self.begun.fetch_add(1, Ordering::Relaxed) & 0x3fff_ffff).cast_signed()
+    }
+}

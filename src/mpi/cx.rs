@@ -1,0 +1,182 @@
+//! A call of MPI while it is made: the instance that makes it, and its rank.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use wasmtime::{Caller, Extern, Ref, Val};
+
+use super::engine::Endpoint;
+use super::error::{Error, Result};
+use super::memory::Memory;
+use super::rank::Rank;
+use crate::function::{State, Stop};
+use crate::host::{heap, waits};
+
+/// Most arguments of a function of the standard.
+const MOST: usize = 16;
+
+/// The arguments of a call: numbers as the program gave them, whatever their width.
+#[derive(Debug, Clone, Copy)]
+pub struct Args {
+    values: [i64; MOST],
+    /// Whether counts are `MPI_Count`, in arrays too.
+    pub large: bool,
+    /// The function's name, with `_c` if it has one.
+    pub name: &'static str,
+}
+
+impl Args {
+    /// Of these values.
+    pub fn new(name: &'static str, large: bool, given: impl Iterator<Item = i64>) -> Self {
+        let mut values = [0; MOST];
+        values.iter_mut().zip(given).for_each(|(place, value)| *place = value);
+        Self { values, large, name }
+    }
+
+    /// A number: an `int`, `MPI_Count`, `MPI_Aint` or `MPI_Offset`.
+    pub fn int(&self, at: usize) -> i64 {
+        self.values.get(at).copied().unwrap_or(0)
+    }
+
+    /// An `int`, or a handle.
+    #[allow(clippy::cast_possible_truncation, reason = "the program gave 32 bits")]
+    pub fn i32(&self, at: usize) -> i32 {
+        self.int(at) as i32
+    }
+
+    /// An address.
+    pub fn ptr(&self, at: usize) -> u32 {
+        self.i32(at).cast_unsigned()
+    }
+}
+
+/// See the top.
+pub struct Cx<'a> {
+    caller: Caller<'a, State>,
+    rank: Option<Box<Rank>>,
+    memory: Memory,
+}
+
+impl<'a> Cx<'a> {
+    /// Begins a call: takes the rank out of the instance.
+    pub fn begin(mut caller: Caller<'a, State>) -> Result<Self> {
+        let memory = Memory::new(heap::door(&mut caller)?);
+        let rank = match caller.data_mut().mpi.take().map(|rank| rank.downcast::<Rank>()) {
+            Some(Ok(rank)) => rank,
+            _ => Box::new(Rank::new(Endpoint::alone())),
+        };
+        rank.endpoint.has_memory(&memory);
+        Ok(Self { caller, rank: Some(rank), memory })
+    }
+
+    /// Ends it: gives the rank back.
+    pub fn end(mut self) -> Caller<'a, State> {
+        self.put_back();
+        self.caller
+    }
+
+    /// The rank.
+    ///
+    /// # Panics
+    /// Never: it is away only while the program is called back.
+    pub fn rank(&mut self) -> &mut Rank {
+        self.rank.as_mut().unwrap_or_else(|| unreachable!("it is here while a call is made"))
+    }
+
+    /// The program's memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Waits for something; the call's slot is free meanwhile.
+    pub async fn wait<F: Future + Send>(&mut self, what: F) -> F::Output
+    where
+        F::Output: Send,
+    {
+        let mut what = std::pin::pin!(what);
+        // What is there already needs no leave.
+        if let std::task::Poll::Ready(done) = futures_util::poll!(what.as_mut()) {
+            return done;
+        }
+        waits::away(&mut self.caller, what).await
+    }
+
+    /// Calls a function of the program by its place in the table. It may call MPI itself. `result`
+    /// says whether it gives an `int`.
+    pub async fn call(&mut self, function: u32, args: &[Val], result: bool) -> Result<Option<i32>> {
+        let table = self.caller.get_export("__indirect_function_table");
+        let found = match table {
+            Some(Extern::Table(table)) => table.get(&mut self.caller, u64::from(function)),
+            _ => {
+                let why = "a callback needs the module to export its function table: link it with \
+                           --export-table, as faasm-mpicc does";
+                return Err(end(why));
+            }
+        };
+        let Some(Ref::Func(Some(function))) = found else {
+            return Err(end("a callback is no function of the module"));
+        };
+        self.put_back();
+        let mut results = [Val::I32(0)];
+        let results = if result { &mut results[..] } else { &mut [] };
+        let called = heap::call_back_any(&mut self.caller, &function, args, results).await;
+        self.take();
+        called?;
+        Ok(results.first().and_then(Val::i32))
+    }
+
+    /// Allocates memory of the program; `None` when it has none left.
+    pub async fn malloc(&mut self, len: u32) -> Result<Option<u32>> {
+        self.put_back();
+        let made = heap::malloc(&mut self.caller, len).await;
+        self.take();
+        match made? {
+            Ok(0) => Ok(None),
+            Ok(pointer) => Ok(Some(pointer)),
+            Err(_) => Err(end("this call needs the module to export `malloc`: link it with \
+                               --export=malloc, as faasm-mpicc does")),
+        }
+    }
+
+    /// Gives such memory back.
+    pub async fn free(&mut self, pointer: u32) -> Result<()> {
+        self.put_back();
+        let freed = heap::free(&mut self.caller, pointer).await;
+        self.take();
+        Ok(freed?)
+    }
+
+    /// The instance's own data, for its log, name and arguments.
+    pub fn state(&mut self) -> &mut State {
+        self.caller.data_mut()
+    }
+
+    /// The rank ends with this exit code.
+    pub fn exit(code: i32) -> Error {
+        Error::End(wasmtime::Error::new(Stop::Exit(code)))
+    }
+
+    fn put_back(&mut self) {
+        if let Some(rank) = self.rank.take() {
+            self.caller.data_mut().mpi = Some(rank);
+        }
+    }
+
+    fn take(&mut self) {
+        let rank = self.caller.data_mut().mpi.take().map(|rank| rank.downcast::<Rank>());
+        if let Some(Ok(rank)) = rank {
+            self.rank = Some(rank);
+        }
+    }
+}
+
+/// The rank ends for this reason.
+pub fn end(why: &str) -> Error {
+    let detail = crate::errno::CallError::new(crate::errno::Errno::Failed, why);
+    Error::End(wasmtime::Error::new(Stop::Fail(detail)))
+}
+
+/// A rank for an instance: what `State::mpi` is given.
+pub fn seat(endpoint: Arc<Endpoint>) -> Box<dyn std::any::Any + Send + Sync> {
+    Box::new(Rank::new(endpoint))
+}

@@ -1,0 +1,116 @@
+//! What is under way: a send, a receive, or a collective; complete once, with a status.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::mpi::constants as c;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// From whom, by the rank in the communicator.
+    pub source: i32,
+    /// With which tag.
+    pub tag: i32,
+    /// The error's class, or `MPI_SUCCESS`.
+    pub error: i32,
+    /// How many bytes came.
+    pub bytes: u64,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
+}
+
+impl Status {
+    /// Of a send, or of what has no status of its own.
+    pub const EMPTY: Self = Self {
+        source: c::MPI_ANY_SOURCE,
+        tag: c::MPI_ANY_TAG,
+        error: c::MPI_SUCCESS,
+        bytes: 0,
+        cancelled: false,
+    };
+
+    /// Of something that failed.
+    pub fn failed(class: i32) -> Self {
+        Self { error: class, ..Self::EMPTY }
+    }
+}
+
+/// See the top.
+#[derive(Debug, Default)]
+pub struct Request {
+    done: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    status: Option<Status>,
+    bytes: Option<Bytes>,
+    wakers: Vec<Waker>,
+}
+
+impl Request {
+    /// One that is under way.
+    pub fn pending() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// One that is complete.
+    pub fn completed(status: Status) -> Arc<Self> {
+        let request = Self::pending();
+        request.complete(status, None);
+        request
+    }
+
+    /// Completes it, the first time only. Wakes who waits.
+    pub fn complete(&self, status: Status, bytes: Option<Bytes>) {
+        let mut state = self.state.lock();
+        if state.status.is_some() {
+            return;
+        }
+        state.status = Some(status);
+        state.bytes = bytes;
+        let wakers = std::mem::take(&mut state.wakers);
+        self.done.store(true, Ordering::Release);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether it is complete.
+    pub fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// What came of it, once it is complete.
+    pub fn status(&self) -> Option<Status> {
+        self.state.lock().status
+    }
+
+    /// The bytes of a receive into the host's memory.
+    pub fn take_bytes(&self) -> Option<Bytes> {
+        self.state.lock().bytes.take()
+    }
+
+    /// Looks whether it is complete, and else has `waker` woken when it is.
+    pub fn poll(&self, waker: &Waker) -> Option<Status> {
+        let mut state = self.state.lock();
+        if state.status.is_none() && !state.wakers.iter().any(|known| known.will_wake(waker)) {
+            state.wakers.push(waker.clone());
+        }
+        state.status
+    }
+
+    /// Waits until it is complete.
+    pub async fn done(&self) -> Status {
+        std::future::poll_fn(|cx| match self.poll(cx.waker()) {
+            Some(status) => Poll::Ready(status),
+            None => Poll::Pending,
+        })
+        .await
+    }
+}

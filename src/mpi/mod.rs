@@ -1,0 +1,28 @@
+//! MPI: programs of the standard as jobs of ranks. A rank is a function instance; what it asks for
+//! arrives as imports `env.MPI_*`, is decoded by the table of the standard's functions, and acts on
+//! its [`Rank`] and, through that, on the ranks of its world.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`abi`], [`constants`] | the standard's functions, from one table; its constants |
+//! | [`dispatch`], [`cx`] | from an import to a call of ours, and to an error of the standard |
+//! | [`memory`] | a rank's memory, for its own calls and for those of others |
+//! | [`handles`], [`rank`] | what a rank holds: communicators, types, requests and so on |
+//! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
+//! | [`engine`] | messages: matching, requests, other nodes, failures |
+//! | [`api`] | the standard's calls, a file per section |
+
+pub mod abi;
+pub mod api;
+#[rustfmt::skip]
+pub mod constants;
+pub mod comm;
+pub mod cx;
+pub mod dispatch;
+pub mod engine;
+pub mod error;
+pub mod group;
+pub mod handles;
+pub mod memory;
+pub mod rank;
+pub mod types;

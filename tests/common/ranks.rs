@@ -1,0 +1,177 @@
+//! Programs of MPI on ranks that are all in one process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faasm::config::FunctionOptions;
+use faasm::errno::{CallError, Errno};
+use faasm::function::{
+    CallHost, Control, EndReason, FunctionSetup, Functions, Job, ModuleSource, Outcome, Target,
+};
+use faasm::id::{BlobHash, CallId, FunctionKey};
+use faasm::mpi::cx;
+use faasm::mpi::engine::{Endpoint, World};
+use faasm::wire::calls::Entry;
+use faasm::wire::function::{FunctionEntry, Limits};
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+
+use crate::guests::guest;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Modules in memory.
+#[derive(Default)]
+struct Source {
+    blobs: Mutex<HashMap<BlobHash, Bytes>>,
+}
+
+impl ModuleSource for Source {
+    fn blob(&self, hash: BlobHash) -> BoxFuture<'static, Result<Bytes, String>> {
+        let found = self.blobs.lock().get(&hash).cloned();
+        Box::pin(std::future::ready(found.ok_or_else(|| format!("no blob {hash}"))))
+    }
+
+    fn recorded(&self, _: &BlobHash, _: u64) -> Option<BlobHash> {
+        None
+    }
+
+    fn record(self: Arc<Self>, _: BlobHash, _: u64, _: Bytes) {}
+}
+
+/// A call that chains none.
+struct Alone;
+
+fn none<T: Send + 'static>() -> BoxFuture<'static, Result<T, Errno>> {
+    Box::pin(std::future::ready(Err(Errno::Inval)))
+}
+
+impl CallHost for Alone {
+    fn chain(&self, _: Target<'_>, _: Bytes) -> BoxFuture<'_, Result<u32, CallError>> {
+        Box::pin(std::future::ready(Err(CallError::new(Errno::NoEnt, "no function"))))
+    }
+    fn wait(&self, _: u32, _: Option<Duration>) -> BoxFuture<'_, Result<u8, Errno>> {
+        none()
+    }
+    fn wait_any(&self, _: Vec<u32>, _: Option<Duration>) -> BoxFuture<'_, Result<u32, Errno>> {
+        none()
+    }
+    fn output(&self, _: u32) -> BoxFuture<'_, Result<Bytes, Errno>> {
+        none()
+    }
+    fn cancel(&self, _: u32) -> Result<(), Errno> {
+        Err(Errno::Inval)
+    }
+    fn error_text(&self, _: u32) -> Result<String, Errno> {
+        Err(Errno::Inval)
+    }
+    fn waiting(&self) {}
+    fn resumed(&self) {}
+    fn long_running(&self) {}
+    fn started(&self) {}
+}
+
+/// A node for ranks.
+pub struct Ranks {
+    functions: Functions,
+    source: Arc<Source>,
+    _control: Runtime,
+    _dir: tempfile::TempDir,
+}
+
+impl Ranks {
+    /// With two workers.
+    pub fn new() -> Self {
+        let control = Runtime::new().expect("a runtime");
+        let dir = tempfile::tempdir().expect("a folder");
+        let source = Arc::new(Source::default());
+        let options = FunctionOptions {
+            workers: 2,
+            instances: 64,
+            memory_percent: 50,
+            module_cache: 64 << 20,
+        };
+        let setup = FunctionSetup {
+            options,
+            dir: dir.path().to_owned(),
+            source: source.clone(),
+            control: control.handle().clone(),
+            imports: faasm::mpi::dispatch::link,
+        };
+        let functions = Functions::start(setup).expect("it starts");
+        Self { functions, source, _control: control, _dir: dir }
+    }
+
+    /// Runs a program on so many ranks; what came of each.
+    pub fn run(&self, program: &str, ranks: u32, args: &[&str]) -> Vec<Outcome> {
+        let wasm = Bytes::from(std::fs::read(guest(program)).expect("the guest was compiled"));
+        let hash = BlobHash::of(&wasm);
+        let size = wasm.len() as u64;
+        self.source.blobs.lock().insert(hash, wasm);
+        let limits = Limits { log: 1 << 20, ..Limits::default() };
+        let options = Default::default();
+        let entry = FunctionEntry { wasm: hash, size, version: 1, uploaded_ms: 0, limits, options };
+        let entry = Arc::new(entry);
+        let world = World::local(ranks);
+        let started: Vec<_> = (0..ranks)
+            .map(|rank| {
+                let (done, outcome) = mpsc::channel();
+                let control = Control::new();
+                self.functions.run(Job {
+                    call: CallId::random(),
+                    key: FunctionKey::new("tester", "f").expect("a name"),
+                    entry: entry.clone(),
+                    start: Entry::Main,
+                    args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+                    input: Bytes::new(),
+                    control: control.clone(),
+                    host: Arc::new(Alone),
+                    state: None,
+                    rank: Some(cx::seat(Endpoint::new(world.clone(), rank))),
+                    span: tracing::Span::none(),
+                    done: Box::new(move |outcome| drop(done.send(outcome))),
+                });
+                (control, outcome)
+            })
+            .collect();
+        let until = Instant::now() + PATIENCE;
+        let ended = started.iter().enumerate().map(|(rank, (_, outcome))| {
+            let left = until.saturating_duration_since(Instant::now());
+            outcome.recv_timeout(left).unwrap_or_else(|_| {
+                started.iter().for_each(|(control, _)| control.end(EndReason::Cancelled));
+                let logs = started.iter().map(|(_, outcome)| {
+                    let ended = outcome.recv_timeout(Duration::from_secs(5)).ok();
+                    ended.map_or_else(String::new, |o| String::from_utf8_lossy(&o.log).into())
+                });
+                let logs: Vec<String> = logs.collect();
+                panic!("{program}: rank {rank} of {ranks} does not end\n{}", logs.concat())
+            })
+        });
+        ended.collect()
+    }
+
+    /// Runs it; each rank must end well.
+    #[track_caller]
+    pub fn passes(&self, program: &str, ranks: u32) {
+        self.passes_with(program, ranks, &[]);
+    }
+
+    /// The same with arguments.
+    #[track_caller]
+    pub fn passes_with(&self, program: &str, ranks: u32, args: &[&str]) {
+        let outcomes = self.run(program, ranks, args);
+        let failed: Vec<_> = outcomes
+            .iter()
+            .enumerate()
+            .filter(|(_, outcome)| outcome.result != Ok(0))
+            .map(|(rank, outcome)| {
+                let log = String::from_utf8_lossy(&outcome.log);
+                format!("rank {rank}: {:?}\n{log}", outcome.result)
+            })
+            .collect();
+        assert!(failed.is_empty(), "{program} on {ranks} ranks\n{}", failed.join("\n"));
+    }
+}

@@ -1,0 +1,19 @@
+//! Programs of MPI, on ranks that are all in one process: what the standard says, call by call.
+
+#[path = "common/guests.rs"]
+mod guests;
+#[path = "common/ranks.rs"]
+mod ranks;
+
+#[path = "mpi/coll.rs"]
+mod coll;
+#[path = "mpi/comm.rs"]
+mod comm;
+#[path = "mpi/env.rs"]
+mod env;
+#[path = "mpi/p2p.rs"]
+mod p2p;
+#[path = "mpi/topo.rs"]
+mod topo;
+#[path = "mpi/types.rs"]
+mod types;
