@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::mpi::comm::Comm;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::dispatch::{Table, waits};
 use crate::mpi::engine::{Envelope, Mode, Pattern, Payload, Request, Span, Target};
@@ -16,6 +17,9 @@ pub const TABLE: Table = &[("MPI_Send", waits!(send)), ("MPI_Recv", waits!(recei
 pub struct P2p {
     /// Requests.
     pub requests: Handles<Entry>,
+    /// The communicator of the request whose error a call is about to give, where the call does
+    /// not name it.
+    pub blame: Option<Arc<Comm>>,
 }
 
 /// What a request handle names.
@@ -40,7 +44,7 @@ pub trait Again: std::fmt::Debug + Send + Sync {
 
 impl Default for P2p {
     fn default() -> Self {
-        Self { requests: Handles::new(3) }
+        Self { requests: Handles::new(3), blame: None }
     }
 }
 
