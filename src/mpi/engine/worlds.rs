@@ -183,7 +183,7 @@ impl Worlds {
             return Err(CallError::new(Errno::Exist, "the rank of the MPI job runs already"));
         }
         place.control.get_or_init(|| control.clone());
-        world.end_if_aborted(control);
+        world.seated(control);
         Ok(Endpoint::new(world, seat.rank))
     }
 
