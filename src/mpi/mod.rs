@@ -10,10 +10,12 @@
 //! | [`handles`], [`rank`] | what a rank holds: communicators, types, requests and so on |
 //! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
 //! | [`engine`] | messages: matching, requests, other nodes, failures |
+//! | [`ops`], [`coll`] | operations of reductions; what ranks do together |
 //! | [`api`] | the standard's calls, a file per section |
 
 pub mod abi;
 pub mod api;
+pub mod coll;
 #[rustfmt::skip]
 pub mod constants;
 pub mod comm;
@@ -24,5 +26,6 @@ pub mod error;
 pub mod group;
 pub mod handles;
 pub mod memory;
+pub mod ops;
 pub mod rank;
 pub mod types;

@@ -12,4 +12,4 @@ use super::dispatch::Table;
 
 /// All of them.
 pub const TABLES: &[Table] =
-    &[env::TABLE, p2p::TABLE, types::TABLE, comm::TABLE, topo::TABLE, coll::TABLE];
+    &[env::TABLE, p2p::TABLE, types::TABLE, comm::TABLE, topo::TABLE, coll::TABLE, coll::OPS];

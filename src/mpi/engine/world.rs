@@ -8,8 +8,10 @@ use tokio::sync::Notify;
 
 use super::inbox::{Inbox, Posted, Unexpected, packed};
 use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
+use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
 use crate::mpi::error::Result;
+use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 
 /// Longest message that is kept by the host for a receive to come, in bytes; a longer one stays
@@ -20,6 +22,7 @@ const EAGER: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct World {
     inboxes: Vec<Arc<Place>>,
+    meetings: Meetings,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +34,8 @@ struct Place {
 impl World {
     /// One whose ranks are all on this node.
     pub fn local(size: u32) -> Arc<Self> {
-        Arc::new(Self { inboxes: (0..size).map(|_| Arc::default()).collect() })
+        let inboxes = (0..size).map(|_| Arc::default()).collect();
+        Arc::new(Self { inboxes, meetings: Meetings::default() })
     }
 }
 
@@ -69,6 +73,11 @@ impl Endpoint {
     /// Tells where the rank's memory is.
     pub fn has_memory(&self, memory: &Memory) {
         self.memory.get_or_init(|| memory.clone());
+    }
+
+    /// Where ranks of this group meet, if all are on this node.
+    pub fn meetings(&self, _group: &Group) -> Option<&Meetings> {
+        Some(&self.world.meetings)
     }
 
     /// The rank ends, in order or not.
