@@ -12,11 +12,13 @@
 //! | [`topology`] | how ranks are laid out, and who is whose neighbour |
 //! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
 //! | [`engine`] | messages: matching, requests, other nodes, failures |
+//! | [`ops`], [`coll`] | operations of reductions; what ranks do together |
 //! | [`api`] | the standard's calls, a file per section |
 
 pub mod abi;
 pub mod api;
 pub mod attributes;
+pub mod coll;
 #[rustfmt::skip]
 pub mod constants;
 pub mod comm;
@@ -28,6 +30,7 @@ pub mod exchange;
 pub mod group;
 pub mod handles;
 pub mod memory;
+pub mod ops;
 pub mod rank;
 pub mod topology;
 pub mod types;
