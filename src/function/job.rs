@@ -2,8 +2,8 @@
 //! and whoever wants a call run. It knows nothing of clusters: chaining goes through [`CallHost`].
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -123,6 +123,8 @@ pub enum EndReason {
     Stopping = 5,
     /// This node's session lapsed.
     SessionLapsed = 6,
+    /// The MPI job that it is a rank of was aborted.
+    JobAborted = 7,
 }
 
 impl EndReason {
@@ -142,6 +144,7 @@ impl EndReason {
             Self::SessionLapsed => {
                 (Errno::HostLost, "the node that ran the call lost its session with the cluster")
             }
+            Self::JobAborted => (Errno::Failed, "the MPI job was aborted"),
         };
         CallError::new(code, detail)
     }
@@ -154,6 +157,7 @@ impl EndReason {
             Self::ParentLost,
             Self::Stopping,
             Self::SessionLapsed,
+            Self::JobAborted,
         ]
         .into_iter()
         .find(|reason| *reason as u8 == value)
@@ -165,6 +169,7 @@ impl EndReason {
 #[derive(Debug, Default)]
 pub struct Control {
     end: AtomicU8,
+    why: OnceLock<String>,
     waker: AtomicWaker,
     started_us: AtomicU64,
 }
@@ -180,6 +185,22 @@ impl Control {
         let first = self.end.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
             self.waker.wake();
+        }
+    }
+
+    /// Ends it as [`Control::end`] does; [`Control::error`] then says why in these words.
+    pub fn end_because(&self, reason: EndReason, why: &str) {
+        if self.ended().is_none() {
+            self.why.get_or_init(|| why.to_owned());
+        }
+        self.end(reason);
+    }
+
+    /// The error that the call's record gets when it ends for this reason.
+    pub fn error(&self, reason: EndReason) -> CallError {
+        match (reason, self.why.get()) {
+            (EndReason::JobAborted, Some(why)) => CallError::new(reason.error().code, why),
+            _ => reason.error(),
         }
     }
 
