@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 
+use super::ranks::RankNews;
 use super::values::StateSpace;
 use crate::errno::{CallError, Errno};
 use crate::id::{CallId, FunctionKey};
@@ -62,6 +63,8 @@ pub struct Outcome {
 pub enum Target<'a> {
     /// A function of the same user.
     Name(&'a str),
+    /// A function of the same user, as an MPI job of so many ranks.
+    Ranks(&'a str, u32),
     /// A function table entry of the same module.
     Table(u32),
 }
@@ -98,6 +101,10 @@ pub trait CallHost: Send + Sync {
     fn long_running(&self);
     /// Told when the call really begins to run.
     fn started(&self);
+    /// Told what the call writes to its log, as it does.
+    fn wrote(&self, _text: &[u8]) {}
+    /// Told by a rank of an MPI job how it goes.
+    fn rank_news(&self, _news: RankNews) {}
 }
 
 /// Why a call is to end before its own end.

@@ -23,6 +23,7 @@ mod draining;
 pub mod founding;
 mod modules;
 mod peers;
+mod ranks;
 mod rotation;
 
 use std::net::SocketAddr;
@@ -313,6 +314,7 @@ async fn components(
         functions: functions.clone(),
         scheduler: scheduler.clone(),
         state: state.space(),
+        ranks: Arc::new(ranks::Worlds::new(me)),
     })
     .await?;
     let cluster = Arc::from(config.cluster.name.as_str());
