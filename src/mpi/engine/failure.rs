@@ -131,6 +131,10 @@ impl World {
         if let Some(far) = &self.far {
             far.fail_sends(|sending| sending.to == rank || sending.from == rank, class);
         }
+        // One that ended in order has left the meetings that it was needed for.
+        if !finalized {
+            self.meetings.rank_failed(rank, class);
+        }
         if !finalized {
             self.judge(why);
         }
@@ -196,6 +200,7 @@ impl World {
             }
         }
         self.sweep(|_| true, c::MPI_ERR_PROC_ABORTED);
+        (0..self.size()).for_each(|rank| self.meetings.rank_failed(rank, c::MPI_ERR_PROC_ABORTED));
         true
     }
 
@@ -213,6 +218,7 @@ impl World {
             self.trouble.store(true, Ordering::Release);
         }
         self.sweep(|of| of & !1 == context & !1, c::MPIX_ERR_REVOKED);
+        self.meetings.context_failed(context | 1, c::MPIX_ERR_REVOKED);
         Some(true)
     }
 
