@@ -117,9 +117,14 @@ impl<'a> Cx<'a> {
             return Err(end("a callback is no function of the module"));
         };
         self.put_back();
+        let (args, fits) = fitted(args, function.ty(&self.caller).params().len());
+        if !fits {
+            self.take();
+            return Err(end("a callback is a function of another type"));
+        }
         let mut results = [Val::I32(0)];
         let results = if result { &mut results[..] } else { &mut [] };
-        let called = heap::call_back_any(&mut self.caller, &function, args, results).await;
+        let called = heap::call_back_any(&mut self.caller, &function, &args, results).await;
         self.take();
         called?;
         Ok(results.first().and_then(Val::i32))
@@ -151,6 +156,24 @@ impl<'a> Cx<'a> {
         self.caller.data_mut()
     }
 
+    /// Writes a string with its NUL, and its length without that, where the standard has a buffer
+    /// of `most` bytes.
+    pub fn write_text(&self, at: u32, len_at: u32, text: &[u8], most: i32) -> Result<()> {
+        let most = usize::try_from(most).unwrap_or(0);
+        let len = text.len().min(most.saturating_sub(1));
+        self.memory.write_string(at, text, most)?;
+        self.memory.write_i32(len_at, i32::try_from(len).unwrap_or(0))
+    }
+
+    /// The job ends with this exit code, for a reason that goes to the log.
+    pub fn abort(&mut self, code: i32, why: &str) -> Error {
+        let line = format!("{why}\n");
+        match self.state().write_log(line.as_bytes()) {
+            Ok(()) => Self::exit(code),
+            Err(stop) => Error::End(wasmtime::Error::new(stop)),
+        }
+    }
+
     /// The rank ends with this exit code.
     pub fn exit(code: i32) -> Error {
         Error::End(wasmtime::Error::new(Stop::Exit(code)))
@@ -168,6 +191,17 @@ impl<'a> Cx<'a> {
             self.rank = Some(rank);
         }
     }
+}
+
+/// The arguments for a function of so many parameters. A variadic function has one more, for what
+/// comes after those that it names; nothing does.
+fn fitted(args: &[Val], parameters: usize) -> (Vec<Val>, bool) {
+    let mut args = args.to_vec();
+    if parameters == args.len() + 1 {
+        args.push(Val::I32(0));
+    }
+    let fits = parameters == args.len();
+    (args, fits)
 }
 
 /// The rank ends for this reason.

@@ -38,8 +38,8 @@ pub(crate) use waits;
 
 /// Adds all imports of the standard.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let handlers: HashMap<_, _> =
-        api::TABLES.iter().flat_map(|table| table.iter()).copied().collect();
+    let tables = api::TABLES.iter().chain(api::env::TABLES);
+    let handlers: HashMap<_, _> = tables.flat_map(|table| table.iter()).copied().collect();
     let engine = linker.engine().clone();
     for function in abi::functions() {
         let handler = handlers.get(function.base).copied();

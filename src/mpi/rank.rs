@@ -84,6 +84,15 @@ impl Rank {
         }
     }
 
+    /// A handle of a communicator.
+    pub fn handle_of(&self, comm: &Arc<Comm>) -> i32 {
+        if Arc::ptr_eq(comm, &self.world) {
+            return c::MPI_COMM_WORLD;
+        }
+        let found = self.comms.iter().find(|(_, known)| Arc::ptr_eq(known, comm));
+        found.map_or(c::MPI_COMM_SELF, |(handle, _)| handle)
+    }
+
     /// The group of a handle.
     pub fn group(&self, handle: i32) -> Result<Group> {
         match handle {

@@ -1,1 +1,30 @@
-//! Environment.
+//! Environment: errors and their handlers, hints, sessions, what ends a job.
+
+use crate::ranks::Ranks;
+
+#[test]
+fn errors_go_to_their_handlers() {
+    Ranks::new().passes("mpi/env_errors", 2);
+}
+
+#[test]
+fn hints_names_and_sessions() {
+    Ranks::new().passes("mpi/env_info", 2);
+}
+
+#[test]
+fn an_error_that_nobody_handles_ends_the_program_and_says_which() {
+    let node = Ranks::new();
+    for (how, code, says) in [
+        ("abort", 42, "rank 0 called MPI_Abort with 42"),
+        ("error", 5, "MPI_Comm_size: MPI_ERR_COMM"),
+        ("early", 16, "it was called before MPI_Init"),
+        ("late", 16, "it was called after MPI_Finalize"),
+    ] {
+        let outcome = node.run("mpi/env_fatal", 1, &[how]).remove(0);
+        let log = String::from_utf8_lossy(&outcome.log);
+        assert_eq!(outcome.result, Ok(code), "{how}: {log}");
+        assert!(log.contains(says), "{how}: {log}");
+    }
+    assert_eq!(node.run("mpi/env_fatal", 1, &[]).remove(0).result, Ok(0));
+}

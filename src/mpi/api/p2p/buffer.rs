@@ -145,10 +145,8 @@ fn owner(cx: &mut Cx<'_>, args: &Args) -> Result<(Owner, usize)> {
         return Ok((Owner::Comm(comm.context), 1));
     }
     if args.name.starts_with("MPI_Session_") {
-        return match args.i32(0) {
-            c::MPI_SESSION_NULL => error(c::MPI_ERR_SESSION, "MPI_SESSION_NULL is no session"),
-            session => Ok((Owner::Session(session), 1)),
-        };
+        cx.rank().env.sessions.get(args.i32(0))?;
+        return Ok((Owner::Session(args.i32(0)), 1));
     }
     Ok((Owner::Process, 0))
 }

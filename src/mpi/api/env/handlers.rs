@@ -1,0 +1,245 @@
+//! Error handlers: which one an error goes to, and what it does.
+
+use wasmtime::Val;
+
+use crate::mpi::abi::{Function, Kind};
+use crate::mpi::comm::Errhandler;
+use crate::mpi::constants as c;
+use crate::mpi::cx::{Args, Cx};
+use crate::mpi::dispatch::{Handler, Table, waits};
+use crate::mpi::error::{Error, Result, error};
+use crate::mpi::handles::Handles;
+use crate::mpi::rank::{Phase, Rank};
+
+/// The calls.
+pub const TABLE: Table = &[
+    ("MPI_Comm_create_errhandler", Handler::Now(|cx, args| create(cx, args, Kind::Comm))),
+    ("MPI_Win_create_errhandler", Handler::Now(|cx, args| create(cx, args, Kind::Win))),
+    ("MPI_File_create_errhandler", Handler::Now(|cx, args| create(cx, args, Kind::File))),
+    ("MPI_Session_create_errhandler", Handler::Now(|cx, args| create(cx, args, Kind::Session))),
+    ("MPI_Errhandler_free", Handler::Now(free)),
+    ("MPI_Comm_set_errhandler", Handler::Now(comm_set)),
+    ("MPI_Comm_get_errhandler", Handler::Now(comm_get)),
+    ("MPI_Comm_call_errhandler", waits!(comm_call)),
+    ("MPI_Session_set_errhandler", Handler::Now(session_set)),
+    ("MPI_Session_get_errhandler", Handler::Now(session_get)),
+    ("MPI_Session_call_errhandler", waits!(session_call)),
+];
+
+/// An error handler that the program made.
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    function: u32,
+    kind: Kind,
+    /// Handles that the program has of it.
+    uses: u32,
+}
+
+/// Those of a rank.
+#[derive(Debug)]
+pub struct Handlers {
+    made: Handles<Made>,
+    /// Room in the program's memory for what a handler is given.
+    scratch: Option<u32>,
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        Self { made: Handles::new(7), scratch: None }
+    }
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy)]
+enum About {
+    Comm(i32),
+    Session(i32),
+    /// Nothing that has a handler, before MPI was initialised or after it ended.
+    Nothing,
+}
+
+/// Does with an error what the error handler of what the call is about says; the call's code.
+pub async fn raise(
+    cx: &mut Cx<'_>,
+    function: &Function,
+    args: &Args,
+    error: Error,
+) -> wasmtime::Result<i32> {
+    let (code, why) = match error {
+        Error::Mpi(class, why) => (class, why),
+        Error::Code(code) => (code, "a callback of the program gave this code".to_owned()),
+        Error::End(error) => return Err(error),
+    };
+    let blamed = cx.rank().p2p.blame.take();
+    let about = about(cx.rank(), function, args);
+    let handler = match (&blamed, about) {
+        (Some(comm), _) => comm.state.lock().errhandler,
+        (None, About::Comm(handle)) => match cx.rank().comm(handle) {
+            Ok(comm) => comm.state.lock().errhandler,
+            Err(_) => Errhandler::Fatal,
+        },
+        (None, About::Session(handle)) => cx.rank().env.sessions.errhandler(handle),
+        (None, About::Nothing) => Errhandler::Fatal,
+    };
+    let text = cx.rank().env.classes.text(code).unwrap_or_default();
+    let text = format!("{}: {}: {why}", function.name, String::from_utf8_lossy(&text));
+    let handle = match (&blamed, about) {
+        (Some(comm), _) => cx.rank().handle_of(comm),
+        (None, About::Comm(handle) | About::Session(handle)) => handle,
+        (None, About::Nothing) => c::MPI_COMM_NULL,
+    };
+    match handle_with(cx, handler, handle, code, &text).await {
+        Ok(()) => Ok(code),
+        Err(Error::End(error)) => Err(error),
+        Err(_) => Ok(code),
+    }
+}
+
+/// The first communicator or session that a call names, if it is one; else `MPI_COMM_SELF`.
+fn about(rank: &Rank, function: &Function, args: &Args) -> About {
+    if let Some(at) = function.first(Kind::Session)
+        && rank.env.sessions.has(args.i32(at))
+    {
+        return About::Session(args.i32(at));
+    }
+    if rank.phase != Phase::Active {
+        return rank.env.sessions.only().map_or(About::Nothing, About::Session);
+    }
+    let comm = function.first(Kind::Comm).map(|at| args.i32(at));
+    match comm {
+        Some(handle) if rank.comm(handle).is_ok() => About::Comm(handle),
+        _ => About::Comm(c::MPI_COMM_SELF),
+    }
+}
+
+async fn handle_with(
+    cx: &mut Cx<'_>,
+    handler: Errhandler,
+    about: i32,
+    code: i32,
+    text: &str,
+) -> Result<()> {
+    match handler {
+        Errhandler::Return => Ok(()),
+        Errhandler::Fatal | Errhandler::Abort => {
+            let rank = cx.rank().endpoint.rank();
+            let text = format!("rank {rank}: {text}");
+            Err(cx.abort(code.clamp(1, 255), &text))
+        }
+        Errhandler::Guest(function) => call(cx, function, about, code).await,
+    }
+}
+
+/// Calls a handler with addresses of the handle and the code.
+async fn call(cx: &mut Cx<'_>, function: u32, about: i32, code: i32) -> Result<()> {
+    let scratch = match cx.rank().env.handlers.scratch {
+        Some(scratch) => scratch,
+        None => match cx.malloc(8).await? {
+            Some(scratch) => *cx.rank().env.handlers.scratch.insert(scratch),
+            None => return error(c::MPI_ERR_NO_MEM, "there is no memory for an error handler"),
+        },
+    };
+    cx.memory().write_i32(scratch, about)?;
+    cx.memory().write_i32(scratch + 4, code)?;
+    let args = [Val::I32(scratch.cast_signed()), Val::I32((scratch + 4).cast_signed())];
+    cx.call(function, &args, false).await.map(drop)
+}
+
+fn create(cx: &mut Cx<'_>, args: &Args, kind: Kind) -> Result<()> {
+    let made = Made { function: args.ptr(0), kind, uses: 1 };
+    match cx.rank().env.handlers.made.insert(made) {
+        Some(handle) => cx.memory().write_i32(args.ptr(1), handle),
+        None => error(c::MPI_ERR_NO_MEM, "there are too many error handlers"),
+    }
+}
+
+/// What is in use goes on; only the handle is void.
+fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let handle = cx.memory().read_i32(args.ptr(0))?;
+    if !(c::MPI_ERRORS_ARE_FATAL..=c::MPI_ERRORS_RETURN).contains(&handle) {
+        let made = &mut cx.rank().env.handlers.made;
+        let Some(found) = made.get_mut(handle) else { return none(handle) };
+        found.uses -= 1;
+        if found.uses == 0 {
+            made.remove(handle);
+        }
+    }
+    cx.memory().write_i32(args.ptr(0), c::MPI_ERRHANDLER_NULL)
+}
+
+fn none<T>(handle: i32) -> Result<T> {
+    error(c::MPI_ERR_ERRHANDLER, format!("{handle:#x} is no error handler for this"))
+}
+
+/// What a handle of an error handler says, for objects of this kind.
+pub fn of(rank: &Rank, handle: i32, kind: Kind) -> Result<Errhandler> {
+    match handle {
+        c::MPI_ERRORS_ARE_FATAL => Ok(Errhandler::Fatal),
+        c::MPI_ERRORS_ABORT => Ok(Errhandler::Abort),
+        c::MPI_ERRORS_RETURN => Ok(Errhandler::Return),
+        _ => match rank.env.handlers.made.get(handle) {
+            Some(made) if made.kind == kind => Ok(Errhandler::Guest(made.function)),
+            _ => none(handle),
+        },
+    }
+}
+
+/// A handle of what an object has: the program frees it.
+fn handle(rank: &mut Rank, handler: Errhandler, kind: Kind) -> Result<i32> {
+    let function = match handler {
+        Errhandler::Fatal => return Ok(c::MPI_ERRORS_ARE_FATAL),
+        Errhandler::Abort => return Ok(c::MPI_ERRORS_ABORT),
+        Errhandler::Return => return Ok(c::MPI_ERRORS_RETURN),
+        Errhandler::Guest(function) => function,
+    };
+    let made = &mut rank.env.handlers.made;
+    let same = |made: &Made| made.function == function && made.kind == kind;
+    let known = made.iter().find(|(_, made)| same(made)).map(|(handle, _)| handle);
+    if let Some(handle) = known {
+        if let Some(found) = made.get_mut(handle) {
+            found.uses += 1;
+        }
+        return Ok(handle);
+    }
+    let inserted = made.insert(Made { function, kind, uses: 1 });
+    inserted.ok_or_else(|| Error::new(c::MPI_ERR_NO_MEM, "there are too many error handlers"))
+}
+
+fn comm_set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let comm = cx.rank().comm(args.i32(0))?;
+    let handler = of(cx.rank(), args.i32(1), Kind::Comm)?;
+    comm.state.lock().errhandler = handler;
+    Ok(())
+}
+
+fn comm_get(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let comm = cx.rank().comm(args.i32(0))?;
+    let handler = comm.state.lock().errhandler;
+    let handle = handle(cx.rank(), handler, Kind::Comm)?;
+    cx.memory().write_i32(args.ptr(1), handle)
+}
+
+async fn comm_call(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let comm = cx.rank().comm(args.i32(0))?;
+    let handler = comm.state.lock().errhandler;
+    let why = "the program called MPI_Comm_call_errhandler";
+    handle_with(cx, handler, args.i32(0), args.i32(1), why).await
+}
+
+fn session_set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let handler = of(cx.rank(), args.i32(1), Kind::Session)?;
+    cx.rank().env.sessions.get(args.i32(0))?.errhandler = handler;
+    Ok(())
+}
+
+fn session_get(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let handler = cx.rank().env.sessions.get(args.i32(0))?.errhandler;
+    let handle = handle(cx.rank(), handler, Kind::Session)?;
+    cx.memory().write_i32(args.ptr(1), handle)
+}
+
+async fn session_call(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let handler = cx.rank().env.sessions.get(args.i32(0))?.errhandler;
+    let why = "the program called MPI_Session_call_errhandler";
+    handle_with(cx, handler, args.i32(0), args.i32(1), why).await
+}
