@@ -12,6 +12,7 @@ use super::live::LiveCall;
 use crate::errno::CallError;
 use crate::id::{Attempt, NodeId};
 use crate::wire::calls::{Kept, KeptAt, Times, Work};
+use crate::wire::jobs::RankEnd;
 
 /// Bytes that a call produced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Ended {
     pub node: NodeId,
     /// What it and its descendants did where.
     pub work: Vec<Work>,
+    /// How it left its job, if it was a rank.
+    pub rank: Option<RankEnd>,
 }
 
 impl Ended {
@@ -83,6 +86,7 @@ impl Ended {
             times: Times { accepted_us: now_us, started_us: 0, ended_us: now_us },
             node,
             work: Vec::new(),
+            rank: None,
         }
     }
 }

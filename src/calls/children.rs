@@ -10,10 +10,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::cell::{CallCell, Ended};
+use super::gang::Gang;
 use super::live::LiveCall;
-use super::spec::{Spec, Tree};
+use super::spec::{Role, Spec, Tree};
 use crate::errno::{CallError, Errno};
-use crate::function::{CallHost, Target};
+use crate::function::{CallHost, RankNews, Target};
 use crate::id::{CallId, FunctionKey, Name};
 use crate::scheduler::Needs;
 use crate::wire::calls::Entry;
@@ -132,6 +133,16 @@ impl CallHost for LiveCall {
     fn started(&self) {
         self.begins();
     }
+
+    fn wrote(&self, text: &[u8]) {
+        if self.spec.role.is_rank() {
+            self.calls.rank_wrote(self, text);
+        }
+    }
+
+    fn rank_news(&self, news: RankNews) {
+        self.calls.rank_news(self, news);
+    }
 }
 
 impl LiveCall {
@@ -152,7 +163,7 @@ impl LiveCall {
         }
         let (function, start) = match target {
             Target::Table(index) => (self.spec.function.clone(), Entry::Table(index)),
-            Target::Name(name) => {
+            Target::Name(name) | Target::Ranks(name, _) => {
                 let name = Name::new(name)
                     .map_err(|error| CallError::new(Errno::Inval, error.to_string()))?;
                 let key = FunctionKey { user: self.spec.function.key.user.clone(), name };
@@ -163,6 +174,12 @@ impl LiveCall {
         let needs =
             Needs { policy: options.policy, pin: options.pin.clone(), wasm: function.entry.wasm };
         let share = self.calls.budget().take(&self.spec.user, input.len())?;
+        let role = match target {
+            Target::Ranks(_, ranks) => {
+                self.calls.job_role(Gang::of(ranks), &function, &self.spec.user)?
+            }
+            Target::Name(_) | Target::Table(_) => Role::Plain,
+        };
         Ok(Spec {
             call: CallId(self.calls.draw()),
             function,
@@ -173,6 +190,7 @@ impl LiveCall {
             share,
             tree,
             needs,
+            role,
         })
     }
 }

@@ -37,6 +37,7 @@ impl Calls {
             requested_us: live.accepted_us,
             work: Vec::new(),
             trace: live.spec.tree.trace,
+            job: live.spec.role.job().map(|run| run.record()),
         };
         Stored { record, output: Bytes::new(), log: Bytes::new() }
     }
@@ -63,6 +64,7 @@ impl Calls {
             requested_us: end.ended.times.accepted_us,
             work: Vec::new(),
             trace: end.trace,
+            job: None,
         };
         Stored { record, output: Bytes::new(), log: log_bytes }
     }

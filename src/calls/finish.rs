@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::budget::Share;
 use super::cell::{CallCell, Ended, Payload};
 use super::live::{LiveCall, Origin};
-use super::spec::{Spec, now_us};
+use super::spec::{Role, Spec, now_us};
 use super::{Calls, metrics as names};
 use crate::clock;
 use crate::errno::CallError;
@@ -26,17 +26,43 @@ impl Calls {
             calls: 1,
             busy_us: times.ended_us.saturating_sub(times.started_us),
         };
+        let rank = self.rank_end(live);
+        // What a rank wrote was passed on, and is in its job's log.
+        let log = if rank.is_some() { Bytes::new() } else { outcome.log };
         let ended = Ended {
             result: outcome.result,
             output: Payload::Here(outcome.output),
-            log: Payload::Here(outcome.log),
+            log: Payload::Here(log),
             times,
             node: self.me(),
             work: live.total_work(work),
+            rank,
         };
         self.count(&ended);
         self.over(live, ended);
         self.scheduler().pump();
+    }
+
+    /// All ranks of a job have ended.
+    pub(super) fn finish_job(
+        &self,
+        live: &Arc<LiveCall>,
+        result: Result<u8, CallError>,
+        output: Bytes,
+        log: Bytes,
+    ) {
+        let (started_us, ended_us) = (live.control.started_us(), now_us());
+        let ended = Ended {
+            result,
+            output: Payload::Here(output),
+            log: Payload::Here(log),
+            times: Times { accepted_us: live.accepted_us, started_us, ended_us },
+            node: self.me(),
+            work: live.work_below(),
+            rank: None,
+        };
+        self.count(&ended);
+        self.over(live, ended);
     }
 
     /// An admitted call ends without having run.
@@ -47,7 +73,7 @@ impl Calls {
     fn over(&self, live: &Arc<LiveCall>, ended: Ended) {
         let stopped = live.control.ended().is_some();
         tracing::debug!(call = %live.spec.call, result = ?ended.result, "a call has ended");
-        if live.ends() {
+        if live.ends() && matches!(live.spec.role, Role::Plain) {
             live.spec.function.book.leave();
         }
         if stopped && !live.is_childless() {
@@ -83,6 +109,7 @@ impl Calls {
             work: ended.work,
             clock: self.tick(),
             room: self.scheduler().room(),
+            rank: ended.rank,
         };
         let body = join(output_bytes, log_bytes);
         let sent = self.net().send(peer.node, &CallMessage::Done(done), body);
@@ -194,7 +221,7 @@ impl Calls {
         }
     }
 
-    fn cancel_children(&self, live: &Arc<LiveCall>) {
+    pub(super) fn cancel_children(&self, live: &Arc<LiveCall>) {
         let children: Vec<_> = {
             let children = live.children.lock();
             let alive = children.iter().filter(|child| child.cell.ended().is_none());

@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use super::Calls;
 use super::cell::{Ended, Payload};
+use super::gang::no_place;
 use super::live::{LiveCall, Origin};
 use super::outgoing::Lost;
 use super::place::no_session;
 use super::records::Stored;
-use super::spec::{Spec, Tree};
+use super::spec::{Role, Spec, Tree};
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
@@ -104,6 +105,11 @@ impl Calls {
             CallMessage::Cancel(call) => self.cancel_from(call),
             CallMessage::CancelTree(root) => self.end_tree_here(root, EndReason::Cancelled),
             CallMessage::Involved(call) => self.involved_from(from.node, call),
+            CallMessage::Printed(world, rank) => self.printed(from, world, rank, &body),
+            CallMessage::Tolerates(world, rank) => self.tolerates(from, world, rank),
+            CallMessage::Release(world, epoch) => {
+                self.places().lock().release((from.node, world, epoch));
+            }
             CallMessage::Keep(record) => {
                 let stored = stored(*record, body)?;
                 self.records().lock().keep(stored, clock::now());
@@ -142,6 +148,8 @@ impl Calls {
                 (CallReply::Calls(self.list_of_here(&user, most as usize)), Bytes::new())
             }
             CallRequest::Leaving(load) => (self.peer_leaves(from, load)?, Bytes::new()),
+            CallRequest::Reserve(asked) => (self.reserve(from.node, &asked), Bytes::new()),
+            CallRequest::Follow(call, at) => self.text_of(call, at),
         })
     }
 
@@ -176,8 +184,15 @@ impl Calls {
         if !self.scheduler().takes_calls() {
             return refuse(CallError::new(Errno::Unavailable, "the node is stopping"));
         }
-        let Some(place) = self.place_here(&spec.user) else {
-            return refuse(CallError::new(Errno::Full, "the node has no place for another call"));
+        let place = match spec.role.seat() {
+            Some(seat) => self.kept_place(from.node, seat).ok_or_else(no_place),
+            None => self.place_here(&spec.user).ok_or_else(|| {
+                CallError::new(Errno::Full, "the node has no place for another call")
+            }),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(error) => return refuse(error),
         };
         let slot = self.scheduler().try_slot(&spec.user.holding);
         if slot.is_none() && !may_queue {
@@ -223,12 +238,19 @@ impl Calls {
         let function = self.version(key, &start);
         let needs = Needs { policy: Policy::BinPack, pin: Vec::new(), wasm: start.wasm };
         let (call, start_at, args) = (start.call, start.entry, start.args);
+        let role = match start.seat {
+            Some(seat) if seat.rank as usize >= seat.nodes.len() => {
+                return Err(wrong("a rank that is not in its world"));
+            }
+            Some(seat) => Role::Rank(Arc::new(seat)),
+            None => Role::Plain,
+        };
         let share = match self.budget().take(&user, input.len()) {
             Ok(share) => share,
             Err(error) => return Ok(Err(error)),
         };
         let start = start_at;
-        Ok(Ok(Spec { call, function, user, start, args, input, share, tree, needs }))
+        Ok(Ok(Spec { call, function, user, start, args, input, share, tree, needs, role }))
     }
 
     async fn read_start(&self, from: Peer, start: Start, mut stream: BulkStream) {
@@ -307,6 +329,7 @@ impl Calls {
             times: done.times,
             node: from.node,
             work: done.work,
+            rank: done.rank,
         };
         drop(outgoing.place);
         self.complete(&outgoing.spec, &outgoing.cell, ended);
@@ -325,6 +348,7 @@ impl Calls {
     /// `link` is the connection to it that there is now, if there is one.
     pub(super) fn node_lost(&self, node: NodeId, link: Option<u64>) {
         self.scheduler().lost(node);
+        self.places().lock().lost(node);
         self.lost_calls(node, link);
         self.end_where(EndReason::ParentLost, |live| {
             let asked = |peer: &Peer| peer.node == node && Some(peer.link) != link;

@@ -109,6 +109,7 @@ impl Recent {
             times: ended.times,
             node: ended.node,
             work: Vec::new(),
+            rank: None,
         };
         self.logs += log_len(&ended);
         let parent = cell.parent().map(|parent| parent.spec.call);

@@ -18,6 +18,7 @@ use crate::id::{Attempt, CallId};
 use crate::net::Peer;
 use crate::scheduler::Slot;
 use crate::wire::calls::{CallSummary, Phase, Work};
+use crate::wire::jobs::RankEnd;
 
 /// Who awaits the end of a call.
 pub enum Origin {
@@ -51,6 +52,16 @@ pub struct LiveCall {
     pending: AtomicUsize,
     resting: AtomicBool,
     began: OnceLock<Instant>,
+    pub(super) rank: Mutex<RankNow>,
+}
+
+/// What a rank has told so far.
+#[derive(Debug, Default)]
+pub(super) struct RankNow {
+    /// How it leaves, as far as that is known.
+    pub end: RankEnd,
+    /// What it wrote and its launcher has not heard yet.
+    pub written: Vec<u8>,
 }
 
 /// What a call has taken on this node.
@@ -85,6 +96,7 @@ impl LiveCall {
             pending: AtomicUsize::new(0),
             resting: AtomicBool::new(true),
             began: OnceLock::new(),
+            rank: Mutex::default(),
         })
     }
 
@@ -95,6 +107,12 @@ impl LiveCall {
         held.slot = Some(slot);
         drop(held);
         self.runs();
+    }
+
+    /// It is a job, and its ranks start.
+    pub(super) fn launches(&self) {
+        self.held.lock().phase = Phase::Running;
+        self.control.set_started_us(now_us());
     }
 
     /// It stops counting as a start.
@@ -172,6 +190,11 @@ impl LiveCall {
         work
     }
 
+    /// What its ended children did.
+    pub(super) fn work_below(&self) -> Vec<Work> {
+        std::mem::take(&mut *self.work.lock())
+    }
+
     /// Why it must end now, if its time is up.
     pub(super) fn overdue(&self, now: Instant) -> Option<EndReason> {
         if now >= self.spec.tree.deadline {
@@ -200,6 +223,8 @@ impl LiveCall {
             depth: self.spec.tree.depth,
             phase: self.phase(),
             since_us: if started > 0 { started } else { self.accepted_us },
+            note: self.spec.role.job().map(|run| run.note()).unwrap_or_default(),
+            rank: self.calls.rank_summary(&self.spec),
         }
     }
 }

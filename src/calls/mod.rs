@@ -14,6 +14,7 @@ pub mod cell;
 mod children;
 mod describe;
 mod finish;
+pub mod gang;
 mod handover;
 mod inbound;
 pub mod kept;
@@ -46,7 +47,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use crate::config::CallOptions;
 use crate::consensus::Consensus;
 use crate::errno::{CallError, Errno};
-use crate::function::{Functions, StateSpace};
+use crate::function::{Functions, RankSpace, StateSpace};
 use crate::id::{Attempt, CallId, FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, Peer, ServiceId};
 use crate::scheduler::Scheduler;
@@ -54,6 +55,9 @@ use crate::wire::calls::Start;
 use crate::wire::function::{FunctionEntry, Options, Policy};
 
 use budget::Budget;
+use gang::Gang;
+use gang::line::Line;
+use gang::places::Places;
 use kept::{Kept, Recent};
 use live::LiveCall;
 use ports::{Connections, Instances, Ports, Registry};
@@ -80,6 +84,8 @@ pub struct Invoke {
     pub idempotency: Option<String>,
     /// The client's W3C trace id; 0 draws one.
     pub trace: u128,
+    /// The ranks, if it is an MPI job.
+    pub job: Option<Gang>,
 }
 
 /// A tree's deadline when the request names none.
@@ -127,6 +133,8 @@ pub struct CallsSetup {
     pub scheduler: Scheduler,
     /// The state, for those that run here.
     pub state: Arc<dyn StateSpace>,
+    /// The places of ranks in their worlds.
+    pub ranks: Arc<dyn RankSpace>,
 }
 
 /// Handle of the component. Cheap to clone.
@@ -155,6 +163,10 @@ struct Inner {
     cancelled: Mutex<std::collections::VecDeque<CallId>>,
     functions: DashMap<FunctionKey, Arc<Function>>,
     users: DashMap<Name, Arc<UserBook>>,
+    /// Jobs that wait here for room, places kept for ranks, and ranks that have written.
+    line: Arc<Line>,
+    places: Mutex<Places>,
+    writers: Mutex<Vec<std::sync::Weak<LiveCall>>>,
     bulk: Semaphore,
     budget: Arc<Budget>,
     clock: AtomicU64,
@@ -167,9 +179,10 @@ struct Inner {
 impl Calls {
     /// Starts the component on the current tokio runtime, and takes what peers send.
     pub async fn start(setup: CallsSetup) -> anyhow::Result<Self> {
-        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler, state } =
+        let CallsSetup { me, incarnation, options, net, consensus, functions, scheduler, .. } =
             setup;
-        let ports = Ports::of_node(net.clone(), consensus.clone(), functions, state);
+        let (state, ranks) = (setup.state, setup.ranks);
+        let ports = Ports::of_node(net.clone(), consensus.clone(), functions, state, ranks);
         let calls = Self::new(me, incarnation, options, ports, scheduler);
         consensus.listen_to_locks(calls.lock_listener());
         net.register(ServiceId::Calls, Arc::new(calls.clone()));
@@ -212,6 +225,9 @@ impl Calls {
             cancelled: Mutex::default(),
             functions: DashMap::new(),
             users: DashMap::new(),
+            line: Arc::default(),
+            places: Mutex::default(),
+            writers: Mutex::default(),
             bulk: Semaphore::new(BULK_UNITS),
             budget,
             clock: AtomicU64::new(0),
@@ -393,6 +409,15 @@ impl Calls {
     }
     fn records(&self) -> &Mutex<Records> {
         &self.inner.records
+    }
+    fn line(&self) -> &Arc<Line> {
+        &self.inner.line
+    }
+    fn places(&self) -> &Mutex<Places> {
+        &self.inner.places
+    }
+    fn writers(&self) -> &Mutex<Vec<std::sync::Weak<LiveCall>>> {
+        &self.inner.writers
     }
     fn recent(&self) -> &Mutex<Recent> {
         &self.inner.recent

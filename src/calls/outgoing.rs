@@ -38,7 +38,10 @@ pub struct Outgoing {
 impl Outgoing {
     /// Its node was lost, or gave it up because it stops.
     pub fn lost(mut self) -> Lost {
-        if self.cancelled || self.attempt.0 >= self.spec.function.entry.options.retries {
+        // A rank is placed with all others of its job, or not at all.
+        let last =
+            self.spec.role.is_rank() || self.attempt.0 >= self.spec.function.entry.options.retries;
+        if self.cancelled || last {
             return Lost::End(self);
         }
         self.attempt.0 += 1;
@@ -165,7 +168,7 @@ mod tests {
 
     use super::*;
     use crate::calls::budget::Budget;
-    use crate::calls::spec::{Function, Tree, UserBook};
+    use crate::calls::spec::{Function, Role, Tree, UserBook};
     use crate::id::{BlobHash, FunctionKey, Name};
     use crate::scheduler::Needs;
     use crate::wire::calls::Entry;
@@ -202,6 +205,7 @@ mod tests {
             input: Bytes::new(),
             tree,
             needs: Needs { policy: Policy::BinPack, pin: Vec::new(), wasm },
+            role: Role::Plain,
         })
     }
 

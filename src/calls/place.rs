@@ -6,18 +6,44 @@ use super::Calls;
 use super::cell::{CallCell, Ended};
 use super::live::{LiveCall, Origin};
 use super::outgoing::{Lost, Outgoing};
-use super::spec::{Spec, UserBook, now_us};
+use super::spec::{Role, Spec, UserBook, now_us};
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::{EndReason, Job};
 use crate::id::{Attempt, CallId, NodeId};
-use crate::scheduler::{Go, Place, Slot, Waiting};
+use crate::scheduler::{FunctionBook, Go, Place, Slot, Waiting};
 use crate::wire::calls::{CallBulk, CallMessage, INLINE_MAX};
 
 /// The right of one user's call to an instance here; given back when dropped.
 pub struct PlaceHere {
-    _place: Place,
+    /// None for a job, which runs no instance.
+    _place: Option<Place>,
     user: Arc<UserBook>,
+    _entered: Option<Entered>,
+}
+
+impl PlaceHere {
+    /// The same, with the right to an instance of its function.
+    pub(super) fn entered(mut self, entered: Entered) -> Self {
+        self._entered = Some(entered);
+        self
+    }
+}
+
+/// An instance of a function that is sure to come; it counts until this is dropped.
+pub struct Entered(Arc<FunctionBook>);
+
+impl Entered {
+    /// Counts one, if the function may have so many.
+    pub(super) fn new(book: &Arc<FunctionBook>, instances: u32) -> Option<Self> {
+        book.try_enter(instances).then(|| Self(book.clone()))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 impl Drop for PlaceHere {
@@ -58,11 +84,20 @@ impl Calls {
     /// A place here for a call of a user, if the node has one and the user may have it.
     pub(super) fn place_here(&self, user: &Arc<UserBook>) -> Option<PlaceHere> {
         let place = self.scheduler().try_place()?;
-        user.try_enter().then(|| PlaceHere { _place: place, user: user.clone() })
+        let place = Some(place);
+        user.try_enter().then(|| PlaceHere { _place: place, user: user.clone(), _entered: None })
+    }
+
+    /// The right of a user's job to be launched here.
+    pub(super) fn place_for_job(user: &Arc<UserBook>) -> Option<PlaceHere> {
+        user.try_enter().then(|| PlaceHere { _place: None, user: user.clone(), _entered: None })
     }
 
     /// Sends a new call on its way, without waiting; `false` when there is no place for it here.
     pub(super) fn originate(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>) -> bool {
+        if let Role::Job(run) = &spec.role {
+            return self.launch(spec, cell, run).is_ok();
+        }
         if self.queue_is_full(&spec.user).is_some() {
             return false;
         }
@@ -90,6 +125,9 @@ impl Calls {
         spec: &Arc<Spec>,
         cell: &Arc<CallCell>,
     ) -> Result<(), CallError> {
+        if let Role::Job(run) = &spec.role {
+            return self.launch(spec, cell, run);
+        }
         let mut asking = Asking { calls: self, spec, cell, armed: true };
         let taken = self.ask_for_place(spec, cell).await;
         asking.armed = false;
@@ -178,13 +216,19 @@ impl Calls {
             holding: spec.user.holding.clone(),
             needs: spec.needs.clone(),
             movable,
+            reserved: spec.role.is_rank(),
             function: spec.function.book.clone(),
             go: Box::new(move |go| match go {
                 Go::Here(slot) => calls.begin(live, slot, movable),
                 Go::There(node) => calls.move_to(&live, node),
             }),
         };
-        if !self.scheduler().enqueue(waiting, spec.function.entry.limits.instances)
+        let instances = match spec.role.is_rank() {
+            // It is counted already.
+            true => u32::MAX,
+            false => spec.function.entry.limits.instances,
+        };
+        if !self.scheduler().enqueue(waiting, instances)
             && let Some(live) = self.live_call(spec.call)
         {
             self.finish_unstarted(&live, queue_full(self.scheduler().queue_per_user()));
@@ -216,10 +260,16 @@ impl Calls {
         if !self.registry().session_is_live() {
             return self.finish_unstarted(&live, no_session());
         }
-        if !live.spec.function.book.try_enter(live.spec.function.entry.limits.instances) {
+        let spec = &live.spec;
+        let instances = spec.function.entry.limits.instances;
+        if !spec.role.is_rank() && !spec.function.book.try_enter(instances) {
             drop(slot);
             return self.line_up(live, movable);
         }
+        let rank = match self.seat(&live) {
+            Ok(rank) => rank,
+            Err(error) => return self.finish_unstarted(&live, error),
+        };
         live.starts(slot);
         let spec = &live.spec;
         let span = tracing::debug_span!(
@@ -243,7 +293,7 @@ impl Calls {
             control: live.control.clone(),
             host: live.clone(),
             state: self.inner.ports.state.clone(),
-            rank: None,
+            rank,
             span,
             done: Box::new(move |outcome| calls.finish(&done, outcome)),
         };

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::consensus::Consensus;
-use crate::function::{Functions, Job, StateSpace};
+use crate::function::{Functions, Job, RankSpace, StateSpace};
 use crate::id::{CallId, FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, PeerTable, RequestError, SendError, ServiceId};
 use crate::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
@@ -104,6 +104,8 @@ pub struct Ports {
     pub instances: Arc<dyn Instances>,
     /// The state for those that run here, if there is any.
     pub state: Option<Arc<dyn StateSpace>>,
+    /// The places of ranks in their worlds, if there are any.
+    pub ranks: Option<Arc<dyn RankSpace>>,
     /// Runs a task of this component.
     pub spawn: Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
     /// Draws ids.
@@ -117,6 +119,7 @@ impl Ports {
         consensus: Consensus,
         functions: Functions,
         state: Arc<dyn StateSpace>,
+        ranks: Arc<dyn RankSpace>,
     ) -> Self {
         let control = tokio::runtime::Handle::current();
         Self {
@@ -124,6 +127,7 @@ impl Ports {
             registry: Arc::new(consensus),
             instances: Arc::new(functions),
             state: Some(state),
+            ranks: Some(ranks),
             spawn: Arc::new(move |task| drop(control.spawn(task))),
             draw: Arc::new(rand::random),
         }

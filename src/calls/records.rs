@@ -198,6 +198,7 @@ mod tests {
             requested_us: 0,
             work: Vec::new(),
             trace: 0,
+            job: None,
         };
         Stored { record, output: Bytes::from_static(output), log: Bytes::new() }
     }

@@ -8,9 +8,11 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cell::{CallCell, Ended, Payload};
+use super::gang::output::JobOutput;
+use super::gang::{Gang, JobRun};
 use super::place::no_session;
 use super::records::Stored;
-use super::spec::{Spec, Tree, now_us};
+use super::spec::{Function, Role, Spec, Tree, UserBook, now_us};
 use super::{Calls, DEFAULT_DEADLINE, Finished, Invoke, MAX_DEADLINE};
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -59,7 +61,7 @@ impl Drop for CancelOnDrop<'_> {
 
 /// The claim of a call's id. Withdrawn when dropped before the call was placed: the key is free for
 /// another try.
-struct Claim<'a> {
+pub(super) struct Claim<'a> {
     calls: &'a Calls,
     spec: Arc<Spec>,
     session: u64,
@@ -125,7 +127,7 @@ impl Calls {
         Ok(call)
     }
 
-    fn root_spec(&self, request: Invoke) -> Result<Arc<Spec>, CallError> {
+    pub(super) fn root_spec(&self, request: Invoke) -> Result<Arc<Spec>, CallError> {
         if !self.registry().session_is_live() {
             return Err(no_session());
         }
@@ -155,7 +157,26 @@ impl Calls {
         let user = self.user(&request.key.user);
         let (args, input, start) = (request.args, request.input, Entry::Main);
         let share = self.budget().take(&user, input.len())?;
-        Ok(Arc::new(Spec { call, function, user, start, args, input, share, tree, needs }))
+        let role = match request.job {
+            None => Role::Plain,
+            Some(gang) => self.job_role(gang, &function, &user)?,
+        };
+        Ok(Arc::new(Spec { call, function, user, start, args, input, share, tree, needs, role }))
+    }
+
+    /// What makes a call a job of these ranks.
+    pub(super) fn job_role(
+        &self,
+        gang: Gang,
+        function: &Function,
+        user: &Arc<UserBook>,
+    ) -> Result<Role, CallError> {
+        gang.check().map_err(|why| CallError::new(Errno::Inval, why))?;
+        let hosts: Vec<_> = gang.hosts.iter().map(|host| host.node).collect();
+        self.check_pin(&hosts)?;
+        let (budget, log) = (self.budget().clone(), function.entry.limits.log);
+        let output = JobOutput::new(gang.tag_output, gang.ranks, log, budget, user.clone());
+        Ok(Role::Job(JobRun::new(gang, output)))
     }
 
     fn check_pin(&self, pin: &[NodeId]) -> Result<(), CallError> {
@@ -171,7 +192,7 @@ impl Calls {
         Err(CallError::new(Errno::Unavailable, detail))
     }
 
-    async fn begin_root(
+    pub(super) async fn begin_root(
         &self,
         spec: Arc<Spec>,
         claim: Option<Claim<'_>>,
@@ -228,7 +249,7 @@ impl Calls {
     }
 
     /// Files the record of a call that runs.
-    fn file(&self, root: &Root) {
+    pub(super) fn file(&self, root: &Root) {
         *root.filed.lock() = Some(clock::now());
         self.keep_record(root.stored(self));
     }
@@ -387,6 +408,7 @@ impl Root {
             requested_us: self.requested_us,
             work: ended.map(|ended| ended.work.clone()).unwrap_or_default(),
             trace: spec.tree.trace,
+            job: spec.role.job().map(|run| run.record()),
         };
         Stored { record, output: output_bytes, log: log_bytes }
     }

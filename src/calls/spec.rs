@@ -7,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::budget::Share;
+use super::gang::JobRun;
 use crate::clock;
 use crate::id::{Attempt, CallId, FunctionKey, Name, NodeId};
 use crate::scheduler::{FunctionBook, Holding, Needs};
 use crate::wire::calls::{Entry, Start, TreeContext};
 use crate::wire::function::FunctionEntry;
+use crate::wire::mpi::Seat;
 
 /// What all calls of a tree share, but for the depth.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +96,40 @@ impl UserBook {
     }
 }
 
+/// What a call is.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// A call of a function.
+    Plain,
+    /// An MPI job, launched on this node.
+    Job(Arc<JobRun>),
+    /// A rank of one.
+    Rank(Arc<Seat>),
+}
+
+impl Role {
+    /// Whether it is a rank.
+    pub fn is_rank(&self) -> bool {
+        matches!(self, Self::Rank(_))
+    }
+
+    /// Its seat, if it is a rank.
+    pub fn seat(&self) -> Option<&Arc<Seat>> {
+        match self {
+            Self::Rank(seat) => Some(seat),
+            _ => None,
+        }
+    }
+
+    /// The job, if it is one.
+    pub fn job(&self) -> Option<&Arc<JobRun>> {
+        match self {
+            Self::Job(run) => Some(run),
+            _ => None,
+        }
+    }
+}
+
 /// One call.
 #[derive(Debug)]
 pub struct Spec {
@@ -115,6 +151,8 @@ pub struct Spec {
     pub tree: Tree,
     /// What it needs of a node.
     pub needs: Needs,
+    /// What it is.
+    pub role: Role,
 }
 
 impl Spec {
@@ -155,6 +193,7 @@ impl Spec {
                 clock,
             },
             may_queue,
+            seat: self.role.seat().map(|seat| Seat::clone(seat)),
         }
     }
 }

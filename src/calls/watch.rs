@@ -57,6 +57,7 @@ impl Watch {
     pub fn tick(&mut self) {
         self.ticks += 1;
         self.calls.accept_lasting();
+        self.calls.pass_all_on();
         if self.calls.live().len() <= FEW || self.ticks.is_multiple_of(MANY_EVERY) {
             self.end_overdue();
         }
@@ -70,6 +71,7 @@ impl Watch {
         self.had_session = has_session;
         if self.ticks.is_multiple_of(LOOK_EVERY) {
             self.end_stranded();
+            self.calls.places().lock().trim(clock::now());
             self.sessions_changed();
         }
         if self.ticks.is_multiple_of(HOUSEKEEPING_EVERY) {

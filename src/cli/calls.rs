@@ -8,7 +8,8 @@ use clap::Args;
 use super::client::{ANSWER, Ask, Client, MARGIN};
 use super::exit::CliError;
 use super::table::{Table, micros, or_dash, size};
-use super::{Globals, out};
+use super::{Globals, jobs, out};
+use crate::calls::MAX_DEADLINE;
 use crate::config::units::parse_duration;
 use crate::gateway::view::{CallView, CallsView, CancelledView};
 use crate::id::CallId;
@@ -46,9 +47,14 @@ pub struct OutputArgs {
 /// Arguments of `faasm logs`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  faasm logs 0123456789abcdef0123456789abcdef")]
+Examples:
+  faasm logs 0123456789abcdef0123456789abcdef
+  faasm logs 0123456789abcdef0123456789abcdef --follow")]
 pub struct LogsArgs {
+    /// Print it as it is written, until the call ends: of an MPI job line by line, of other calls
+    /// at their end.
+    #[arg(short, long)]
+    follow: bool,
     /// The call.
     call: CallId,
 }
@@ -109,6 +115,12 @@ pub fn output(globals: &Globals, args: &OutputArgs) -> Result<(), CliError> {
 
 /// Prints a call's log.
 pub fn logs(globals: &Globals, args: &LogsArgs) -> Result<(), CliError> {
+    if args.follow {
+        let path = format!("/v1/calls/{}/logs?follow", args.call);
+        let ask = Ask { within: MAX_DEADLINE + MARGIN, ..Ask::get(&path) };
+        let opened = Client::find(globals)?.open(ask)?;
+        return jobs::print(opened.body).map(drop);
+    }
     let path = format!("/v1/calls/{}/logs", args.call);
     out::bytes(&Client::find(globals)?.ask(Ask::get(&path))?.body)
 }
@@ -130,13 +142,14 @@ pub fn ps(globals: &Globals, args: &PsArgs) -> Result<(), CliError> {
     let calls: CallsView = Client::find(globals)?.json(Ask::get(&path))?;
     match globals.json {
         true => out::json(&calls),
-        false => out::line(list(&calls, now_us())),
+        false => out::line(jobs::below(list(&calls, now_us()).to_string(), jobs::running(&calls))),
     }
 }
 
 fn list(view: &CallsView, now_us: u64) -> Table {
     let mut table = Table::new(&["CALL", "FUNCTION", "NODE", "PHASE", "FOR", "DEPTH", "ROOT"]);
-    for call in &view.calls {
+    // Ranks are listed with their job.
+    for call in view.calls.iter().filter(|call| call.rank.is_none()) {
         table.row([
             call.call.clone(),
             call.function.clone(),
@@ -175,15 +188,16 @@ fn describe(call: &CallView) -> String {
     }
     add("attempt", call.attempt.to_string());
     add("trace", call.trace.clone());
+    let traffic = call.job.as_ref().map(|job| jobs::add(&mut table, job)).unwrap_or_default();
     if call.work.is_empty() {
-        return table.to_string();
+        return jobs::below(table.to_string(), traffic);
     }
     let mut work = Table::new(&["NODE", "FUNCTION", "CALLS", "BUSY"]);
     for row in &call.work {
         let busy = micros(row.busy_us);
         work.row([row.node.clone(), row.function.clone(), row.calls.to_string(), busy]);
     }
-    format!("{table}\n\n{work}")
+    jobs::below(format!("{table}\n\n{work}"), traffic)
 }
 
 fn now_us() -> u64 {
@@ -218,6 +232,7 @@ mod tests {
             }],
             attempt: 0,
             trace: "0f".into(),
+            job: None,
         }
     }
 
@@ -262,6 +277,8 @@ n2    count     9      2.0ms";
             depth: 2,
             phase: "running".into(),
             since_us: 1_000_000,
+            note: String::new(),
+            rank: None,
         };
         let table = list(&CallsView { calls: vec![call] }, 4_000_000).to_string();
         assert!(table.ends_with("ab    a/b       n1    running  3.0s  2      cd"), "{table}");

@@ -75,6 +75,20 @@ impl Reply {
     }
 }
 
+/// An answer whose body is read as it comes.
+pub struct Opened {
+    headers: http::HeaderMap,
+    /// Its body.
+    pub body: ureq::BodyReader<'static>,
+}
+
+impl Opened {
+    /// A header's text; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
 /// How one node answered.
 enum Tried {
     /// With a success.
@@ -202,6 +216,40 @@ impl Client {
         })
     }
 
+    /// Asks the nodes in turn until one answers, and leaves the body to be read as it comes: for at
+    /// most `ask.within`.
+    pub fn open(&self, ask: Ask<'_>) -> Result<Opened, CliError> {
+        let mut last = None;
+        for base in &self.bases {
+            let error = match self.run(base, ask, Some(ask.within)) {
+                Ok((head, mut body)) => {
+                    if head.status.is_success() {
+                        return Ok(Opened { headers: head.headers, body: body.into_reader() });
+                    }
+                    let text = body.read_to_vec().unwrap_or_default();
+                    let error = error_of(head.status.as_u16(), &text);
+                    let passed_on = head.status.as_u16() == 503 && error.call.is_none();
+                    match passed_on {
+                        true => CliError::answered(&error),
+                        false => return Err(CliError::answered(&error)),
+                    }
+                }
+                Err(error) if not_sent(&error) => {
+                    CliError::new(Exit::Unreachable, format!("{base} does not answer: {error}"))
+                }
+                Err(error) => {
+                    let message = self.untrusted(base, &error).unwrap_or_else(|| {
+                        let why = format!("{base} does not answer: {error}; the call may run");
+                        CliError::new(Exit::Unreachable, why)
+                    });
+                    return Err(message);
+                }
+            };
+            last.get_or_insert(error);
+        }
+        Err(last.unwrap_or_else(|| CliError::new(Exit::Unreachable, "the cluster has no nodes")))
+    }
+
     /// What to say when a node is not known by the authority's certificate that there is.
     fn untrusted(&self, base: &str, error: &ureq::Error) -> Option<CliError> {
         let ca = self.ca.as_ref().filter(|_| is_untrusted(error))?.display();
@@ -245,6 +293,18 @@ impl Client {
 
     /// Sends a request to one node; gives the status and the whole answer.
     pub fn send(&self, base: &str, ask: Ask<'_>) -> Result<(u16, Reply), ureq::Error> {
+        let (head, mut body) = self.run(base, ask, None)?;
+        let body = body.with_config().limit(MAX_BODY).read_to_vec()?;
+        Ok((head.status.as_u16(), Reply { headers: head.headers, body }))
+    }
+
+    /// Sends a request to one node; `reading` is the longest time to read the body.
+    fn run(
+        &self,
+        base: &str,
+        ask: Ask<'_>,
+        reading: Option<Duration>,
+    ) -> Result<(http::response::Parts, ureq::Body), ureq::Error> {
         let request =
             http::Request::builder().method(ask.method).uri(format!("{base}{}", ask.path));
         let request = match &self.token {
@@ -256,11 +316,10 @@ impl Client {
             .agent
             .configure_request(request)
             .timeout_recv_response(Some(ask.within))
+            .timeout_recv_body(Some(reading.unwrap_or(TRANSFER)))
             .allow_non_standard_methods(true)
             .build();
-        let (head, mut body) = self.agent.run(request)?.into_parts();
-        let body = body.with_config().limit(MAX_BODY).read_to_vec()?;
-        Ok((head.status.as_u16(), Reply { headers: head.headers, body }))
+        Ok(self.agent.run(request)?.into_parts())
     }
 }
 

@@ -77,7 +77,7 @@ pub fn run(globals: &Globals, args: &InvokeArgs) -> Result<u8, CliError> {
     Ok(result)
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text).map_err(|error: UnitError| error.to_string())?;
     match time.is_zero() || time > MAX_DEADLINE {
         true => Err(format!("1ms to {}h are allowed", MAX_DEADLINE.as_secs() / 3600)),

@@ -12,6 +12,8 @@ mod credentials;
 mod exit;
 mod functions;
 mod invoke;
+mod jobs;
+mod mpirun;
 mod node;
 mod nodes;
 mod out;
@@ -70,6 +72,8 @@ enum Command {
     Upload(functions::UploadArgs),
     /// Run a function: its output goes to stdout, its result becomes the exit code.
     Invoke(invoke::InvokeArgs),
+    /// Run an MPI program as a job of ranks: their output goes to stdout as it comes.
+    Mpirun(mpirun::MpirunArgs),
     /// Show the record of a call.
     Status(calls::StatusArgs),
     /// Print the output of a call.
@@ -129,6 +133,7 @@ fn run(cli: Cli) -> Result<u8, CliError> {
     let globals = &cli.globals;
     match cli.command {
         Command::Invoke(args) => return invoke::run(globals, &args),
+        Command::Mpirun(args) => return mpirun::run(globals, &args),
         Command::Node(args) => node::run(globals, &args),
         Command::Cluster(args) => cluster::run(globals, args),
         Command::Upload(args) => functions::upload(globals, &args),

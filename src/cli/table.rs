@@ -19,6 +19,11 @@ impl Table {
         Self::default()
     }
 
+    /// Adds a row of as many cells as there are.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());

@@ -2,14 +2,15 @@
 //! and whoever wants a call run. It knows nothing of clusters: chaining goes through [`CallHost`].
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 
+use super::ranks::RankNews;
 use super::values::StateSpace;
 use crate::errno::{CallError, Errno};
 use crate::id::{CallId, FunctionKey};
@@ -62,6 +63,8 @@ pub struct Outcome {
 pub enum Target<'a> {
     /// A function of the same user.
     Name(&'a str),
+    /// A function of the same user, as an MPI job of so many ranks.
+    Ranks(&'a str, u32),
     /// A function table entry of the same module.
     Table(u32),
 }
@@ -98,6 +101,10 @@ pub trait CallHost: Send + Sync {
     fn long_running(&self);
     /// Told when the call really begins to run.
     fn started(&self);
+    /// Told what the call writes to its log, as it does.
+    fn wrote(&self, _text: &[u8]) {}
+    /// Told by a rank of an MPI job how it goes.
+    fn rank_news(&self, _news: RankNews) {}
 }
 
 /// Why a call is to end before its own end.
@@ -116,6 +123,8 @@ pub enum EndReason {
     Stopping = 5,
     /// This node's session lapsed.
     SessionLapsed = 6,
+    /// The MPI job that it is a rank of was aborted.
+    JobAborted = 7,
 }
 
 impl EndReason {
@@ -135,6 +144,7 @@ impl EndReason {
             Self::SessionLapsed => {
                 (Errno::HostLost, "the node that ran the call lost its session with the cluster")
             }
+            Self::JobAborted => (Errno::Failed, "the MPI job was aborted"),
         };
         CallError::new(code, detail)
     }
@@ -147,6 +157,7 @@ impl EndReason {
             Self::ParentLost,
             Self::Stopping,
             Self::SessionLapsed,
+            Self::JobAborted,
         ]
         .into_iter()
         .find(|reason| *reason as u8 == value)
@@ -158,6 +169,7 @@ impl EndReason {
 #[derive(Debug, Default)]
 pub struct Control {
     end: AtomicU8,
+    why: OnceLock<String>,
     waker: AtomicWaker,
     started_us: AtomicU64,
 }
@@ -173,6 +185,22 @@ impl Control {
         let first = self.end.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
             self.waker.wake();
+        }
+    }
+
+    /// Ends it as [`Control::end`] does; [`Control::error`] then says why in these words.
+    pub fn end_because(&self, reason: EndReason, why: &str) {
+        if self.ended().is_none() {
+            self.why.get_or_init(|| why.to_owned());
+        }
+        self.end(reason);
+    }
+
+    /// The error that the call's record gets when it ends for this reason.
+    pub fn error(&self, reason: EndReason) -> CallError {
+        match (reason, self.why.get()) {
+            (EndReason::JobAborted, Some(why)) => CallError::new(reason.error().code, why),
+            _ => reason.error(),
         }
     }
 

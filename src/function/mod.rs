@@ -42,6 +42,7 @@ use std::sync::Arc;
 pub use ending::Stop;
 pub use job::{CallHost, Control, EndReason, Job, Outcome, Target};
 pub(crate) use pace::yield_now;
+pub use ranks::{RankNews, RankSpace};
 pub use setup::{FunctionSetup, StartError, machine_memory};
 pub use state::State;
 pub use values::{StateHost, StateSpace};

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::job::Control;
 use crate::errno::CallError;
+use crate::id::CallId;
+use crate::wire::jobs::Sent;
 use crate::wire::mpi::Seat;
 
 /// Gives calls that are ranks their place in a world.
@@ -17,4 +19,23 @@ pub trait RankSpace: Send + Sync {
         seat: &Seat,
         control: &Arc<Control>,
     ) -> Result<Box<dyn Any + Send + Sync>, CallError>;
+
+    /// What a rank of this node has sent to whom in this try at a job: asked while it runs, and
+    /// once when it has ended.
+    fn sent(&self, _world: CallId, _epoch: u32, _rank: u32) -> Vec<Sent> {
+        Vec::new()
+    }
+}
+
+/// What a rank tells of itself, for its job to know how it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RankNews {
+    /// It called `MPI_Init`.
+    Begun,
+    /// It called `MPI_Finalize`.
+    Finalized,
+    /// It called `MPI_Abort` with this code, and ends.
+    Aborts(i32),
+    /// It handles errors itself: when another rank fails, the job goes on without that one.
+    Tolerates,
 }

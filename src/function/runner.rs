@@ -117,7 +117,7 @@ impl Runner {
         std::future::poll_fn(move |cx| {
             let _timers = self.control.enter();
             match control.poll_ended(cx) {
-                Some(reason) => Poll::Ready(Err(reason.error())),
+                Some(reason) => Poll::Ready(Err(control.error(reason))),
                 None => guest.as_mut().poll(cx),
             }
         })

@@ -26,6 +26,8 @@ pub struct State {
     pub host: Arc<dyn CallHost>,
     /// The input.
     pub input: Bytes,
+    /// What is left to read of stdin: for a rank its input, else nothing.
+    pub stdin: Bytes,
     /// The last output written.
     pub output: Bytes,
     /// stdout and stderr.
@@ -66,9 +68,11 @@ impl State {
     /// For one call, which starts to run now.
     pub fn new(order: &mut Order, budget: Arc<Budget>, gate: Arc<Gate>) -> Self {
         let limits = order.entry.limits.clone();
+        let stdin = if order.rank.is_some() { order.input.clone() } else { Bytes::new() };
         Self {
             host: order.host.clone(),
             input: std::mem::take(&mut order.input),
+            stdin,
             output: Bytes::new(),
             log: Log::new(limits.log),
             name: order.key.name.clone(),
@@ -104,6 +108,8 @@ impl State {
 
     /// Adds to the log; past its limit the call is over.
     pub fn write_log(&mut self, text: &[u8]) -> Result<(), Stop> {
+        let room = self.log.room();
+        self.host.wrote(text.get(..room).unwrap_or(text));
         if self.log.append(text) {
             return Ok(());
         }

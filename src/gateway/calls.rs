@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::access::Principal;
 use super::extract::Call;
+use super::jobs;
 use super::request::{self, Listed};
 use super::state::{self, Answer, Gateway};
 use super::view::{CallView, CallsView, CancelledView, SummaryView};
@@ -64,12 +65,15 @@ pub async fn output(
     Ok(state::bytes(gateway.handles.calls.output(call).await?))
 }
 
-/// `GET /v1/calls/{id}/logs`
+/// `GET /v1/calls/{id}/logs`: when it ended; with `?follow` from now on, as it is written.
 pub async fn logs(
     State(gateway): State<Arc<Gateway>>,
     Call(call): Call,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    request::nothing(query.as_deref())?;
-    Ok(state::bytes(gateway.handles.calls.log(call).await?))
+    let calls = &gateway.handles.calls;
+    if request::flag(query.as_deref(), "follow")? {
+        return Ok(jobs::followed(calls.follower(call).await?));
+    }
+    Ok(state::bytes(calls.log(call).await?))
 }

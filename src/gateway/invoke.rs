@@ -9,13 +9,13 @@ use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use tracing::Instrument;
 
-use super::body;
 use super::error::ApiError;
 use super::extract::Key;
 use super::request::Asked;
 use super::state::{self, Answer, Gateway};
 use super::upload::check_pins;
 use super::view::{CALL_HEADER, NODE_HEADER, RESULT_HEADER, SubmittedView};
+use super::{body, jobs};
 use crate::calls::Finished;
 use crate::errno::Errno;
 
@@ -26,9 +26,14 @@ pub async fn invoke(
     request: Request,
 ) -> Answer {
     let (head, body) = request.into_parts();
-    let Asked { mut invoke, detached } = Asked::parse(key, head.uri.query(), &head.headers)?;
+    let Asked { mut invoke, detached, stream } =
+        Asked::parse(key, head.uri.query(), &head.headers)?;
     in_service(&gateway)?;
     check_pins(&invoke.pin, || gateway.handles.consensus.members())?;
+    if let Some(job) = &invoke.job {
+        let hosts: Vec<_> = job.hosts.iter().map(|host| host.node).collect();
+        check_pins(&hosts, || gateway.handles.consensus.members())?;
+    }
     let mut held = body::read(body, gateway.options.body_bytes, &gateway.budget).await?;
     invoke.input = std::mem::take(&mut held.bytes);
     if invoke.trace == 0 {
@@ -43,6 +48,10 @@ pub async fn invoke(
     if detached {
         let call = gateway.handles.calls.submit(invoke).instrument(span).await?;
         return state::json(StatusCode::ACCEPTED, &SubmittedView { call: call.to_string() });
+    }
+    if stream {
+        let streamed = gateway.handles.calls.stream(invoke).instrument(span).await?;
+        return Ok(jobs::streamed(streamed));
     }
     // Awaited here, not spawned: when the client leaves, this future is dropped and with it the
     // call.
@@ -73,7 +82,7 @@ fn finish(finished: Finished) -> Answer {
 }
 
 /// An id as a header's value, without a string of its own.
-fn text(id: impl std::fmt::Display) -> HeaderValue {
+pub(super) fn text(id: impl std::fmt::Display) -> HeaderValue {
     let mut buffer = [0; 40];
     let mut rest = &mut buffer[..];
     // Ids have at most 32 characters: they fit.

@@ -45,6 +45,8 @@ mod functions;
 pub mod fuzzing;
 mod invoke;
 mod io;
+pub mod job_view;
+mod jobs;
 mod join;
 pub mod join_view;
 pub mod lanes;

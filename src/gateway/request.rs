@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::error::ApiError;
+use super::jobs::Job;
 use super::{query, upload};
 use crate::calls::{Invoke, MAX_DEADLINE};
 use crate::config::units::parse_duration;
@@ -21,7 +22,7 @@ const DEFAULT_LIST: usize = 1000;
 /// Most calls listed at once.
 const MAX_LIST: usize = 10_000;
 
-const ALLOWED: &str = "async, timeout, arg, policy, node";
+const ALLOWED: &str = "async, timeout, arg, policy, node, mpi, map_by, hosts, tag_output, stream";
 
 /// An invocation, but for its input.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Asked {
     pub invoke: Invoke,
     /// Whether to answer before it ends.
     pub detached: bool,
+    /// Whether the answer is what it writes, as it does.
+    pub stream: bool,
 }
 
 impl Asked {
@@ -39,7 +42,8 @@ impl Asked {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Self, ApiError> {
-        let mut detached = false;
+        let (mut detached, mut stream) = (false, false);
+        let mut job = Job::default();
         let mut invoke = Invoke {
             key,
             input: Bytes::new(),
@@ -49,6 +53,7 @@ impl Asked {
             pin: Vec::new(),
             idempotency: idempotency(headers)?,
             trace: trace(headers),
+            job: None,
         };
         for (name, value) in query::parse(query)? {
             match name.as_str() {
@@ -57,10 +62,17 @@ impl Asked {
                 "arg" => invoke.args.push(argument(value)?),
                 "policy" => invoke.policy = Some(upload::policy(&value)?),
                 "node" => invoke.pin = upload::pins(&name, &value)?,
+                "stream" => stream = query::switch(&name, &value)?,
+                _ if job.takes(&name, &value)? => {}
                 _ => return Err(query::unknown(&name, ALLOWED)),
             }
         }
-        Ok(Self { invoke, detached })
+        invoke.job = job.gang(&invoke)?;
+        if stream && (detached || invoke.idempotency.is_some()) {
+            let why = "not with async, nor with an Idempotency-Key: follow the call's log instead";
+            return Err(query::bad("stream", why));
+        }
+        Ok(Self { invoke, detached, stream })
     }
 }
 
@@ -208,6 +220,7 @@ mod tests {
             (None, None, 0)
         );
         assert!(asked.invoke.pin.is_empty() && asked.invoke.idempotency.is_none());
+        assert!(asked.invoke.job.is_none() && !asked.stream);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::job_view::{JobView, RankView, RanksView, TrafficView};
 use crate::consensus::{MemberView, RaftStatus};
 use crate::errno::CallError;
 use crate::id::{FunctionKey, Incarnation, NodeId};
@@ -68,6 +69,9 @@ pub struct CallView {
     pub attempt: u32,
     /// W3C trace id.
     pub trace: String,
+    /// The ranks, if it is an MPI job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobView>,
 }
 
 /// Microseconds since 1970; 0 for what has not happened.
@@ -130,6 +134,7 @@ impl From<&Record> for CallView {
                 .collect(),
             attempt: record.attempt.0,
             trace: format!("{:032x}", record.trace),
+            job: record.job.as_ref().map(JobView::from),
         }
     }
 }
@@ -158,6 +163,12 @@ pub struct SummaryView {
     pub phase: String,
     /// Since when, in microseconds since 1970.
     pub since_us: u64,
+    /// What a job waits for, or how it goes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// What it has sent, if it is a rank of an MPI job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<RankView>,
 }
 
 impl From<&CallSummary> for SummaryView {
@@ -170,6 +181,8 @@ impl From<&CallSummary> for SummaryView {
             depth: call.depth,
             phase: phase_name(call.phase).to_owned(),
             since_us: call.since_us,
+            note: call.note.clone(),
+            rank: call.rank.map(RankView::from),
         }
     }
 }

@@ -33,6 +33,7 @@ fn record() -> Record {
         requested_us: 1,
         work: vec![Work { node: NodeId(2), function: "count".into(), calls: 9, busy_us: 80 }],
         trace: 0xf,
+        job: None,
     }
 }
 

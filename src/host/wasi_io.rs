@@ -1,4 +1,4 @@
-//! WASI: the three standard streams. stdin is empty; stdout and stderr go to the call's log.
+//! WASI: the three standard streams. stdin is empty but for a rank that has input; stdout and stderr go to the call's log.
 
 use wasmtime::{Caller, Linker};
 
@@ -69,11 +69,28 @@ fn fd_write(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, writte
     Ok(errno::SUCCESS)
 }
 
-fn fd_read(mut caller: Caller<'_, State>, fd: u32, _buffers: u32, _n: u32, read: u32) -> Result {
+fn fd_read(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, read: u32) -> Result {
     if !wasi::of(&mut caller).is_open(fd) || fd != STDIN {
         return Ok(errno::BADF);
     }
-    guest::write_u32(&mut caller, read, 0)?;
+    if caller.data().stdin.is_empty() {
+        guest::write_u32(&mut caller, read, 0)?;
+        return Ok(errno::SUCCESS);
+    }
+    if n > MAX_BUFFERS {
+        return Ok(errno::INVAL);
+    }
+    let table = guest::read(&mut caller, buffers, n * 8)?;
+    let mut total = 0;
+    for (at, len) in table.chunks_exact(8).map(buffer) {
+        let most = MAX_WRITE - total;
+        let stdin = caller.data().stdin.clone();
+        let part = stdin.slice(..stdin.len().min(len as usize).min(most));
+        guest::write(&mut caller, at, &part)?;
+        caller.data_mut().stdin = stdin.slice(part.len()..);
+        total += part.len();
+    }
+    guest::write_u32(&mut caller, read, u32::try_from(total).unwrap_or(u32::MAX))?;
     Ok(errno::SUCCESS)
 }
 

@@ -83,17 +83,20 @@ pub enum ServiceId {
     State = 5,
     /// The copies of shards among each other.
     Shards = 6,
+    /// Messages between the ranks of MPI jobs.
+    Mpi = 7,
 }
 
 impl ServiceId {
     /// Every service.
-    pub const ALL: [ServiceId; 6] = [
+    pub const ALL: [ServiceId; 7] = [
         ServiceId::Consensus,
         ServiceId::Calls,
         ServiceId::Blobs,
         ServiceId::Load,
         ServiceId::State,
         ServiceId::Shards,
+        ServiceId::Mpi,
     ];
 
     /// The name in metrics.
@@ -105,6 +108,7 @@ impl ServiceId {
             Self::Load => "load",
             Self::State => "state",
             Self::Shards => "shards",
+            Self::Mpi => "mpi",
         }
     }
 
@@ -118,7 +122,7 @@ impl ServiceId {
     fn priority(self) -> i32 {
         match self {
             Self::Consensus => 3,
-            Self::Calls | Self::Load => 2,
+            Self::Calls | Self::Load | Self::Mpi => 2,
             Self::Blobs | Self::State | Self::Shards => 1,
         }
     }

@@ -14,6 +14,7 @@
 //! | [`Functions`] | the call of a failed actor ends with `FAASM_EFAILED`, the actor is replaced | last, with what still runs |
 //! | [`Scheduler`] | started again; its books survive | 5th: ends its reports |
 //! | [`State`] | a damaged copy is made again from the others; without its thread [the node ends](Node::ends) | 7th: ends its thread |
+//! | [`Worlds`] | keeps no task but one that follows the peers | 7th: ends that |
 //! | [`Calls`] | started again; its tables survive | 1st: takes no more, gives the living their grace; 4th: ends its clock |
 //! | gateway | a failed request is answered with 500 | 1st: its answers close their connections; 2nd: takes no more, ends what is open |
 
@@ -22,6 +23,7 @@ mod draining;
 pub mod founding;
 mod modules;
 mod peers;
+mod ranks;
 mod rotation;
 
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ use crate::files::{BlobSetup, Blobs};
 use crate::function::{FunctionSetup, Functions};
 use crate::gateway::{self, GatewayServer, GatewaySetup, Tls};
 use crate::id::{Incarnation, NodeId};
+use crate::mpi::engine::Worlds;
 use crate::net::{Identity, Net, NetSetup};
 use crate::scheduler::{Scheduler, SchedulerSetup};
 use crate::state::{State, StateSetup};
@@ -77,6 +80,8 @@ pub struct Handles {
     pub scheduler: Scheduler,
     /// State.
     pub state: State,
+    /// MPI jobs.
+    pub worlds: Worlds,
     /// Calls.
     pub calls: Calls,
 }
@@ -200,6 +205,7 @@ impl Node {
         self.handles.calls.stop();
         self.handles.scheduler.stop();
         self.handles.consensus.stop(close).await;
+        self.handles.worlds.stop();
         self.handles.state.stop(3 * close).await;
         self.handles.blobs.stop(close).await;
         self.handles.net.close(close).await;
@@ -298,6 +304,7 @@ async fn components(
         consensus: consensus.clone(),
     })
     .await?;
+    let worlds = Worlds::start(me, &net);
     let calls = Calls::start(CallsSetup {
         me,
         incarnation,
@@ -307,6 +314,7 @@ async fn components(
         functions: functions.clone(),
         scheduler: scheduler.clone(),
         state: state.space(),
+        ranks: Arc::new(ranks::Worlds::new(me)),
     })
     .await?;
     let cluster = Arc::from(config.cluster.name.as_str());
@@ -320,6 +328,7 @@ async fn components(
         functions,
         scheduler,
         state,
+        worlds,
         calls,
     })
 }

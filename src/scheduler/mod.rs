@@ -86,6 +86,22 @@ pub struct Needs {
     pub wasm: BlobHash,
 }
 
+/// What a node has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeRoom {
+    /// Which.
+    pub node: NodeId,
+    /// Instances that it can still hold.
+    pub free: u32,
+    /// Guests that it runs at once without taking turns, as far as its slots tell.
+    pub cores: u32,
+}
+
+/// A node has four slots for each thread that runs guests, unless its settings say otherwise.
+fn cores(slots: u32) -> u32 {
+    (slots / 4).max(1)
+}
+
 impl Needs {
     fn allows(&self, node: NodeId) -> bool {
         self.pin.is_empty() || self.pin.contains(&node)
@@ -119,6 +135,8 @@ pub struct Waiting {
     pub needs: Needs,
     /// Whether it may go to another node: not if another node sent it here.
     pub movable: bool,
+    /// Whether a place was kept for it: then it waits however many do.
+    pub reserved: bool,
     /// Its function's live instances here, and how many there may be.
     pub function: Arc<FunctionBook>,
     /// Called once, with where it goes; must not wait.
@@ -255,12 +273,29 @@ impl Scheduler {
         nodes.into_iter().map(|c| c.node).collect()
     }
 
+    /// What nodes that take calls, this one among them, have room for; of those that are allowed.
+    pub fn rooms(&self, needs: &Needs) -> Vec<NodeRoom> {
+        let here = self.takes_calls().then(|| NodeRoom {
+            node: self.inner.me,
+            free: self.room().free_places,
+            cores: cores(u32::try_from(self.inner.slots.total()).unwrap_or(u32::MAX)),
+        });
+        let own = here.map_or(1, |here| here.cores);
+        let views = self.inner.views.lock();
+        let others = views.candidates(0, 0, clock::now()).map(|c| NodeRoom {
+            node: c.node,
+            free: c.room.free_places,
+            cores: views.slots(c.node).map_or(own, cores),
+        });
+        here.into_iter().chain(others).filter(|room| needs.allows(room.node)).collect()
+    }
+
     /// Puts a start in line; `instances` is its function's limit. `false`, and nothing is done,
     /// when as many of its user wait as may.
     pub fn enqueue(&self, waiting: Waiting, instances: u32) -> bool {
         {
             let mut queue = self.inner.queue.lock();
-            if queue.len_of(&waiting.user) >= self.inner.queue_per_user {
+            if !waiting.reserved && queue.len_of(&waiting.user) >= self.inner.queue_per_user {
                 return false;
             }
             queue.push(&waiting.line(), waiting.call, (instances, waiting));

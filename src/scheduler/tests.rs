@@ -29,6 +29,7 @@ fn waiting(call: u128, user: &str, pin: &[u64]) -> Waiting {
         holding: Arc::default(),
         needs: Needs { policy: Policy::BinPack, pin, wasm: BlobHash::of(b"module") },
         movable: true,
+        reserved: false,
         function: Arc::default(),
         go: Box::new(drop),
     }

@@ -24,8 +24,9 @@ pub const FIRST_HAND: Duration = Duration::from_secs(1);
 struct View {
     node: NodeId,
     incarnation: Incarnation,
-    /// Its last own report.
+    /// Its last own report, and the slots it has in all; 0 when only others told of it.
     seq: u64,
+    slots: u32,
     accepting: bool,
     modules: Vec<u64>,
     tags: [u16; RUMOR_TAGS],
@@ -66,6 +67,7 @@ impl Views {
         }
         view.incarnation = incarnation;
         view.seq = load.seq;
+        view.slots = load.slots;
         view.accepting = load.accepting;
         view.room = load.room;
         view.tags = tags(&load.modules);
@@ -139,6 +141,12 @@ impl Views {
         views.map(move |view| view.candidate(module))
     }
 
+    /// All slots of a node, if it told.
+    pub fn slots(&self, node: NodeId) -> Option<u32> {
+        let at = self.position(node).ok()?;
+        self.nodes.get(at).map(|view| view.slots).filter(|slots| *slots > 0)
+    }
+
     /// Whether any node has room.
     pub fn any_room(&self, now: Instant) -> bool {
         let roomy = |view: &View| view.takes_calls(now) && view.candidate(0).has_room();
@@ -196,6 +204,7 @@ impl Views {
                 node,
                 incarnation,
                 seq: 0,
+                slots: 0,
                 accepting: false,
                 modules: Vec::new(),
                 tags: [0; RUMOR_TAGS],

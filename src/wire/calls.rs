@@ -7,7 +7,9 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::errno::CallError;
 use crate::id::{Attempt, BlobHash, CallId, Incarnation, NodeId};
 use crate::wire::function::Limits;
+use crate::wire::jobs::{JobRecord, RankEnd, RankSummary, Reserve};
 use crate::wire::load::Load;
+use crate::wire::mpi::Seat;
 
 /// Inputs, outputs and logs up to this many bytes travel with the message.
 pub const INLINE_MAX: usize = 64 << 10;
@@ -66,6 +68,8 @@ pub struct Start {
     pub tree: TreeContext,
     /// Whether it may wait at the receiver when no slot is free.
     pub may_queue: bool,
+    /// Its seat, if it is a rank of an MPI job, for which the receiver keeps a place.
+    pub seat: Option<Seat>,
 }
 
 /// What one node did for one function in a tree; the root's record sums these.
@@ -155,6 +159,8 @@ pub struct Done {
     pub clock: u64,
     /// What the sender can take now.
     pub room: Room,
+    /// How it left its job, if it was a rank of one.
+    pub rank: Option<RankEnd>,
 }
 
 /// What a node can take at the moment, told with every reply.
@@ -187,6 +193,12 @@ pub enum CallMessage {
     Keep(Box<Record>),
     /// It, or a call below it, stands in line for a global lock.
     Involved(CallId),
+    /// A rank of this job, which you launched, has written; the body is the text.
+    Printed(CallId, u32),
+    /// A rank of this job handles errors itself: the end of another rank is not the job's.
+    Tolerates(CallId, u32),
+    /// Keep no places for this try at a job any more.
+    Release(CallId, u32),
 }
 
 /// Where a root call is in its life.
@@ -239,6 +251,8 @@ pub struct Record {
     pub work: Vec<Work>,
     /// W3C trace id.
     pub trace: u128,
+    /// The ranks, if it is an MPI job.
+    pub job: Option<JobRecord>,
 }
 
 /// What one node asks another about calls, answered by [`CallReply`].
@@ -257,6 +271,10 @@ pub enum CallRequest {
     /// I stop, and this is my last load: send me no more calls. Done once you have heard of all
     /// that you sent me whether I took it.
     Leaving(Load),
+    /// Keep places for ranks.
+    Reserve(Reserve),
+    /// What the ranks of this job have written, from this byte on.
+    Follow(CallId, u64),
 }
 
 /// The first message on a bulk stream.
@@ -288,6 +306,10 @@ pub enum CallReply {
     Error(CallError),
     /// Not done yet; ask again.
     NotYet,
+    /// There is no room for that; this is what there is.
+    NoRoom(Room),
+    /// Text of a job is in the body, from the byte that was asked for; whether no more will come.
+    Text(bool),
 }
 
 /// A line of `faasm ps`.
@@ -309,4 +331,8 @@ pub struct CallSummary {
     pub phase: Phase,
     /// Since when, in microseconds since 1970.
     pub since_us: u64,
+    /// What a job waits for, or where its ranks are; empty for other calls.
+    pub note: String,
+    /// What it has sent, if it is a rank.
+    pub rank: Option<RankSummary>,
 }

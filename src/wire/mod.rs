@@ -10,6 +10,7 @@ pub mod calls;
 pub mod consensus;
 pub mod function;
 pub mod hello;
+pub mod jobs;
 pub mod load;
 pub mod locks;
 pub mod members;

@@ -119,6 +119,7 @@ pub fn request(name: &str, input: &[u8], args: &[&str]) -> Invoke {
         pin: Vec::new(),
         idempotency: None,
         trace: 0,
+        job: None,
     }
 }
 

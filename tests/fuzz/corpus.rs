@@ -15,8 +15,10 @@ use faasm::wire::consensus::{
 };
 use faasm::wire::function::{FunctionEntry, Limits, Options, Policy};
 use faasm::wire::hello::Hello;
+use faasm::wire::jobs::{JobRecord, RankEnd, RankSummary, Sent, Traffic};
 use faasm::wire::load::{Load, Report, Rumor};
 use faasm::wire::members::{KeyHash, MemberCommand, TokenHash};
+use faasm::wire::mpi::Seat;
 use faasm::wire::users::UserCommand;
 use faasm::wire::{Encode, encode};
 use rustls_pki_types::CertificateDer;
@@ -56,6 +58,7 @@ pub fn start(input_len: u64) -> Start {
         args: vec!["one".into(), "an argument that is stored out of line".into()],
         tree: TreeContext { root: CALL, home: NODE, left_ms: 5_000, depth: 1, trace: 7, clock: 99 },
         may_queue: true,
+        seat: Some(Seat { world: CALL, epoch: 1, rank: 2, nodes: vec![NODE; 4] }),
     }
 }
 
@@ -73,6 +76,23 @@ pub fn done(output: u64) -> Done {
         work,
         clock: 100,
         room: ROOM,
+        rank: Some(rank_end()),
+    }
+}
+
+fn rank_end() -> RankEnd {
+    let sent = vec![Sent { to: 1, messages: 2, bytes: 3 }];
+    RankEnd { begun: true, finalized: false, aborted: Some(-1), sent }
+}
+
+fn job() -> JobRecord {
+    JobRecord {
+        ranks: 4,
+        epoch: 1,
+        note: "rank 2 on n2 called MPI_Abort with 3".into(),
+        nodes: vec![(NODE, 4)],
+        traffic: vec![Traffic { from: 0, to: 1, messages: 2, bytes: 3 }],
+        by_node: false,
     }
 }
 
@@ -97,6 +117,7 @@ pub fn record() -> Record {
         requested_us: 900,
         work,
         trace: 7,
+        job: Some(job()),
     }
 }
 
@@ -110,6 +131,8 @@ fn summary() -> CallSummary {
         depth: 2,
         phase: Phase::Running,
         since_us: 1_000,
+        note: "waits for 4 places".into(),
+        rank: Some(RankSummary { rank: 1, messages: 2, bytes: 3 }),
     }
 }
 

@@ -115,6 +115,7 @@ impl World {
             pin,
             idempotency: key.map(|(key, _)| key.clone()),
             trace: 0,
+            job: None,
         };
         (invoke, program, timeout)
     }

@@ -37,6 +37,7 @@ pub fn of(world: &Arc<World>, life: &Arc<Life>, table: &watch::Sender<Arc<PeerTa
         registry: node.clone(),
         instances: node,
         state: None,
+        ranks: None,
         spawn: Arc::new(move |task| spawner.spawn(task)),
         // Spread, as random ones are, but the same in each run.
         draw: Arc::new(move || {

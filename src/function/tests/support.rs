@@ -282,7 +282,7 @@ impl FakeHost {
         let missing = || CallError::new(Errno::NoEnt, "no such function");
         let functions = self.functions.as_ref().ok_or_else(missing)?;
         let (entry, start) = match target {
-            Target::Name(name) => (self.named.get(name), Entry::Main),
+            Target::Name(name) | Target::Ranks(name, _) => (self.named.get(name), Entry::Main),
             Target::Table(index) => (self.module.as_ref(), Entry::Table(index)),
         };
         let entry = entry.ok_or_else(missing)?.clone();

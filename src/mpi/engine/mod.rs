@@ -3,15 +3,37 @@
 //! A send and a receive meet in the inbox of the receiver; the side that comes second copies, once,
 //! memory to memory. Ranks are those of the world here; contexts, sources and tags are what a
 //! communicator makes of them.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | `lanes`, `inbox` | which receive takes which message; pure |
+//! | `request` | what is under way |
+//! | `copy` | bytes, memory to memory |
+//! | `world`, `endpoint` | a world on this node, and a rank's way to the others |
+//! | `far`, `incoming`, `bulk` | ranks on other nodes: envelopes and credit; bytes of long messages |
+//! | `failure` | ranks and nodes that are lost, revoked communicators, aborted jobs |
+//! | `worlds` | all worlds of this node |
 
+mod bulk;
+mod copy;
+mod endpoint;
+mod failure;
+mod far;
 mod inbox;
+mod incoming;
+mod lanes;
 mod request;
+#[cfg(test)]
+mod tests;
 mod world;
+mod worlds;
 
 use bytes::Bytes;
 
+pub use endpoint::Endpoint;
 pub use request::{Request, Status};
-pub use world::{Endpoint, World};
+pub use world::{Traffic, World, sum};
+pub use worlds::Worlds;
 
 use super::memory::Memory;
 use super::types::Datatype;

@@ -40,6 +40,20 @@ impl Status {
     }
 }
 
+/// Where it waits for its counterpart.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Where {
+    /// Nowhere, or not any more.
+    #[default]
+    Nowhere,
+    /// Among the posted receives of its rank, in this slot.
+    Posted(u32),
+    /// Among the messages for a rank of this node, in this slot.
+    Kept(u32, u32),
+    /// It goes to another node, under this number.
+    Away(u64),
+}
+
 /// See the top.
 #[derive(Debug, Default)]
 pub struct Request {
@@ -51,8 +65,14 @@ pub struct Request {
 struct State {
     status: Option<Status>,
     bytes: Option<Bytes>,
-    wakers: Vec<Waker>,
+    place: Where,
+    /// Who waits; nearly always one.
+    waker: Option<Waker>,
+    more: Vec<Waker>,
 }
+
+/// Most that wait for one request at once: the last ones take the place of the first.
+const MOST_WAITING: usize = 64;
 
 impl Request {
     /// One that is under way.
@@ -75,10 +95,26 @@ impl Request {
         }
         state.status = Some(status);
         state.bytes = bytes;
-        let wakers = std::mem::take(&mut state.wakers);
+        state.place = Where::Nowhere;
+        let (waker, more) = (state.waker.take(), std::mem::take(&mut state.more));
         self.done.store(true, Ordering::Release);
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        waker.into_iter().chain(more).for_each(Waker::wake);
+    }
+
+    /// Completes it with an error.
+    pub fn fail(&self, class: i32) {
+        self.complete(Status::failed(class), None);
+    }
+
+    /// Notes where it waits.
+    pub(super) fn waits(&self, place: Where) {
+        self.state.lock().place = place;
+    }
+
+    /// Where it waits.
+    pub(super) fn place(&self) -> Where {
+        self.state.lock().place
     }
 
     /// Whether it is complete.
@@ -99,8 +135,8 @@ impl Request {
     /// Looks whether it is complete, and else has `waker` woken when it is.
     pub fn poll(&self, waker: &Waker) -> Option<Status> {
         let mut state = self.state.lock();
-        if state.status.is_none() && !state.wakers.iter().any(|known| known.will_wake(waker)) {
-            state.wakers.push(waker.clone());
+        if state.status.is_none() {
+            state.register(waker);
         }
         state.status
     }
@@ -112,5 +148,21 @@ impl Request {
             None => Poll::Pending,
         })
         .await
+    }
+}
+
+impl State {
+    fn register(&mut self, waker: &Waker) {
+        match &self.waker {
+            None => self.waker = Some(waker.clone()),
+            Some(known) if known.will_wake(waker) => {}
+            Some(_) if self.more.iter().any(|known| known.will_wake(waker)) => {}
+            Some(_) => {
+                if self.more.len() >= MOST_WAITING {
+                    self.more.remove(0).wake();
+                }
+                self.more.push(waker.clone());
+            }
+        }
     }
 }

@@ -1,194 +1,256 @@
-//! A world on this node: its ranks here, and the way to the others.
+//! A world as one node sees it: its ranks here, and the way to the others.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::inbox::{Inbox, Posted, Unexpected, packed};
-use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
+use super::failure::Fate;
+use super::far::Far;
+use super::inbox::{Body, Inbox, Posted, Unexpected};
+use super::{Request, Status, Target, copy};
+use crate::function::Control;
+use crate::id::{CallId, NodeId};
+use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
-use crate::mpi::error::Result;
-use crate::mpi::memory::Memory;
+use crate::wire::mpi::WorldId;
 
-/// Longest message that is kept by the host for a receive to come, in bytes; a longer one stays
-/// with its sender.
-const EAGER: u64 = 64 << 10;
+/// A message of more bytes is copied on a thread that may be busy for long.
+const LONG_COPY: u64 = 8 << 20;
 
 /// The ranks of one job.
 #[derive(Debug)]
 pub struct World {
-    inboxes: Vec<Arc<Place>>,
+    /// Which one.
+    pub(super) id: WorldId,
+    pub(super) me: NodeId,
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) places: Vec<Arc<Place>>,
+    /// The way to other nodes; a world without has all ranks here.
+    pub(super) far: Option<Far>,
+    /// Where ranks of this node meet for collectives.
+    pub(super) meetings: Meetings,
+    /// Whether anything was lost, revoked or aborted: what is not so needs no look at `fate`.
+    pub(super) trouble: AtomicBool,
+    /// Locked after a place's inbox, if both.
+    pub(super) fate: Mutex<Fate>,
 }
 
+/// What there is of a rank on its own node.
 #[derive(Debug, Default)]
-struct Place {
-    inbox: Mutex<Inbox>,
-    arrived: Notify,
+pub(super) struct Place {
+    pub inbox: Mutex<Inbox>,
+    /// Who probes.
+    pub probing: AtomicUsize,
+    /// A message came that nobody waited for.
+    pub arrived: Notify,
+    /// Ends the rank.
+    pub control: OnceLock<Arc<Control>>,
+    /// Whether a rank sits here, or sat.
+    pub taken: AtomicBool,
+    /// Whether its errors can be handled: the loss of another rank does not end the job.
+    pub survives: AtomicBool,
+    sent: OnceLock<Box<[Sent]>>,
+}
+
+/// What a rank sent to another.
+#[derive(Debug, Default)]
+struct Sent {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What one rank sent to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// The sender.
+    pub from: u32,
+    /// The receiver.
+    pub to: u32,
+    /// How many messages.
+    pub messages: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Place {
+    /// Counts what its rank sends.
+    pub fn count(&self, to: u32, ranks: usize, bytes: u64) {
+        let all = self.sent.get_or_init(|| (0..ranks).map(|_| Sent::default()).collect());
+        if let Some(sent) = all.get(to as usize) {
+            // Nearly always one thread counts.
+            sent.messages.fetch_add(1, Ordering::Relaxed);
+            sent.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells who probes that something may be different.
+    pub fn stir(&self) {
+        if self.probing.load(Ordering::Acquire) > 0 {
+            self.arrived.notify_waiters();
+        }
+    }
 }
 
 impl World {
     /// One whose ranks are all on this node.
     pub fn local(size: u32) -> Arc<Self> {
-        Arc::new(Self { inboxes: (0..size).map(|_| Arc::default()).collect() })
-    }
-}
-
-/// One rank's way to the others.
-#[derive(Debug)]
-pub struct Endpoint {
-    world: Arc<World>,
-    rank: u32,
-    place: Arc<Place>,
-    memory: OnceLock<Memory>,
-}
-
-impl Endpoint {
-    /// Of a rank of a world.
-    pub fn new(world: Arc<World>, rank: u32) -> Arc<Self> {
-        let place = world.inboxes.get(rank as usize).cloned().unwrap_or_default();
-        Arc::new(Self { world, rank, place, memory: OnceLock::new() })
+        let me = NodeId(0);
+        let id = WorldId { world: CallId(0), epoch: 0 };
+        Arc::new(Self::new(id, me, vec![me; size as usize], None))
     }
 
-    /// Of a program that is a world of its own.
-    pub fn alone() -> Arc<Self> {
-        Self::new(World::local(1), 0)
+    pub(super) fn new(id: WorldId, me: NodeId, nodes: Vec<NodeId>, far: Option<Far>) -> Self {
+        let places = nodes.iter().map(|_| Arc::default()).collect();
+        let (trouble, fate) = (AtomicBool::new(false), Mutex::default());
+        Self { id, me, nodes, places, far, meetings: Meetings::default(), trouble, fate }
     }
 
-    /// The rank in the world.
-    pub fn rank(&self) -> u32 {
-        self.rank
+    /// How many ranks it has.
+    pub(super) fn size(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
-    /// Ranks in the world.
-    pub fn size(&self) -> u32 {
-        u32::try_from(self.world.inboxes.len()).unwrap_or(u32::MAX)
+    /// The place of a rank, if it is on this node.
+    pub(super) fn here(&self, rank: u32) -> Option<&Arc<Place>> {
+        let at = rank as usize;
+        self.places.get(at).filter(|_| self.nodes.get(at) == Some(&self.me))
     }
 
-    /// The name of the node that it is on.
-    pub fn node_name(&self) -> String {
-        "localhost".to_owned()
+    /// The ranks on a node.
+    pub(super) fn ranks_of(&self, node: NodeId) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.nodes).filter(move |(_, of)| **of == node).map(|(rank, _)| rank)
     }
 
-    /// Tells where the rank's memory is.
-    pub fn has_memory(&self, memory: &Memory) {
-        self.memory.get_or_init(|| memory.clone());
+    /// The other nodes with ranks.
+    pub(super) fn other_nodes(&self) -> Vec<NodeId> {
+        let mut nodes = self.nodes.clone();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.retain(|node| *node != self.me);
+        nodes
     }
 
-    /// The rank ends, in order or not.
-    pub fn leave(&self, _finalized: bool) {}
+    /// What the ranks here sent, in the order of ranks; pairs without messages are left out.
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        let rows =
+            (0..).zip(&self.places).filter_map(|(from, place)| Some((from, place.sent.get()?)));
+        let pairs = rows.flat_map(|(from, row)| {
+            (0..).zip(row.iter()).map(move |(to, sent)| Traffic {
+                from,
+                to,
+                messages: sent.messages.load(Ordering::Relaxed),
+                bytes: sent.bytes.load(Ordering::Relaxed),
+            })
+        });
+        pairs.filter(|pair| pair.messages > 0).collect()
+    }
 
-    /// Begins to send to a rank of the world.
-    pub fn send(&self, to: u32, envelope: Envelope, payload: Payload, mode: Mode) -> Arc<Request> {
-        let Some(place) = self.world.inboxes.get(to as usize) else {
-            return Request::completed(Status::failed(c::MPI_ERR_RANK));
-        };
-        let request = Request::pending();
-        let mut message = Unexpected { envelope, payload, request: Some(request.clone()) };
-        let mut inbox = place.inbox.lock();
-        let matched = match inbox.find_posted(&message.envelope) {
-            true => inbox.arrive(message),
-            false => {
-                let short = message.bytes() <= EAGER && mode != Mode::Synchronous;
-                if short {
-                    match packed(&message.payload) {
-                        Ok(bytes) => message.payload = Payload::Host(bytes),
-                        Err(_) => return Request::completed(Status::failed(c::MPI_ERR_BUFFER)),
-                    }
-                    message.request = None;
-                    request.complete(Status::EMPTY, None);
-                }
-                inbox.arrive(message)
-            }
-        };
+    /// Ranks that run here.
+    pub(super) fn running(&self) -> Vec<u32> {
+        let gone = self.fate.lock().gone.clone();
+        let ranks = self.ranks_of(self.me);
+        let taken =
+            |rank: &u32| self.here(*rank).is_some_and(|place| place.taken.load(Ordering::Acquire));
+        ranks.filter(|rank| taken(rank) && !gone.contains_key(rank)).collect()
+    }
+
+    /// A message for a rank here: to the receive that takes it, or kept; an error is what prevents
+    /// that. `inbox` is that of the rank.
+    pub(super) fn arrive(
+        self: &Arc<Self>,
+        to: u32,
+        place: &Place,
+        mut inbox: MutexGuard<'_, Inbox>,
+        message: Unexpected,
+    ) -> Result<(), Unexpected> {
+        if let Some(posted) = inbox.match_posted(&message.envelope) {
+            drop(inbox);
+            self.deliver(to, posted, message);
+            return Ok(());
+        }
+        let request = message.request.clone();
+        let slot = inbox.keep(message)?;
+        if let Some(request) = request {
+            request.waits(super::request::Where::Kept(to, slot));
+        }
         drop(inbox);
-        match matched {
-            Some((posted, message)) => deliver(&posted.target, &posted.request, &message),
-            None => place.arrived.notify_waiters(),
+        place.stir();
+        Ok(())
+    }
+
+    /// Copies a message to where it goes, and completes both sides.
+    pub(super) fn deliver(self: &Arc<Self>, to: u32, posted: Posted, message: Unexpected) {
+        let bytes = message.bytes();
+        let room = posted.target.room();
+        if let Body::Away(_, number) = message.body {
+            return self.pull(to, posted, &message, number);
         }
-        request
-    }
-
-    /// Begins to receive.
-    pub fn receive(&self, pattern: Pattern, target: Target) -> Arc<Request> {
-        let request = Request::pending();
-        let posted = Posted { pattern, target, request: request.clone() };
-        let matched = self.place.inbox.lock().post(posted);
-        if let Some((posted, message)) = matched {
-            deliver(&posted.target, &posted.request, &message);
+        if bytes.min(room) > LONG_COPY
+            && matches!((&posted.target, &message.body), (Target::Guest(_), Body::Guest(_)))
+            && let Ok(control) = tokio::runtime::Handle::try_current()
+        {
+            let world = Arc::clone(self);
+            control.spawn_blocking(move || world.copy(to, &posted, &message));
+            return;
         }
-        request
+        self.copy(to, &posted, &message);
     }
 
-    /// Withdraws a receive that has not matched, or a send that was not matched; whether it could.
-    /// The request is then complete, as cancelled.
-    pub fn cancel(&self, request: &Arc<Request>) -> bool {
-        let withdrawn = self.place.inbox.lock().withdraw(request);
-        if withdrawn {
-            request.complete(Status { cancelled: true, ..Status::EMPTY }, None);
-        }
-        withdrawn
-    }
-
-    /// Looks for a message.
-    pub fn probe(&self, pattern: &Pattern) -> Option<Found> {
-        self.place.inbox.lock().find(pattern)
-    }
-
-    /// Waits for a message; `Err` with the class of what made that impossible.
-    pub async fn wait_probe(&self, pattern: &Pattern) -> std::result::Result<Found, i32> {
-        loop {
-            let arrived = self.place.arrived.notified();
-            if let Some(found) = self.probe(pattern) {
-                return Ok(found);
+    fn copy(self: &Arc<Self>, to: u32, posted: &Posted, message: &Unexpected) {
+        let copied = copy::copy(&posted.target, &message.body);
+        let (mut error, mut bytes, mut host) = (c::MPI_SUCCESS, 0, None);
+        let mut sender = Status::EMPTY;
+        match copied {
+            Ok(copied) => (bytes, host) = copied,
+            Err(copy::Fault::Target(class)) => error = class,
+            Err(copy::Fault::Source(class)) => {
+                sender = Status::failed(class);
+                error = c::MPIX_ERR_PROC_FAILED;
             }
-            arrived.await;
         }
+        if error == c::MPI_SUCCESS && bytes < message.bytes() {
+            error = c::MPI_ERR_TRUNCATE;
+        }
+        posted.request.complete(received(message, bytes, error), host);
+        self.settle(to, message, sender);
     }
 
-    /// Takes a message out of the queue.
-    pub fn take(&self, pattern: &Pattern) -> Option<(Found, Message)> {
-        let mut inbox = self.place.inbox.lock();
-        let found = inbox.find(pattern)?;
-        inbox.take(pattern).map(|inner| (found, Message { inner }))
-    }
-
-    /// Receives a message that was taken.
-    pub fn receive_taken(&self, message: Message, target: Target) -> Arc<Request> {
-        let request = Request::pending();
-        deliver(&target, &request, &message.inner);
-        request
+    /// Tells the sender that its message was taken.
+    pub(super) fn settle(self: &Arc<Self>, to: u32, message: &Unexpected, status: Status) {
+        if let Some(sender) = &message.request {
+            sender.complete(status, None);
+        }
+        if message.credit > 0 || message.number > 0 {
+            self.taken(to, message);
+        }
     }
 }
 
-/// Copies a message to where it goes, and completes both sides.
-fn deliver(target: &Target, request: &Arc<Request>, message: &Unexpected) {
-    let copied = copy(target, &message.payload);
-    let Envelope { source, tag, .. } = message.envelope;
-    let (error, bytes, host) = match copied {
-        Ok((bytes, host)) if bytes < message.bytes() => (c::MPI_ERR_TRUNCATE, bytes, host),
-        Ok((bytes, host)) => (c::MPI_SUCCESS, bytes, host),
-        Err(error) => (error.class().unwrap_or(c::MPI_ERR_OTHER), 0, None),
-    };
-    let source = i32::try_from(source).unwrap_or(c::MPI_ANY_SOURCE);
-    request.complete(Status { source, tag, error, bytes, cancelled: false }, host);
-    if let Some(sender) = &message.request {
-        sender.complete(Status::EMPTY, None);
-    }
+/// The status of a receive that took a message.
+pub(super) fn received(message: &Unexpected, bytes: u64, error: i32) -> Status {
+    let source = i32::try_from(message.envelope.source).unwrap_or(c::MPI_ANY_SOURCE);
+    Status { source, tag: message.envelope.tag, error, bytes, cancelled: false }
 }
 
-fn copy(target: &Target, payload: &Payload) -> Result<(u64, Option<Bytes>)> {
-    let bytes = packed(payload)?;
-    match target {
-        Target::Host(most) => {
-            let len = usize::try_from(*most).unwrap_or(usize::MAX).min(bytes.len());
-            Ok((len as u64, Some(bytes.slice(..len))))
-        }
-        Target::Guest(span) => {
-            let len = usize::try_from(span.bytes()).unwrap_or(usize::MAX).min(bytes.len());
-            span.datatype.unpack(&span.memory, span.at, span.count, 0, &bytes[..len])?;
-            Ok((len as u64, None))
-        }
+/// Fails requests, and those that wait for the messages to be taken.
+pub(super) fn fail_all(posted: Vec<Posted>, unexpected: Vec<Unexpected>, class: i32) {
+    let receives = posted.into_iter().map(|posted| posted.request);
+    let sends = unexpected.into_iter().filter_map(|message| message.request);
+    let all: Vec<Arc<Request>> = receives.chain(sends).collect();
+    all.iter().for_each(|request| request.fail(class));
+}
+
+/// Sums traffic that was counted on several nodes.
+pub fn sum(parts: impl IntoIterator<Item = Traffic>) -> Vec<Traffic> {
+    let mut all: BTreeMap<(u32, u32), (u64, u64)> = BTreeMap::new();
+    for Traffic { from, to, messages, bytes } in parts {
+        let pair = all.entry((from, to)).or_default();
+        pair.0 = pair.0.saturating_add(messages);
+        pair.1 = pair.1.saturating_add(bytes);
     }
+    let pair = |((from, to), (messages, bytes))| Traffic { from, to, messages, bytes };
+    all.into_iter().map(pair).collect()
 }

@@ -1,0 +1,250 @@
+//! What ends before its time: ranks, their nodes, communicators, the job.
+//!
+//! A rank that ends without `MPI_Finalize`, or whose node is lost, has failed. What depends on it
+//! is complete then, with `MPIX_ERR_PROC_FAILED`. Unless a rank here can handle its errors, the job
+//! ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::inbox::{Body, Posted, Unexpected};
+use super::world::{Place, World, fail_all};
+use super::{Pattern, far};
+use crate::function::{Control, EndReason};
+use crate::id::NodeId;
+use crate::mpi::constants as c;
+use crate::wire::mpi::{MAX_WHY, MpiTold};
+
+/// Most communicators of a job that can be revoked, and most whose members are known.
+const MOST_CONTEXTS: usize = 1 << 16;
+
+/// What is known to have ended.
+#[derive(Debug, Default)]
+pub struct Fate {
+    /// Ranks that have ended; whether they failed.
+    pub gone: BTreeMap<u32, bool>,
+    revoked: BTreeSet<u64>,
+    /// Why the job was aborted, and with which code.
+    pub aborted: Option<(i32, String)>,
+    /// The ranks of communicators; of one that is not here, all.
+    members: HashMap<u64, Arc<[u32]>>,
+    /// Failures that a rank has acknowledged for a communicator.
+    acknowledged: HashMap<(u32, u64), BTreeSet<u32>>,
+}
+
+impl Fate {
+    fn failed(&self) -> impl Iterator<Item = u32> {
+        self.gone.iter().filter(|(_, failed)| **failed).map(|(rank, _)| *rank)
+    }
+
+    /// Failed ranks of a communicator that a rank has not acknowledged.
+    fn unknown(&self, rank: u32, context: u64) -> bool {
+        let members = self.members.get(&(context & !1));
+        let acknowledged = self.acknowledged.get(&(rank, context & !1));
+        self.failed().any(|failed| {
+            members.is_none_or(|members| members.contains(&failed))
+                && acknowledged.is_none_or(|known| !known.contains(&failed))
+        })
+    }
+
+    /// Why nothing can be done in a context.
+    fn is_over(&self, context: u64) -> Option<i32> {
+        match &self.aborted {
+            Some(_) => Some(c::MPI_ERR_PROC_ABORTED),
+            None => self.revoked.contains(&(context & !1)).then_some(c::MPIX_ERR_REVOKED),
+        }
+    }
+
+    /// Why a rank cannot receive this, if nothing is there that it takes.
+    fn no_receive(&self, rank: u32, pattern: &Pattern) -> Option<i32> {
+        if let Some(class) = self.is_over(pattern.context) {
+            return Some(class);
+        }
+        let lost = match pattern.world_source {
+            Some(source) => self.gone.contains_key(&source),
+            None => pattern.source.is_none() && self.unknown(rank, pattern.context),
+        };
+        lost.then_some(c::MPIX_ERR_PROC_FAILED)
+    }
+}
+
+impl World {
+    /// Why a message cannot be sent. Look with the receiver's inbox locked, if it is here.
+    pub(super) fn no_send(&self, to: u32, context: u64) -> Option<i32> {
+        if !self.trouble.load(Ordering::Acquire) {
+            return None;
+        }
+        let fate = self.fate.lock();
+        let lost = || fate.gone.contains_key(&to).then_some(c::MPIX_ERR_PROC_FAILED);
+        fate.is_over(context).or_else(lost)
+    }
+
+    /// Why nothing can be received in a context, whatever is there already.
+    pub(super) fn is_over(&self, context: u64) -> Option<i32> {
+        if !self.trouble.load(Ordering::Acquire) {
+            return None;
+        }
+        self.fate.lock().is_over(context)
+    }
+
+    /// Why a message will not come. Look with the rank's inbox locked.
+    pub(super) fn no_receive(&self, rank: u32, pattern: &Pattern) -> Option<i32> {
+        if !self.trouble.load(Ordering::Acquire) {
+            return None;
+        }
+        self.fate.lock().no_receive(rank, pattern)
+    }
+
+    fn places_here(&self) -> impl Iterator<Item = (u32, &Arc<Place>)> {
+        self.ranks_of(self.me).filter_map(|rank| Some((rank, self.here(rank)?)))
+    }
+
+    /// A rank has ended, in order or not.
+    pub(super) fn ended(self: &Arc<Self>, rank: u32, finalized: bool, why: &str) {
+        {
+            let mut fate = self.fate.lock();
+            if fate.gone.contains_key(&rank) {
+                return;
+            }
+            fate.gone.insert(rank, !finalized);
+            self.trouble.store(true, Ordering::Release);
+        }
+        let class = c::MPIX_ERR_PROC_FAILED;
+        if let Some(place) = self.here(rank) {
+            let mut inbox = place.inbox.lock();
+            let (posted, sent) = (inbox.drain_posted(|_| true), inbox.drain_unexpected(|_| true));
+            drop(inbox);
+            fail_all(posted, sent, class);
+        }
+        for (receiver, place) in self.places_here() {
+            let mut inbox = place.inbox.lock();
+            let fate = self.fate.lock();
+            let lost = |posted: &Posted| fate.no_receive(receiver, &posted.pattern).is_some();
+            let stays = |message: &Unexpected| matches!(message.body, Body::Host(_));
+            let posted = inbox.drain_posted(lost);
+            let sent = inbox.drain_unexpected(|m| m.from == rank && !stays(m));
+            drop((fate, inbox));
+            fail_all(posted, sent, class);
+            place.stir();
+        }
+        if let Some(far) = &self.far {
+            far.fail_sends(|sending| sending.to == rank || sending.from == rank, class);
+        }
+        let handled = self.running().iter().any(|rank| {
+            self.here(*rank).is_some_and(|place| place.survives.load(Ordering::Acquire))
+        });
+        if !finalized && !handled {
+            self.abort(c::MPIX_ERR_PROC_FAILED, why, None);
+        }
+    }
+
+    /// A node was lost, and its ranks with it.
+    pub(super) fn node_lost(self: &Arc<Self>, node: NodeId) {
+        for rank in self.ranks_of(node) {
+            self.ended(
+                rank,
+                false,
+                &format!("rank {rank} of the MPI job was lost with its node {node}"),
+            );
+        }
+    }
+
+    /// Ends the job on all nodes; `but` is the rank that does this, and ends by itself.
+    pub(super) fn abort(self: &Arc<Self>, code: i32, why: &str, but: Option<u32>) {
+        if self.aborted(code, why, but) {
+            let why = far::cut(why, MAX_WHY).to_owned();
+            self.tell_all(&MpiTold::Abort(code, why));
+        }
+    }
+
+    /// Ends the job here; whether that is news.
+    pub(super) fn aborted(self: &Arc<Self>, code: i32, why: &str, but: Option<u32>) -> bool {
+        {
+            let mut fate = self.fate.lock();
+            if fate.aborted.is_some() {
+                return false;
+            }
+            fate.aborted = Some((code, why.to_owned()));
+            self.trouble.store(true, Ordering::Release);
+        }
+        for (rank, place) in self.places_here() {
+            if Some(rank) != but
+                && let Some(control) = place.control.get()
+            {
+                control.end_because(EndReason::JobAborted, why);
+            }
+        }
+        self.sweep(|_| true, c::MPI_ERR_PROC_ABORTED);
+        true
+    }
+
+    /// Ends a rank that sat down while the job was aborted.
+    pub(super) fn end_if_aborted(&self, control: &Control) {
+        if let Some((_, why)) = &self.fate.lock().aborted {
+            control.end_because(EndReason::JobAborted, why);
+        }
+    }
+
+    /// A communicator is of no use any more; whether that is news. `None` when there are too many.
+    pub(super) fn revoked(self: &Arc<Self>, context: u64) -> Option<bool> {
+        {
+            let mut fate = self.fate.lock();
+            if fate.revoked.contains(&(context & !1)) {
+                return Some(false);
+            }
+            if fate.revoked.len() >= MOST_CONTEXTS {
+                return None;
+            }
+            fate.revoked.insert(context & !1);
+            self.trouble.store(true, Ordering::Release);
+        }
+        self.sweep(|of| of & !1 == context & !1, c::MPIX_ERR_REVOKED);
+        Some(true)
+    }
+
+    fn sweep(&self, over: impl Fn(u64) -> bool, class: i32) {
+        for (_, place) in self.places_here() {
+            let mut inbox = place.inbox.lock();
+            let posted = inbox.drain_posted(|posted| over(posted.pattern.context));
+            let sent = inbox.drain_unexpected(|message| over(message.envelope.context));
+            drop(inbox);
+            fail_all(posted, sent, class);
+            place.stir();
+        }
+        if let Some(far) = &self.far {
+            far.fail_sends(|sending| over(sending.context), class);
+        }
+    }
+
+    /// Which ranks failed.
+    pub(super) fn failed(&self) -> Vec<u32> {
+        self.fate.lock().failed().collect()
+    }
+
+    /// Whether a communicator was revoked.
+    pub(super) fn is_revoked(&self, context: u64) -> bool {
+        self.fate.lock().revoked.contains(&(context & !1))
+    }
+
+    /// Which ranks a communicator has: failures of others are none of its business.
+    pub(super) fn has_members(&self, context: u64, members: &[u32]) {
+        let mut fate = self.fate.lock();
+        if fate.members.len() < MOST_CONTEXTS {
+            fate.members.insert(context & !1, members.into());
+        }
+    }
+
+    /// A rank knows of the failures that there were; gives those in the communicator.
+    pub(super) fn acknowledge(&self, rank: u32, context: u64) -> Vec<u32> {
+        let mut fate = self.fate.lock();
+        let members = fate.members.get(&(context & !1)).cloned();
+        let of = |failed: &u32| members.as_ref().is_none_or(|members| members.contains(failed));
+        let failed: BTreeSet<u32> = fate.failed().filter(of).collect();
+        let known = failed.iter().copied().collect();
+        if fate.acknowledged.len() < MOST_CONTEXTS {
+            fate.acknowledged.insert((rank, context & !1), failed);
+        }
+        known
+    }
+}

@@ -1,0 +1,1 @@
+//! Worlds whose ranks are on several nodes.
