@@ -56,8 +56,5 @@ pub fn is_type(_cx: &mut Cx<'_>, handle: i32) -> Result<()> {
 
 /// A handle of a request.
 pub fn request(cx: &mut Cx<'_>, request: Arc<Request>) -> Result<i32> {
-    match cx.rank().p2p.requests.insert(Entry::Once(request)) {
-        Some(handle) => Ok(handle),
-        None => error(c::MPI_ERR_NO_MEM, "there are too many requests"),
-    }
+    cx.rank().p2p.insert(Entry::Once(request))
 }

@@ -62,7 +62,7 @@ struct Round {
 
 impl Incoming {
     /// Opens a channel: takes the sender's word of it.
-    pub fn open(cx: &mut Cx<'_>, message: check::Incoming, parts: u64, direct: bool) -> Self {
+    pub fn open(cx: &mut Cx<'_>, message: check::Incoming, parts: u64) -> Self {
         let endpoint = cx.rank().endpoint.clone();
         let link = message.pattern.and_then(|pattern| {
             let (source, world_source) = (pattern.source?, pattern.world_source?);
@@ -70,18 +70,13 @@ impl Incoming {
             let pattern = Pattern { context: pattern.context | OPENING, ..pattern };
             let opening = endpoint.receive(pattern, Target::Host(24));
             let (first, cut) = (message.span, OnceLock::new());
-            let direct = direct && lies_dense(&first.datatype);
+            let direct = first.datatype.is_contiguous();
             let link =
                 Link { endpoint, first, parts, direct, source, tag, world_source, opening, cut };
             Some(Arc::new(link))
         });
         Self { link, parts, round: Mutex::default() }
     }
-}
-
-/// Whether elements of a predefined type follow each other without a gap.
-fn lies_dense(datatype: &Datatype) -> bool {
-    u64::try_from(datatype.extent()).is_ok_and(|extent| extent == datatype.size())
 }
 
 impl Again for Incoming {
