@@ -75,3 +75,13 @@ fn parts_of_a_message_come_when_they_are_ready() {
 fn generalized_requests_call_the_program_back() {
     passes("mpi/p2p_generalized", &[1, 2]);
 }
+
+#[test]
+fn messages_of_made_types() {
+    passes("mpi/p2p_types", &[1, 2, 3]);
+}
+
+#[test]
+fn messages_in_communicators_of_the_program() {
+    passes("mpi/p2p_comms", &[1, 2, 3, 5, 17]);
+}

@@ -22,7 +22,7 @@ static void sends_and_receives(void) {
     FAILS(MPI_ERR_RANK, MPI_Send(data, 1, MPI_INT, MPI_ROOT, 0, w));
     FAILS(MPI_ERR_TAG, MPI_Send(NULL, 1, MPI_INT, 0, -1, w));
     FAILS(MPI_ERR_TAG, MPI_Send(data, 1, MPI_INT, 0, MPI_ANY_TAG, w));
-    FAILS(MPI_ERR_TAG, MPI_Send(data, 1, MPI_INT, MPI_PROC_NULL, 1 << 30, w));
+    FAILS(MPI_ERR_TAG, MPI_Send(data, 1, MPI_INT, MPI_PROC_NULL, -0x7fffffff, w));
     FAILS(MPI_ERR_BUFFER, MPI_Send(NULL, 1, MPI_INT, 0, 0, w));
     FAILS(MPI_ERR_BUFFER, MPI_Send((void *)0xfffffff0, 100, MPI_INT, 0, 0, w));
     FAILS(MPI_ERR_COUNT, MPI_Ssend(data, -1, MPI_INT, 0, 0, w));

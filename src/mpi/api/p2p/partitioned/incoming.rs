@@ -80,7 +80,7 @@ impl Incoming {
 }
 
 impl Again for Incoming {
-    fn start(&self, _cx: &mut Cx<'_>) -> Result<Arc<Request>> {
+    fn start(&self, cx: &mut Cx<'_>) -> Result<Arc<Request>> {
         let request = Request::pending();
         let round = Arc::new(Round { request: request.clone(), come: OnceLock::new() });
         *self.round.lock() = Some(round.clone());
@@ -88,10 +88,10 @@ impl Again for Incoming {
             None => request.complete(status::OF_NOBODY, None),
             Some(link) => {
                 let link = link.clone();
-                tokio::spawn(async move {
+                cx.rank().p2p.tasks.spawn(async move {
                     let status = link.run(&round).await;
                     round.request.complete(status, None);
-                });
+                })?;
             }
         }
         Ok(request)
