@@ -9,8 +9,8 @@ use super::world::{Place, World};
 use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
 use crate::id::NodeId;
 use crate::mpi::coll::meeting::Meetings;
-use crate::mpi::group::Group;
 use crate::mpi::constants as c;
+use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 use crate::wire::mpi::{MpiTold, Route};
 
@@ -279,6 +279,11 @@ impl Endpoint {
             Some(false) => true,
             None => false,
         }
+    }
+
+    /// Why a communicator is of no use any more, if it is not: it was revoked, or the job aborted.
+    pub fn is_over(&self, context: u64) -> Option<i32> {
+        self.world.is_over(context)
     }
 
     /// Whether it was revoked.
