@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attributes::{self, Object};
 use super::out;
+use crate::mpi::api::p2p;
 use crate::mpi::comm::{Alike, Comm};
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -56,7 +57,10 @@ fn ending(cx: &mut Cx<'_>, at: u32) -> Result<(Arc<Comm>, i32)> {
 pub async fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (comm, handle) = ending(cx, args.ptr(0))?;
     attributes::delete_all(cx, &Object::Comm(comm, handle)).await?;
-    cx.rank().comms.remove(handle);
+    let rank = cx.rank();
+    if let Some(comm) = rank.comms.remove(handle) {
+        rank.p2p.release(p2p::Owner::Comm(comm.context));
+    }
     cx.memory().write_i32(args.ptr(0), c::MPI_COMM_NULL)
 }
 
@@ -66,6 +70,9 @@ pub async fn disconnect(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     attributes::delete_all(cx, &Object::Comm(comm.clone(), handle)).await?;
     let circle = Circle::of(&cx.rank().endpoint, &comm);
     cx.wait(exchange::round(circle, comm, Ok(Default::default()))).await?;
-    cx.rank().comms.remove(handle);
+    let rank = cx.rank();
+    if let Some(comm) = rank.comms.remove(handle) {
+        rank.p2p.release(p2p::Owner::Comm(comm.context));
+    }
     cx.memory().write_i32(args.ptr(0), c::MPI_COMM_NULL)
 }

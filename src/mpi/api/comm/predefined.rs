@@ -1,6 +1,7 @@
 //! Attributes that the standard says communicators have. Programs get the address of a value.
 
 use super::{hooks, out};
+use crate::mpi::api::p2p::TAG_UB;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::error::{Error, Result};
@@ -15,9 +16,6 @@ const KEYS: [i32; 7] = [
     c::MPI_LASTUSEDCODE,
     c::MPI_UNIVERSE_SIZE,
 ];
-
-/// Largest tag.
-const TAG_UB: i32 = i32::MAX;
 
 /// The value of a key; `None` of one that the program made.
 pub fn value(cx: &mut Cx<'_>, key: i32) -> Option<i32> {

@@ -106,6 +106,7 @@ fn initialized(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 
 async fn finalize(cx: &mut Cx<'_>, _args: &Args) -> Result<()> {
     crate::mpi::api::comm::finalize(cx).await?;
+    crate::mpi::api::p2p::drain(cx).await;
     let rank = cx.rank();
     if rank.phase != Phase::Active {
         return error(c::MPI_ERR_OTHER, "MPI was not initialised");
