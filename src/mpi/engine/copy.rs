@@ -57,8 +57,7 @@ impl From<Payload> for Body {
 impl Span {
     /// Whether its elements lie in one piece, in the order of their data.
     fn is_dense(&self) -> bool {
-        self.datatype.basic().is_some()
-            && self.datatype.extent() == self.datatype.size().cast_signed()
+        self.datatype.is_contiguous()
     }
 
     fn pack(&self, skip: u64, len: u64) -> Result<Vec<u8>> {

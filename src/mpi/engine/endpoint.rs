@@ -9,8 +9,8 @@ use super::world::{Place, World};
 use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
 use crate::id::NodeId;
 use crate::mpi::coll::meeting::Meetings;
-use crate::mpi::group::Group;
 use crate::mpi::constants as c;
+use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 use crate::wire::mpi::{MpiTold, Route};
 
