@@ -81,15 +81,30 @@ fn of_data(cx: &mut Cx<'_>, args: &Args) -> Result<(Status, Datatype)> {
 /// `MPI_Get_count`
 pub(super) fn count(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (status, datatype) = of_data(cx, args)?;
-    give_count(cx, args.ptr(2), datatype.count_in(status.bytes), args.large)
+    let count = match datatype.size() {
+        0 => (status.bytes == 0).then_some(0),
+        size => status.bytes.is_multiple_of(size).then_some(status.bytes / size),
+    };
+    give_count(cx, args.ptr(2), count, args.large)
 }
 
 /// `MPI_Get_elements`
 pub(super) fn elements(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (status, datatype) = of_data(cx, args)?;
-    let count = datatype.elements_in(status.bytes);
+    let count = elements_in(&datatype, status.bytes);
     let wide = args.large || args.name.ends_with("_x");
     give_count(cx, args.ptr(2), count, wide)
+}
+
+fn elements_in(datatype: &Datatype, bytes: u64) -> Option<u64> {
+    match datatype.size() {
+        0 => (bytes == 0).then_some(0),
+        size => bytes.is_multiple_of(size).then_some(bytes / size),
+    }
+}
+
+fn bytes_of(datatype: &Datatype, elements: u64) -> Option<u64> {
+    datatype.size().checked_mul(elements)
 }
 
 /// `MPI_Status_set_elements`
@@ -100,7 +115,7 @@ pub(super) fn set_elements(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let Ok(count) = u64::try_from(count) else {
         return error(c::MPI_ERR_COUNT, format!("{count} is no count"));
     };
-    let Some(bytes) = datatype.bytes_of(count) else {
+    let Some(bytes) = bytes_of(&datatype, count) else {
         return error(c::MPI_ERR_COUNT, format!("{count} elements are too many"));
     };
     status.bytes = bytes;
