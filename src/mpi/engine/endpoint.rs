@@ -9,8 +9,8 @@ use super::world::{Place, World};
 use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
 use crate::id::NodeId;
 use crate::mpi::coll::meeting::Meetings;
-use crate::mpi::group::Group;
 use crate::mpi::constants as c;
+use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 use crate::wire::mpi::{MpiTold, Route};
 
@@ -290,6 +290,11 @@ impl Endpoint {
     /// receives from any source.
     pub fn has_members(&self, context: u64, ranks: &[u32]) {
         self.world.has_members(context, ranks);
+    }
+
+    /// The rank has freed such a communicator.
+    pub fn forgets_members(&self, context: u64) {
+        self.world.forgets_members(context);
     }
 
     /// The rank knows of the failures that there were in a communicator: they do not end receives
