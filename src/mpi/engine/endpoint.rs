@@ -9,8 +9,8 @@ use super::world::{Place, World};
 use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
 use crate::id::NodeId;
 use crate::mpi::coll::meeting::Meetings;
-use crate::mpi::group::Group;
 use crate::mpi::constants as c;
+use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 use crate::wire::mpi::{MpiTold, Route};
 
@@ -85,7 +85,13 @@ impl Endpoint {
     /// Where ranks of this group meet, if all are on this node.
     pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
         let here = |rank: &u32| self.world.here(*rank).is_some();
-        group.members().iter().all(here).then_some(&self.world.meetings)
+        let all = self.world.far.is_none() || group.members().iter().all(here);
+        all.then_some(&self.world.meetings)
+    }
+
+    /// Why nothing can be done in a context any more, if so.
+    pub fn is_over(&self, context: u64) -> Option<i32> {
+        self.world.is_over(context)
     }
 
     /// Begins to send to a rank of the world.

@@ -111,6 +111,7 @@ impl World {
             self.trouble.store(true, Ordering::Release);
         }
         let class = c::MPIX_ERR_PROC_FAILED;
+        self.meetings.rank_failed(rank, class);
         if let Some(place) = self.here(rank) {
             let mut inbox = place.inbox.lock();
             let (posted, sent) = (inbox.drain_posted(|_| true), inbox.drain_unexpected(|_| true));
@@ -200,6 +201,7 @@ impl World {
             self.trouble.store(true, Ordering::Release);
         }
         self.sweep(|of| of & !1 == context & !1, c::MPIX_ERR_REVOKED);
+        self.meetings.context_failed(context | 1, c::MPIX_ERR_REVOKED);
         Some(true)
     }
 

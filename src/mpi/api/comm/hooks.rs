@@ -37,13 +37,16 @@ pub fn errhandler(_cx: &mut Cx<'_>, handle: i32) -> Result<Errhandler> {
 }
 
 /// The last error code in use.
-pub fn last_code(_cx: &mut Cx<'_>) -> i32 {
-    c::MPI_ERR_LASTCODE
+pub fn last_code(cx: &mut Cx<'_>) -> i32 {
+    cx.rank().env.classes.last_used()
 }
 
 /// For each of a group a number that it shares with those of its node.
-pub fn nodes(_cx: &mut Cx<'_>, group: &Group) -> Vec<i32> {
-    vec![0; group.members().len()]
+pub fn nodes(cx: &mut Cx<'_>, group: &Group) -> Vec<i32> {
+    let endpoint = &cx.rank().endpoint;
+    let nodes: Vec<_> = group.members().iter().map(|rank| endpoint.node_of(*rank)).collect();
+    let first = |node| nodes.iter().position(|other| *other == node).unwrap_or(0);
+    nodes.iter().map(|node| i32::try_from(first(*node)).unwrap_or(0)).collect()
 }
 
 /// Whether a handle is a datatype's.
@@ -56,8 +59,5 @@ pub fn is_type(_cx: &mut Cx<'_>, handle: i32) -> Result<()> {
 
 /// A handle of a request.
 pub fn request(cx: &mut Cx<'_>, request: Arc<Request>) -> Result<i32> {
-    match cx.rank().p2p.requests.insert(Entry::Once(request)) {
-        Some(handle) => Ok(handle),
-        None => error(c::MPI_ERR_NO_MEM, "there are too many requests"),
-    }
+    cx.rank().p2p.insert(Entry::Once(request))
 }
