@@ -89,11 +89,6 @@ impl Endpoint {
         all.then_some(&self.world.meetings)
     }
 
-    /// Why nothing can be done in a context any more, if so.
-    pub fn is_over(&self, context: u64) -> Option<i32> {
-        self.world.is_over(context)
-    }
-
     /// Begins to send to a rank of the world.
     pub fn send(&self, to: u32, envelope: Envelope, payload: Payload, mode: Mode) -> Arc<Request> {
         let request = Request::pending();
@@ -285,6 +280,11 @@ impl Endpoint {
             Some(false) => true,
             None => false,
         }
+    }
+
+    /// Why a communicator is of no use any more, if it is not: it was revoked, or the job aborted.
+    pub fn is_over(&self, context: u64) -> Option<i32> {
+        self.world.is_over(context)
     }
 
     /// Whether it was revoked.
