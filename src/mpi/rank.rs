@@ -107,6 +107,7 @@ impl Rank {
 
 impl Drop for Rank {
     fn drop(&mut self) {
-        self.endpoint.leave(self.phase == Phase::Finalized);
+        // A program that never called MPI_Init is no part of it.
+        self.endpoint.leave(self.phase != Phase::Active);
     }
 }

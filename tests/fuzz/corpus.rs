@@ -15,7 +15,7 @@ use faasm::wire::consensus::{
 };
 use faasm::wire::function::{FunctionEntry, Limits, Options, Policy};
 use faasm::wire::hello::Hello;
-use faasm::wire::jobs::{JobRecord, RankEnd, RankSummary, Sent, Traffic};
+use faasm::wire::jobs::{Aborted, JobRecord, RankEnd, RankSummary, Sent, Traffic};
 use faasm::wire::load::{Load, Report, Rumor};
 use faasm::wire::members::{KeyHash, MemberCommand, TokenHash};
 use faasm::wire::mpi::Seat;
@@ -82,7 +82,8 @@ pub fn done(output: u64) -> Done {
 
 fn rank_end() -> RankEnd {
     let sent = vec![Sent { to: 1, messages: 2, bytes: 3 }];
-    RankEnd { begun: true, finalized: false, aborted: Some(-1), sent }
+    let aborted = Some(Aborted { code: Some(-1), why: "rank 1 called MPI_Abort".into() });
+    RankEnd { begun: true, finalized: false, aborted, sent }
 }
 
 fn job() -> JobRecord {

@@ -15,7 +15,7 @@ use super::ending::{Tally, Then};
 use super::plan::{Room, plan};
 use super::{JobRun, ranks::Started};
 use crate::calls::Calls;
-use crate::calls::cell::CallCell;
+use crate::calls::cell::{CallCell, Ended};
 use crate::calls::live::{LiveCall, Origin};
 use crate::calls::spec::Spec;
 use crate::clock;
@@ -31,6 +31,8 @@ const ASK: Duration = Duration::from_secs(2);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 /// How often the layout is thought over when a node has less room than was believed.
 const PLANS: usize = 4;
+/// How long ranks may take to end by themselves once one has failed.
+const BY_THEMSELVES: Duration = Duration::from_millis(500);
 /// How long ranks that were ended may take to be over.
 const ENDING: Duration = Duration::from_secs(4);
 
@@ -134,7 +136,6 @@ impl Calls {
             let kept = self.held_places(&live.spec, epoch, &nodes);
             let ranks = self.start_ranks(live, run, epoch, nodes);
             let stopped = self.watch_ranks(live, run, &ranks).await;
-            self.end_ranks(live, run, &ranks).await;
             drop(kept);
             if let Some(reason) = stopped {
                 return Err(reason.error());
@@ -314,7 +315,8 @@ impl Calls {
         named.collect()
     }
 
-    /// Waits until all ranks have ended, or the job is to end. Why, if somebody ends it.
+    /// Waits until all ranks have ended. When one has failed, or the job is to end, those that do
+    /// not end by themselves are ended. Why, if somebody ends the job.
     async fn watch_ranks(
         &self,
         live: &Arc<LiveCall>,
@@ -322,40 +324,49 @@ impl Calls {
         ranks: &[Started],
     ) -> Option<EndReason> {
         let mut waits: FuturesUnordered<_> = ranks.iter().map(Started::wait).collect();
+        let (mut stopped, mut until, mut cancelled) = (None, None, false);
         loop {
-            tokio::select! {
-                biased;
-                reason = ended(&live.control) => return Some(reason),
-                next = waits.next() => {
-                    let (rank, ended) = next?;
-                    run.output.ended(rank);
-                    let (end, tolerant) = (ended.rank.as_ref(), run.is_tolerant());
-                    let then = run.tally(|tally: &mut Tally| {
-                        tally.ended(rank, &ended.result, end, tolerant)
-                    });
-                    if then == Some(Then::End) {
-                        return None;
-                    }
+            let late = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(clock::at(until)).await,
+                    None => std::future::pending().await,
                 }
+            };
+            let cancel = tokio::select! {
+                biased;
+                reason = ended(&live.control), if stopped.is_none() => {
+                    stopped = Some(reason);
+                    true
+                }
+                next = waits.next() => {
+                    let Some((rank, ended)) = next else { return stopped };
+                    if self.rank_ended(run, rank, &ended) == Then::End {
+                        until.get_or_insert_with(|| clock::now() + BY_THEMSELVES);
+                    }
+                    false
+                }
+                () = late => {
+                    if cancelled {
+                        tracing::warn!(job = %live.spec.call, "ranks of a job are not over in time");
+                        return stopped;
+                    }
+                    true
+                }
+            };
+            if cancel && !cancelled {
+                cancelled = true;
+                until = Some(clock::now() + ENDING);
+                run.tally(Tally::ends);
+                self.cancel_children(live);
             }
         }
     }
 
-    /// Ends the ranks that are left, and waits for that.
-    async fn end_ranks(&self, live: &Arc<LiveCall>, run: &JobRun, ranks: &[Started]) {
-        if ranks.iter().all(|rank| rank.cell.ended().is_some()) {
-            return;
-        }
-        self.cancel_children(live);
-        let all = async {
-            for rank in ranks {
-                rank.cell.wait().await;
-                run.output.ended(rank.rank);
-            }
-        };
-        if tokio::time::timeout(ENDING, all).await.is_err() {
-            tracing::warn!(job = %live.spec.call, "ranks of a job are not over in time");
-        }
+    fn rank_ended(&self, run: &JobRun, rank: u32, ended: &Ended) -> Then {
+        run.output.ended(rank);
+        let (end, tolerant) = (ended.rank.as_ref(), run.is_tolerant());
+        let then = run.tally(|tally| tally.ended(rank, &ended.result, end, tolerant));
+        then.unwrap_or(Then::RunOn)
     }
 }
 

@@ -131,6 +131,7 @@ impl Calls {
         let mut end = live.rank.lock().end.clone();
         if let Some(space) = &self.inner.ports.ranks {
             end.sent = space.sent(seat.world, seat.epoch, seat.rank);
+            end.aborted = space.aborted(seat.world, seat.epoch);
         }
         Some(end)
     }
@@ -207,7 +208,6 @@ impl Calls {
             match news {
                 RankNews::Begun => end.begun = true,
                 RankNews::Finalized => end.finalized = true,
-                RankNews::Aborts(code) => end.aborted = Some(code),
                 RankNews::Tolerates => {}
             }
         }

@@ -20,8 +20,10 @@ use crate::errno::{CallError, Errno};
 use crate::function::Control;
 use crate::function::ranks::RankSpace;
 use crate::id::{CallId, NodeId};
+use crate::mpi::constants as c;
 use crate::mpi::cx;
 use crate::net::{BulkStream, Inbound, Net, Peer, PeerTable, Replier, ServiceId};
+use crate::wire::jobs::{Aborted, Sent};
 use crate::wire::mpi::{MAX_RANKS, MpiMessage, MpiPull, MpiTold, Seat, WorldId};
 use crate::wire::{Malformed, decode};
 
@@ -222,6 +224,18 @@ impl RankSpace for Worlds {
         control: &Arc<Control>,
     ) -> Result<Box<dyn Any + Send + Sync>, CallError> {
         Ok(cx::seat(self.endpoint(seat, control)?))
+    }
+
+    fn sent(&self, world: CallId, _epoch: u32, rank: u32) -> Vec<Sent> {
+        let of = self.traffic(world).into_iter().filter(|row| row.from == rank);
+        of.map(|row| Sent { to: row.to, messages: row.messages, bytes: row.bytes }).collect()
+    }
+
+    fn aborted(&self, world: CallId, epoch: u32) -> Option<Aborted> {
+        let (code, why) = Self::aborted(self, WorldId { world, epoch })?;
+        // That of the engine itself, when a rank has failed.
+        let code = Some(code).filter(|code| *code != c::MPIX_ERR_PROC_FAILED);
+        Some(Aborted { code, why })
     }
 }
 
