@@ -87,7 +87,8 @@ fn jobs_of_any_size_run_on_one_node_and_on_three() {
             assert_eq!((answer.status, answer.text()), (200, sum.clone()), "{query}");
         }
     }
-    let ranks = |args: &[&str]| prints(&cluster, 0, &[args, &["alice/job", "--", "hosts"]].concat());
+    let ranks =
+        |args: &[&str]| prints(&cluster, 0, &[args, &["alice/job", "--", "hosts"]].concat());
     let on = |args: &[&str]| hosts(&ranks(args)).into_values().collect::<Vec<_>>();
     assert_eq!(on(&["-n", "6", "--map-by", "node"]), [2, 2, 2]);
     assert_eq!(on(&["-n", "5", "--hosts", "n3:4,n2"]), [4, 1]);
@@ -207,30 +208,28 @@ fn a_job_that_is_cancelled_or_whose_time_is_up_leaves_nothing() {
 
 #[test]
 fn a_job_waits_in_line_for_room_and_says_so() {
-    let cluster = Processes::with_options(2, "[function]\ninstances = 8\n");
+    let cluster = Processes::with_options(2, "[function]\ninstances = 16\n");
     upload(&cluster, "job", &[]);
     let places = |node| cluster.metric(node, "faasm_scheduler_free_places", "");
     let before = (places(1), places(2));
-    let first = forever(&cluster, 10, "map_by=slot");
-    let second = cluster.submit(1, "job", "mpi=10&timeout=60s&arg=ring", b"");
+    let first = forever(&cluster, 20, "map_by=slot");
+    let second = cluster.submit(1, "job", "mpi=20&timeout=60s&arg=ring", b"");
     let third = cluster.submit(1, "job", "mpi=2&timeout=60s&arg=ring", b"");
     wait_for("the second says that it waits", PATIENCE, || {
-        job(&cluster, 2, &second).note.contains("waits for 10 places").then_some(())
+        job(&cluster, 2, &second).note.contains("waits for 20 places").then_some(())
     });
     let ps = String::from_utf8(cluster.faasm(&["ps"]).stdout).expect("text");
-    assert!(ps.contains("waits for 10 places"), "{ps}");
+    assert!(ps.contains("waits for 20 places"), "{ps}");
     assert!(job(&cluster, 2, &third).note.contains("waits behind 1"), "in the order of asking");
     assert_eq!(cluster.record(1, &second, "0s").phase, "queued");
-    let late = cluster.invoke(1, "job", "mpi=10&timeout=1s&arg=ring", b"");
+    let late = cluster.invoke(1, "job", "mpi=20&timeout=1s&arg=ring", b"");
     assert!(late.text().contains("waits"), "{}", late.text());
     cluster.ask(1, &format!("DELETE /v1/calls/{first}"), b"");
     for call in [second, third] {
         assert_eq!(cluster.record(2, &call, "20s").result, Some(0));
     }
     all_is_over(&cluster, 1);
-    wait_for("all places are free", PATIENCE, || {
-        ((places(1), places(2)) == before).then_some(())
-    });
+    wait_for("all places are free", PATIENCE, || ((places(1), places(2)) == before).then_some(()));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::id::{CallId, NodeId};
 pub struct Reserve {
     /// The job.
     pub world: CallId,
-    /// Which try at the job this is.
-    pub epoch: u32,
+    /// The name of these places: the job's ranks show it, and another attempt has another one.
+    pub ticket: u64,
     /// Its user.
     pub user: String,
     /// Its function.

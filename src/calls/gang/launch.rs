@@ -21,7 +21,7 @@ use crate::calls::spec::Spec;
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::{Control, EndReason};
-use crate::id::{Attempt, NodeId};
+use crate::id::{Attempt, CallId, NodeId};
 use crate::wire::calls::{CallMessage, CallReply, CallRequest};
 use crate::wire::jobs::Reserve;
 
@@ -56,19 +56,19 @@ impl Drop for Launched<'_> {
 /// Places that are kept on nodes; given back when dropped, unless ranks came for them.
 struct Kept<'a> {
     calls: &'a Calls,
-    spec: &'a Spec,
-    epoch: u32,
+    world: CallId,
+    ticket: u64,
     nodes: Vec<NodeId>,
 }
 
 impl Drop for Kept<'_> {
     fn drop(&mut self) {
-        let (me, world) = (self.calls.me(), self.spec.call);
+        let (me, world) = (self.calls.me(), self.world);
         for node in &self.nodes {
             if *node == me {
-                self.calls.places().lock().release((me, world, self.epoch));
+                self.calls.places().lock().release((me, world, self.ticket));
             } else {
-                let message = CallMessage::Release(world, self.epoch);
+                let message = CallMessage::Release(world, self.ticket);
                 let _ = self.calls.net().send(*node, &message, Bytes::new());
             }
         }
@@ -129,12 +129,12 @@ impl Calls {
         let retries = live.spec.function.entry.options.retries;
         let mut epoch = 0;
         loop {
-            let nodes = self.find_room(live, run, epoch).await?;
+            let (nodes, ticket) = self.find_room(live, run).await?;
             *run.standing.lock() = None;
             run.begins(epoch, &nodes);
             live.launches();
-            let kept = self.held_places(&live.spec, epoch, &nodes);
-            let ranks = self.start_ranks(live, run, epoch, nodes);
+            let kept = self.held_places(&live.spec, ticket, &nodes);
+            let ranks = self.start_ranks(live, run, epoch, (nodes, ticket));
             let stopped = self.watch_ranks(live, run, &ranks).await;
             drop(kept);
             if let Some(reason) = stopped {
@@ -166,11 +166,11 @@ impl Calls {
         }
     }
 
-    fn held_places<'a>(&'a self, spec: &'a Spec, epoch: u32, nodes: &[NodeId]) -> Kept<'a> {
+    fn held_places(&self, spec: &Spec, ticket: u64, nodes: &[NodeId]) -> Kept<'_> {
         let mut nodes = nodes.to_vec();
         nodes.sort_unstable();
         nodes.dedup();
-        Kept { calls: self, spec, epoch, nodes }
+        Kept { calls: self, world: spec.call, ticket, nodes }
     }
 
     /// Waits for room for all ranks at once, and has it kept.
@@ -178,16 +178,15 @@ impl Calls {
         &self,
         live: &Arc<LiveCall>,
         run: &Arc<JobRun>,
-        epoch: u32,
-    ) -> Result<Vec<NodeId>, CallError> {
+    ) -> Result<(Vec<NodeId>, u64), CallError> {
         let mut pause = PAUSE.0;
         loop {
             let before = run.standing.lock().as_ref().map_or(0, super::line::Standing::before);
             let wait = async {
                 if before == 0
-                    && let Some(nodes) = self.try_room(live, run, epoch).await
+                    && let Some(room) = self.try_room(live, run).await
                 {
-                    return Some(nodes);
+                    return Some(room);
                 }
                 tokio::time::sleep(self.jitter(pause)).await;
                 None
@@ -197,9 +196,9 @@ impl Calls {
             }
             tokio::select! {
                 reason = ended(&live.control) => return Err(self.gave_up(run, reason)),
-                nodes = wait => {
-                    if let Some(nodes) = nodes {
-                        return Ok(nodes);
+                room = wait => {
+                    if let Some(room) = room {
+                        return Ok(room);
                     }
                 }
             }
@@ -218,6 +217,11 @@ impl Calls {
         }
     }
 
+    fn ticket(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.draw().to_le_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// A bit more or less than `pause`: launchers that want the same places do not meet for ever.
     fn jitter(&self, pause: Duration) -> Duration {
         let part = u32::from(self.draw().to_le_bytes()[0]);
@@ -225,7 +229,7 @@ impl Calls {
     }
 
     /// Plans, and has places kept; `None`, and it is said why, when there are too few now.
-    async fn try_room(&self, live: &LiveCall, run: &JobRun, epoch: u32) -> Option<Vec<NodeId>> {
+    async fn try_room(&self, live: &LiveCall, run: &JobRun) -> Option<(Vec<NodeId>, u64)> {
         let gang = &run.gang;
         let mut rooms = self.rooms(&live.spec, run);
         for _ in 0..PLANS {
@@ -240,12 +244,14 @@ impl Calls {
                     return None;
                 }
             };
-            let kept = self.held_places(&live.spec, epoch, &nodes);
-            match self.reserve_all(&live.spec, run, epoch, &nodes).await {
+            // What is given back of one attempt must not be that of another.
+            let ticket = self.ticket();
+            let kept = self.held_places(&live.spec, ticket, &nodes);
+            match self.reserve_all(&live.spec, run, ticket, &nodes).await {
                 Ok(()) => {
                     // They are for the ranks now.
                     std::mem::forget(kept);
-                    return Some(nodes);
+                    return Some((nodes, ticket));
                 }
                 Err(less) => {
                     for room in &mut rooms {
@@ -263,7 +269,7 @@ impl Calls {
         &self,
         spec: &Spec,
         run: &JobRun,
-        epoch: u32,
+        ticket: u64,
         nodes: &[NodeId],
     ) -> Result<(), BTreeMap<NodeId, u32>> {
         let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -272,7 +278,7 @@ impl Calls {
         let asks = counts.into_iter().map(|(node, ranks)| async move {
             let asked = Reserve {
                 world: spec.call,
-                epoch,
+                ticket,
                 user: key.user.to_string(),
                 name: key.name.to_string(),
                 ranks,
