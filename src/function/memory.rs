@@ -55,6 +55,16 @@ impl Door {
         self.len.fetch_max(len, Ordering::Release);
     }
 
+    /// Bytes that are accessible.
+    pub fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire) as u64
+    }
+
+    /// Whether none are.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Pins `len` bytes at offset `at`.
     pub fn pin(&self, at: u64, len: usize) -> Result<Pin<'_>, PinError> {
         if len > MAX_PIN {
@@ -130,6 +140,68 @@ impl Pin<'_> {
         unsafe { std::ptr::copy_nonoverlapping(self.start as *const u8, into.as_mut_ptr(), len) };
         len
     }
+
+    /// Copies out pieces of `each` bytes, the first at `at` and the others `stride` apart, until
+    /// `into` is full; nothing, and `false`, when they are not all within, or do not fill it.
+    pub fn gather(&self, at: usize, stride: isize, each: usize, into: &mut [u8]) -> bool {
+        let Some(count) = self.pieces(at, stride, each, into.len()) else { return false };
+        let from = self.start + at;
+        for_size(each, |len| {
+            for n in 0..count {
+                let place = from.wrapping_add_signed(stride.wrapping_mul(n.cast_signed()));
+                // SAFETY: `pieces` has seen that all are within this pin, as in `write`, and that
+                // `into` has room for `count` of them.
+                unsafe {
+                    let to = into.as_mut_ptr().add(n * len);
+                    std::ptr::copy_nonoverlapping(place as *const u8, to, len);
+                }
+            }
+        });
+        true
+    }
+
+    /// Copies such pieces in.
+    pub fn scatter(&self, at: usize, stride: isize, each: usize, from: &[u8]) -> bool {
+        let Some(count) = self.pieces(at, stride, each, from.len()) else { return false };
+        let to = self.start + at;
+        for_size(each, |len| {
+            for n in 0..count {
+                let place = to.wrapping_add_signed(stride.wrapping_mul(n.cast_signed()));
+                // SAFETY: as in `gather`.
+                unsafe {
+                    let from = from.as_ptr().add(n * len);
+                    std::ptr::copy_nonoverlapping(from, place as *mut u8, len);
+                }
+            }
+        });
+        true
+    }
+
+    /// How many such pieces are in `len` bytes, if those are all within.
+    fn pieces(&self, at: usize, stride: isize, each: usize, len: usize) -> Option<usize> {
+        let count = len.checked_div(each)?;
+        let first = isize::try_from(at).ok()?;
+        let way = stride.checked_mul(isize::try_from(count).ok()?.saturating_sub(1))?;
+        let (low, high) = (first.min(first.checked_add(way)?), first.max(first.checked_add(way)?));
+        let end = high.checked_add(isize::try_from(each).ok()?)?;
+        let within = low >= 0 && end <= isize::try_from(self.len).ok()?;
+        (within && count * each == len).then_some(count)
+    }
+}
+
+/// Runs a loop with the size of a piece known to the compiler, where that is a usual one: a copy
+/// is then one instruction.
+#[inline(always)]
+fn for_size(each: usize, copies: impl FnOnce(usize)) {
+    match each {
+        1 => copies(1),
+        2 => copies(2),
+        4 => copies(4),
+        8 => copies(8),
+        16 => copies(16),
+        24 => copies(24),
+        each => copies(each),
+    }
 }
 
 impl Drop for Pin<'_> {
@@ -141,6 +213,29 @@ impl Drop for Pin<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_at_a_stride_are_copied_only_where_all_are_within() {
+        let mut memory: Vec<u8> = (0..100).collect();
+        // SAFETY: the vector outlives the door's use, and nothing else touches it meanwhile.
+        let door = unsafe { Door::open(memory.as_mut_ptr(), 100) };
+        let pin = door.pin(10, 50).unwrap();
+        let mut read = [0; 6];
+        assert!(pin.gather(0, 24, 2, &mut read));
+        assert_eq!(read, [10, 11, 34, 35, 58, 59]);
+        assert!(pin.gather(48, -24, 2, &mut read));
+        assert_eq!(read, [58, 59, 34, 35, 10, 11]);
+        for (at, stride, each) in
+            [(1, 24, 2), (0, 25, 2), (47, -24, 2), (0, 0, 0), (0, 0, 4), (usize::MAX, 0, 2)]
+        {
+            assert!(!pin.gather(at, stride, each, &mut read), "{at} {stride} {each}");
+            assert!(!pin.scatter(at, stride, each, &read), "{at} {stride} {each}");
+        }
+        assert!(!pin.gather(0, isize::MAX, 2, &mut read) && !pin.scatter(0, isize::MIN, 2, &read));
+        assert!(pin.scatter(0, 24, 2, &[1, 2, 3, 4, 5, 6]));
+        drop(pin);
+        assert_eq!((memory[10], memory[35], memory[58], memory[36]), (1, 4, 5, 36));
+    }
 
     #[test]
     fn only_what_is_accessible_can_be_pinned_and_only_while_open() {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::group::Group;
+use super::attributes::Attributes;
+use super::group::{Group, Likeness};
+use super::topology::{Neighbours, Topology};
 
 /// What happens on an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Comm {
     pub rank: u32,
     /// The remote group of an intercommunicator.
     pub remote: Option<Group>,
+    /// How its ranks are laid out.
+    pub topology: Option<Arc<Topology>>,
+    /// Of one that is not complete yet: what it becomes.
+    pub becomes: Option<Arc<OnceLock<Arc<Comm>>>>,
     /// Collectives begun: all ranks begin them in the same order.
     begun: AtomicU32,
     /// What may change.
@@ -45,9 +52,22 @@ pub struct CommState {
     /// What happens on an error.
     pub errhandler: Errhandler,
     /// Attributes that it caches, by key.
-    pub attributes: BTreeMap<i32, u32>,
+    pub attributes: Attributes,
     /// Hints.
     pub info: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// How two communicators are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alike {
+    /// They are one.
+    Identical,
+    /// Their groups have the same members in the same order.
+    Congruent,
+    /// Their groups have the same members.
+    Similar,
+    /// Neither.
+    Unequal,
 }
 
 impl Comm {
@@ -56,10 +76,19 @@ impl Comm {
         let state = CommState {
             name: Vec::new(),
             errhandler: Errhandler::Fatal,
-            attributes: BTreeMap::new(),
+            attributes: Attributes::default(),
             info: BTreeMap::new(),
         };
-        Self { context, group, rank, remote, begun: AtomicU32::new(0), state: Mutex::new(state) }
+        Self {
+            context,
+            group,
+            rank,
+            remote,
+            topology: None,
+            becomes: None,
+            begun: AtomicU32::new(0),
+            state: Mutex::new(state),
+        }
     }
 
     /// The group that ranks in its calls name: the remote one of an intercommunicator.
@@ -75,5 +104,27 @@ impl Comm {
     /// Begins a collective: the tag of its messages.
     pub fn begin(&self) -> i32 {
         (self.begun.fetch_add(1, Ordering::Relaxed) & 0x3fff_ffff).cast_signed()
+    }
+
+    /// This rank's neighbours in its topology, if it has one.
+    pub fn neighbours(&self) -> Option<Neighbours> {
+        self.topology.as_ref().map(|topology| topology.neighbours(self.rank))
+    }
+
+    /// How alike they are.
+    pub fn compare(&self, other: &Self) -> Alike {
+        if self.context == other.context && self.group == other.group {
+            return Alike::Identical;
+        }
+        let groups = match (&self.remote, &other.remote) {
+            (None, None) => self.group.compare(&other.group),
+            (Some(one), Some(two)) => self.group.compare(&other.group).max(one.compare(two)),
+            _ => Likeness::Unequal,
+        };
+        match groups {
+            Likeness::Same => Alike::Congruent,
+            Likeness::Similar => Alike::Similar,
+            Likeness::Unequal => Alike::Unequal,
+        }
     }
 }

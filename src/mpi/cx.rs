@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 use wasmtime::{Caller, Extern, Ref, Val};
 
+use super::api;
 use super::engine::Endpoint;
 use super::error::{Error, Result};
 use super::memory::Memory;
@@ -98,7 +100,21 @@ impl<'a> Cx<'a> {
         if let std::task::Poll::Ready(done) = futures_util::poll!(what.as_mut()) {
             return done;
         }
-        waits::away(&mut self.caller, what).await
+        let queue = match &self.rank {
+            Some(rank) if rank.coll.queue.is_used() => rank.coll.queue.clone(),
+            _ => return waits::away(&mut self.caller, what).await,
+        };
+        // Operations of the program that collectives ask for are called meanwhile.
+        loop {
+            let either = std::future::poll_fn(|context| match what.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Ok(done)),
+                Poll::Pending => queue.poll(context).map(Err),
+            });
+            match waits::away(&mut self.caller, either).await {
+                Ok(done) => return done,
+                Err(job) => api::coll::serve_job(self, job).await,
+            }
+        }
     }
 
     /// Calls a function of the program by its place in the table. It may call MPI itself. `result`

@@ -99,6 +99,7 @@ async fn serve(
             return Ok(());
         }
     };
+    let done = cx.rank().coll.ended.take().map_or(done, Err);
     let code = match done {
         Ok(()) => Ok(0),
         Err(Error::End(error)) => Err(error),

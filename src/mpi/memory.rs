@@ -18,6 +18,11 @@ impl Memory {
         Self(door)
     }
 
+    /// The door to it, for many small copies under one pin.
+    pub fn door(&self) -> &Door {
+        &self.0
+    }
+
     /// Copies bytes out, all of them.
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<()> {
         let mut at = at;
@@ -130,6 +135,7 @@ impl Memory {
     }
 }
 
-fn outside(error: PinError) -> Error {
+/// The error of a range that cannot be reached.
+pub fn outside(error: PinError) -> Error {
     Error::new(MPI_ERR_BUFFER, error.to_string())
 }

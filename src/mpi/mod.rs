@@ -8,12 +8,17 @@
 //! | [`dispatch`], [`cx`] | from an import to a call of ours, and to an error of the standard |
 //! | [`memory`] | a rank's memory, for its own calls and for those of others |
 //! | [`handles`], [`rank`] | what a rank holds: communicators, types, requests and so on |
+//! | [`group`], [`comm`], [`attributes`], [`exchange`] | sets of ranks, what they share, and how they agree on it |
+//! | [`topology`] | how ranks are laid out, and who is whose neighbour |
 //! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
 //! | [`engine`] | messages: matching, requests, other nodes, failures |
+//! | [`ops`], [`coll`] | operations of reductions; what ranks do together |
 //! | [`api`] | the standard's calls, a file per section |
 
 pub mod abi;
 pub mod api;
+pub mod attributes;
+pub mod coll;
 #[rustfmt::skip]
 pub mod constants;
 pub mod comm;
@@ -21,8 +26,11 @@ pub mod cx;
 pub mod dispatch;
 pub mod engine;
 pub mod error;
+pub mod exchange;
 pub mod group;
 pub mod handles;
 pub mod memory;
+pub mod ops;
 pub mod rank;
+pub mod topology;
 pub mod types;

@@ -6,7 +6,7 @@ use super::api;
 use super::comm::Comm;
 use super::constants as c;
 use super::engine::Endpoint;
-use super::error::{Result, error};
+use super::error::{Error, Result, error};
 use super::group::Group;
 use super::handles::Handles;
 
@@ -78,7 +78,12 @@ impl Rank {
             c::MPI_COMM_SELF => Ok(self.itself.clone()),
             c::MPI_COMM_NULL => error(c::MPI_ERR_COMM, "MPI_COMM_NULL is no communicator"),
             _ => match self.comms.get(handle) {
-                Some(comm) => Ok(comm.clone()),
+                Some(comm) => match &comm.becomes {
+                    None => Ok(comm.clone()),
+                    Some(becomes) => becomes.get().cloned().ok_or_else(|| {
+                        Error::new(c::MPI_ERR_COMM, "the communicator is not complete yet")
+                    }),
+                },
                 None => error(c::MPI_ERR_COMM, format!("{handle:#x} is no communicator")),
             },
         }
@@ -107,7 +112,12 @@ impl Rank {
 
 impl Drop for Rank {
     fn drop(&mut self) {
-        // A program that never called MPI_Init is no part of it.
-        self.endpoint.leave(self.phase != Phase::Active);
+        // A program that never began may end when it likes.
+        let ended = match self.phase {
+            Phase::Before => !self.env.sessions.any(),
+            Phase::Active => false,
+            Phase::Finalized => true,
+        };
+        self.endpoint.leave(ended);
     }
 }

@@ -1,1 +1,29 @@
-//! Groups and communicators.
+//! Groups, communicators, attributes.
+
+use crate::ranks::Ranks;
+
+const SIZES: [u32; 5] = [1, 2, 3, 8, 17];
+
+#[test]
+fn groups_are_made_compared_and_translated() {
+    let node = Ranks::new();
+    SIZES.into_iter().for_each(|ranks| node.passes("mpi/comm_groups", ranks));
+}
+
+#[test]
+fn communicators_are_made_in_every_way_within_a_group() {
+    let node = Ranks::new();
+    SIZES.into_iter().for_each(|ranks| node.passes("mpi/comm_make", ranks));
+}
+
+#[test]
+fn two_groups_have_an_intercommunicator() {
+    let node = Ranks::new();
+    [2, 3, 5, 8, 17].into_iter().for_each(|ranks| node.passes("mpi/comm_inter", ranks));
+}
+
+#[test]
+fn attributes_are_copied_and_deleted_by_the_programs_functions() {
+    let node = Ranks::new();
+    [1, 3, 8].into_iter().for_each(|ranks| node.passes("mpi/comm_attributes", ranks));
+}

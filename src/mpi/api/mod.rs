@@ -11,4 +11,5 @@ pub mod types;
 use super::dispatch::Table;
 
 /// All of them.
-pub const TABLES: &[Table] = &[p2p::TABLE, types::TABLE, comm::TABLE, topo::TABLE, coll::TABLE];
+pub const TABLES: &[Table] =
+    &[p2p::TABLE, types::TABLE, comm::TABLE, topo::TABLE, coll::TABLE, coll::OPS];

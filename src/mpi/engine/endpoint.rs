@@ -8,7 +8,9 @@ use super::request::Where;
 use super::world::{Place, World};
 use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, Target};
 use crate::id::NodeId;
+use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
+use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 use crate::wire::mpi::{MpiTold, Route};
 
@@ -78,6 +80,12 @@ impl Endpoint {
         let why = format!("rank {} of the MPI job ended without MPI_Finalize", self.rank);
         self.world.ended(self.rank, finalized, &why);
         self.world.forget_if_over();
+    }
+
+    /// Where ranks of this group meet, if all are on this node.
+    pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
+        let here = |rank: &u32| self.world.here(*rank).is_some();
+        group.members().iter().all(here).then_some(&self.world.meetings)
     }
 
     /// Begins to send to a rank of the world.
@@ -271,6 +279,11 @@ impl Endpoint {
             Some(false) => true,
             None => false,
         }
+    }
+
+    /// Why a communicator is of no use any more, if it is not: it was revoked, or the job aborted.
+    pub fn is_over(&self, context: u64) -> Option<i32> {
+        self.world.is_over(context)
     }
 
     /// Whether it was revoked.

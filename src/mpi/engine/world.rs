@@ -13,6 +13,7 @@ use super::inbox::{Body, Inbox, Posted, Unexpected};
 use super::{Request, Status, Target, copy};
 use crate::function::Control;
 use crate::id::{CallId, NodeId};
+use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
 use crate::wire::mpi::WorldId;
 
@@ -29,6 +30,8 @@ pub struct World {
     pub(super) places: Vec<Arc<Place>>,
     /// The way to other nodes; a world without has all ranks here.
     pub(super) far: Option<Far>,
+    /// Where ranks of this node meet for collectives.
+    pub(super) meetings: Meetings,
     /// Whether anything was lost, revoked or aborted: what is not so needs no look at `fate`.
     pub(super) trouble: AtomicBool,
     /// Locked after a place's inbox, if both.
@@ -102,7 +105,7 @@ impl World {
     pub(super) fn new(id: WorldId, me: NodeId, nodes: Vec<NodeId>, far: Option<Far>) -> Self {
         let places = nodes.iter().map(|_| Arc::default()).collect();
         let (trouble, fate) = (AtomicBool::new(false), Mutex::default());
-        Self { id, me, nodes, places, far, trouble, fate }
+        Self { id, me, nodes, places, far, meetings: Meetings::default(), trouble, fate }
     }
 
     /// How many ranks it has.

@@ -1,0 +1,310 @@
+//! Where ranks of one node meet for a collective: each says where its elements lie and waits for
+//! what it needs of the others; then they copy or combine, memory to memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::mpi::constants as c;
+use crate::mpi::engine::Span;
+use crate::mpi::error::{Error, Result};
+use crate::mpi::group::Group;
+
+/// Which collective: its context, its tag, and which start of a persistent one.
+pub type Key = (u64, i32, u32);
+
+/// What a rank brings for one other.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// A copy.
+    Bytes(Bytes),
+    /// Where it lies; it stays there until all have finished.
+    Span(Span),
+}
+
+/// What a rank brings.
+#[derive(Debug, Default)]
+pub struct Gift {
+    /// One piece for everybody, or one for each.
+    pub pieces: Vec<Piece>,
+    /// Where its part of what is combined goes.
+    pub into: Option<Span>,
+}
+
+impl Gift {
+    /// The piece for a rank.
+    pub fn piece(&self, rank: u32) -> Option<&Piece> {
+        match &self.pieces[..] {
+            [one] => Some(one),
+            all => all.get(rank as usize),
+        }
+    }
+}
+
+/// What a rank waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// That this one has come.
+    Arrived(u32),
+    /// That all have.
+    AllArrived,
+    /// That this one has finished.
+    Finished(u32),
+    /// That all have.
+    AllFinished,
+    /// That everything is combined.
+    Combined,
+}
+
+/// The meetings of a world on one node.
+#[derive(Debug, Default)]
+pub struct Meetings {
+    rooms: Mutex<HashMap<Key, Arc<Meeting>>>,
+    any_failed: AtomicBool,
+    failed: Mutex<BTreeMap<u32, i32>>,
+}
+
+/// One.
+#[derive(Debug)]
+pub struct Meeting {
+    group: Group,
+    state: Mutex<State>,
+    /// The next piece of work of those that all share.
+    pub next: AtomicU64,
+    /// Pieces of work that are done.
+    pub done: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    gifts: Vec<Option<Arc<Gift>>>,
+    arrived: usize,
+    finished: Vec<bool>,
+    finished_count: usize,
+    left: usize,
+    combined: bool,
+    /// The class of what went wrong, once something did.
+    class: Option<i32>,
+    waiting: Vec<(u32, Need, Waker)>,
+}
+
+impl Meetings {
+    /// Comes to a meeting of a group, as this rank of it.
+    pub fn attend<'m>(&'m self, key: Key, group: &Group, me: u32) -> Attendance<'m> {
+        let size = group.size() as usize;
+        let mut rooms = self.rooms.lock();
+        let meeting = rooms.entry(key).or_insert_with(|| {
+            let state =
+                State { gifts: vec![None; size], finished: vec![false; size], ..State::default() };
+            Arc::new(Meeting {
+                group: group.clone(),
+                state: Mutex::new(state),
+                next: AtomicU64::new(0),
+                done: AtomicU64::new(0),
+            })
+        });
+        let meeting = meeting.clone();
+        drop(rooms);
+        if self.any_failed.load(Ordering::Acquire) {
+            let failed = self.failed.lock();
+            let class = group.members().iter().find_map(|member| failed.get(member));
+            class.iter().for_each(|class| meeting.fail(**class));
+        }
+        Attendance { meetings: self, meeting, key, me, ended: false }
+    }
+
+    /// A rank of the world has failed: who waits for it, now or later, gets this class.
+    pub fn rank_failed(&self, world_rank: u32, class: i32) {
+        self.failed.lock().entry(world_rank).or_insert(class);
+        self.any_failed.store(true, Ordering::Release);
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        let rooms = rooms.iter().filter(|room| room.group.rank_of(world_rank).is_some());
+        rooms.for_each(|room| room.fail(class));
+    }
+
+    /// A communicator, by its context, is of no use any more: who waits in it gets this class.
+    pub fn context_failed(&self, context: u64, class: i32) {
+        let rooms = self.rooms.lock();
+        let of = rooms.iter().filter(|(key, _)| key.0 == context);
+        let of: Vec<_> = of.map(|(_, room)| room.clone()).collect();
+        drop(rooms);
+        of.iter().for_each(|room| room.fail(class));
+    }
+
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.rooms.lock().len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Meeting {
+    /// Something went wrong: the class for all who wait.
+    pub fn fail(&self, class: i32) {
+        let mut state = self.state.lock();
+        state.class.get_or_insert(class);
+        state.wake();
+    }
+
+    fn check(&self) -> Result<()> {
+        self.state.lock().class.map_or(Ok(()), |class| Err(failed(class)))
+    }
+}
+
+impl State {
+    fn met(&self, need: Need) -> bool {
+        let at = |rank: u32| rank as usize;
+        match need {
+            Need::Arrived(rank) => self.gifts.get(at(rank)).is_none_or(Option::is_some),
+            Need::AllArrived => self.arrived == self.gifts.len(),
+            Need::Finished(rank) => self.finished.get(at(rank)).is_none_or(|finished| *finished),
+            Need::AllFinished => self.finished_count == self.finished.len(),
+            Need::Combined => self.combined,
+        }
+    }
+
+    /// Wakes those who have what they need.
+    fn wake(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let all = std::mem::take(&mut self.waiting);
+        for (rank, need, waker) in all {
+            match self.class.is_some() || self.met(need) {
+                true => waker.wake(),
+                false => self.waiting.push((rank, need, waker)),
+            }
+        }
+    }
+}
+
+/// A rank at a meeting. One that goes before it has finished has failed.
+#[derive(Debug)]
+pub struct Attendance<'m> {
+    meetings: &'m Meetings,
+    meeting: Arc<Meeting>,
+    key: Key,
+    me: u32,
+    ended: bool,
+}
+
+impl Attendance<'_> {
+    /// The meeting.
+    pub fn meeting(&self) -> &Meeting {
+        &self.meeting
+    }
+
+    /// How many meet.
+    pub fn size(&self) -> u32 {
+        self.meeting.group.size()
+    }
+
+    /// Brings something; whether this rank is the last.
+    pub fn give(&self, gift: Gift) -> bool {
+        let mut state = self.meeting.state.lock();
+        let Some(place) = state.gifts.get_mut(self.me as usize) else { return false };
+        if place.replace(Arc::new(gift)).is_none() {
+            state.arrived += 1;
+        }
+        state.wake();
+        state.met(Need::AllArrived)
+    }
+
+    /// Waits for something.
+    pub async fn until(&self, need: Need) -> Result<()> {
+        std::future::poll_fn(|context| self.poll(need, context)).await
+    }
+
+    fn poll(&self, need: Need, context: &Context<'_>) -> Poll<Result<()>> {
+        let mut state = self.meeting.state.lock();
+        if state.met(need) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(class) = state.class {
+            return Poll::Ready(Err(failed(class)));
+        }
+        let waker = context.waker();
+        match state.waiting.iter_mut().find(|waiting| waiting.0 == self.me) {
+            Some(waiting) => {
+                waiting.1 = need;
+                waiting.2.clone_from(waker);
+            }
+            None => state.waiting.push((self.me, need, waker.clone())),
+        }
+        Poll::Pending
+    }
+
+    /// What a rank brought.
+    pub fn gift(&self, rank: u32) -> Result<Arc<Gift>> {
+        self.meeting.check()?;
+        let gift = self.meeting.state.lock().gifts.get(rank as usize).cloned().flatten();
+        gift.ok_or_else(|| failed(c::MPI_ERR_INTERN))
+    }
+
+    /// What all brought.
+    pub fn gifts(&self) -> Vec<Arc<Gift>> {
+        self.meeting.state.lock().gifts.iter().flatten().cloned().collect()
+    }
+
+    /// This rank has taken what it needs.
+    pub fn finish(&self) {
+        let mut state = self.meeting.state.lock();
+        if let Some(finished) = state.finished.get_mut(self.me as usize)
+            && !std::mem::replace(finished, true)
+        {
+            state.finished_count += 1;
+            state.wake();
+        }
+    }
+
+    /// Everything is combined.
+    pub fn combined(&self) {
+        let mut state = self.meeting.state.lock();
+        state.combined = true;
+        state.wake();
+    }
+
+    /// Could not do its part. Who needs what it has not brought gets this class.
+    pub fn withdraw(&self, class: i32) {
+        let brought =
+            self.meeting.state.lock().gifts.get(self.me as usize).is_some_and(Option::is_some);
+        if !brought {
+            self.meeting.fail(class);
+        }
+    }
+
+    /// Goes. What this rank brought as a copy stays for the others.
+    pub fn leave(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Attendance<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            self.finish();
+        } else {
+            self.meeting.fail(c::MPIX_ERR_PROC_FAILED);
+        }
+        let mut state = self.meeting.state.lock();
+        state.waiting.retain(|waiting| waiting.0 != self.me);
+        state.left += 1;
+        let last = state.left == state.gifts.len();
+        drop(state);
+        if last {
+            self.meetings.rooms.lock().remove(&self.key);
+        }
+    }
+}
+
+fn failed(class: i32) -> Error {
+    Error::new(class, "a rank of this node ended during a collective, or could not do its part")
+}

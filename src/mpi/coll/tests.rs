@@ -1,0 +1,1 @@
+//! Algorithms on ranks of one node against what they mean.
