@@ -106,6 +106,11 @@ impl Tally {
         }
     }
 
+    /// Whether it is known which rank made the others end.
+    pub fn knows_why(&self) -> bool {
+        self.fault().is_some() || self.code().is_some()
+    }
+
     /// Whether the job failed since a node was lost, and so may be tried again.
     pub fn lost_a_node(&self) -> bool {
         let lost = |error: &CallError| error.code == Errno::HostLost;
@@ -256,6 +261,7 @@ mod tests {
         let end = end(false, Some(None));
         assert_eq!(tally.ended(0, &led(), Some(&end), false), Then::End);
         assert_eq!(tally.result(), led(), "as long as nothing else is known");
+        assert!(!tally.knows_why());
         let trap = Err(CallError::new(Errno::Failed, "unreachable"));
         tally.ended(1, &trap, Some(&end), false);
         tally.ends();

@@ -33,6 +33,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 const PLANS: usize = 4;
 /// How long ranks may take to end by themselves once one has failed.
 const BY_THEMSELVES: Duration = Duration::from_millis(500);
+/// How much later than others this node may hear why: a lost node is silent for 3 s to each.
+const WHY: Duration = Duration::from_secs(3);
 /// How long ranks that were ended may take to be over.
 const ENDING: Duration = Duration::from_secs(4);
 
@@ -346,8 +348,10 @@ impl Calls {
                 }
                 next = waits.next() => {
                     let Some((rank, ended)) = next else { return stopped };
-                    if self.rank_ended(run, rank, &ended) == Then::End {
-                        until.get_or_insert_with(|| clock::now() + BY_THEMSELVES);
+                    let (then, knows) = self.rank_ended(run, rank, &ended);
+                    if then == Then::End && !cancelled {
+                        let latest = clock::now() + if knows { BY_THEMSELVES } else { WHY };
+                        until = Some(until.map_or(latest, |until| latest.min(until)));
                     }
                     false
                 }
@@ -368,11 +372,13 @@ impl Calls {
         }
     }
 
-    fn rank_ended(&self, run: &JobRun, rank: u32, ended: &Ended) -> Then {
+    /// What is to be done after a rank ended, and whether it is known why.
+    fn rank_ended(&self, run: &JobRun, rank: u32, ended: &Ended) -> (Then, bool) {
         run.output.ended(rank);
         let (end, tolerant) = (ended.rank.as_ref(), run.is_tolerant());
-        let then = run.tally(|tally| tally.ended(rank, &ended.result, end, tolerant));
-        then.unwrap_or(Then::RunOn)
+        let then =
+            run.tally(|tally| (tally.ended(rank, &ended.result, end, tolerant), tally.knows_why()));
+        then.unwrap_or((Then::RunOn, false))
     }
 }
 
