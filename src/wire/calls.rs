@@ -257,6 +257,12 @@ pub enum CallRequest {
     /// I stop, and this is my last load: send me no more calls. Done once you have heard of all
     /// that you sent me whether I took it.
     Leaving(Load),
+    /// A vote on how a call ends whose home's session is over, by its number: take nothing from
+    /// votes before it. The answer is what was taken so far.
+    Prepare(u64, Box<Record>),
+    /// The call shall end as this record says, by the vote of this number: keep that aside until it
+    /// is told in a [`CallMessage::Keep`]. The body is as there.
+    Accept(u64, Box<Record>),
 }
 
 /// The first message on a bulk stream.
@@ -288,6 +294,8 @@ pub enum CallReply {
     Error(CallError),
     /// Not done yet; ask again.
     NotYet,
+    /// The end that was taken last in a vote, and in which; the body is as in `Record`.
+    Accepted(u64, Box<Record>),
 }
 
 /// A line of `faasm ps`.
