@@ -47,6 +47,11 @@ async fn wait(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Found> {
     }
 }
 
+/// What is there; an error if nothing can come any more.
+fn look(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Option<Found>> {
+    cx.rank().endpoint.look(pattern).or_else(|class| error(class, what_failed(class)))
+}
+
 /// `MPI_Probe`
 pub async fn probe(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (_, pattern) = asked(cx, args)?;
@@ -62,7 +67,7 @@ pub async fn iprobe(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (_, pattern) = asked(cx, args)?;
     out(args.ptr(3), "flag")?;
     let status = match pattern {
-        Some(pattern) => cx.rank().endpoint.probe(&pattern).map(|found| status_of(&found)),
+        Some(pattern) => look(cx, &pattern)?.map(|found| status_of(&found)),
         None => Some(OF_NOBODY),
     };
     match status {
@@ -101,6 +106,7 @@ pub async fn improbe(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         cx.memory().write_i32(args.ptr(3), 1)?;
         return give_nobody(cx, args.ptr(4), args.ptr(5));
     };
+    look(cx, &pattern)?;
     match cx.rank().endpoint.take(&pattern) {
         None => in_vain(cx, args.ptr(3)).await,
         Some((found, message)) => {
