@@ -39,6 +39,13 @@ fn asked(cx: &mut Cx<'_>, args: &Args) -> Result<(Arc<Comm>, Option<Pattern>)> {
     Ok((comm, pattern))
 }
 
+fn look(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Option<Found>> {
+    match cx.rank().endpoint.look(pattern) {
+        Ok(found) => Ok(found),
+        Err(class) => error(class, what_failed(class)),
+    }
+}
+
 async fn wait(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Found> {
     let endpoint = cx.rank().endpoint.clone();
     match cx.wait(endpoint.wait_probe(pattern)).await {
