@@ -54,11 +54,6 @@ async fn wait(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Found> {
     }
 }
 
-/// What is there; an error if nothing can come any more.
-fn look(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Option<Found>> {
-    cx.rank().endpoint.look(pattern).or_else(|class| error(class, what_failed(class)))
-}
-
 /// `MPI_Probe`
 pub async fn probe(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (_, pattern) = asked(cx, args)?;
