@@ -100,6 +100,11 @@ impl<'a> Cx<'a> {
         if let std::task::Poll::Ready(done) = futures_util::poll!(what.as_mut()) {
             return done;
         }
+        if let Some(endpoint) = self.rank.as_ref().map(|rank| rank.endpoint.clone())
+            && let Some(done) = endpoint.look_out(&mut what).await
+        {
+            return done;
+        }
         let queue = match &self.rank {
             Some(rank) if rank.coll.queue.is_used() && !self.caller.data().calling_back => {
                 rank.coll.queue.clone()

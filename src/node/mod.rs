@@ -303,7 +303,7 @@ async fn components(
         consensus: consensus.clone(),
     })
     .await?;
-    let worlds = Worlds::start(me, &net);
+    let worlds = Worlds::start(me, &net, functions.workers());
     let calls = Calls::start(CallsSetup {
         me,
         incarnation,

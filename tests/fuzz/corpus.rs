@@ -18,7 +18,7 @@ use faasm::wire::hello::Hello;
 use faasm::wire::jobs::{Aborted, JobRecord, RankEnd, RankSummary, Reserve, Sent, Traffic};
 use faasm::wire::load::{Load, Report, Rumor};
 use faasm::wire::members::{KeyHash, MemberCommand, TokenHash};
-use faasm::wire::mpi::Seat;
+use faasm::wire::mpi::{Mark, MpiMessage, MpiPull, MpiTold, Route, Seat, WorldId};
 use faasm::wire::users::UserCommand;
 use faasm::wire::{Encode, encode};
 use rustls_pki_types::CertificateDer;
@@ -193,7 +193,7 @@ pub fn proposals() -> Vec<Proposal> {
 }
 
 /// The heads of messages; the place is the kind that `message` takes.
-pub fn heads() -> [Vec<Vec<u8>>; 12] {
+pub fn heads() -> [Vec<Vec<u8>>; 14] {
     let session = SessionId { node: NODE, incarnation: Incarnation(1), opened: 3 };
     let renewal = Renewal { session, number: 4, applied: 20 };
     let hashes: Vec<_> = (0..9_u8).map(|n| BlobHash::of(&[n])).collect();
@@ -255,7 +255,29 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
             rumors: vec![RUMOR],
         })],
         vec![bytes(&Answer::Applied(9))],
+        mpi().iter().map(bytes).collect(),
+        vec![bytes(&MpiPull { world: WORLD, route: ROUTE, number: 7, most: 1 << 20 })],
     ]
+}
+
+const WORLD: WorldId = WorldId { world: CALL, epoch: 1 };
+const ROUTE: Route = Route { from: 0, to: 1 };
+
+fn mpi() -> Vec<MpiMessage> {
+    let mark = Mark { context: 4, source: 0, tag: 9 };
+    [
+        MpiTold::Eager(ROUTE, mark, 3),
+        MpiTold::Ask(ROUTE, mark, 1 << 20, 4),
+        MpiTold::Taken(ROUTE, 3),
+        MpiTold::Credit(ROUTE, 4096),
+        MpiTold::Cancelled(ROUTE, 4),
+        MpiTold::Ended(1, true),
+        MpiTold::Abort(5, "rank 0 called MPI_Abort with 5".to_owned()),
+        MpiTold::Revoke(8),
+        MpiTold::Absent,
+    ]
+    .map(|what| MpiMessage { world: WORLD, what })
+    .into()
 }
 
 /// For the target `messages`.

@@ -15,6 +15,7 @@ use faasm::wire::calls::{CallBulk, CallMessage, CallReply, CallRequest};
 use faasm::wire::consensus::{Answer, Message, Request};
 use faasm::wire::hello::{Hello, PREFIX_LEN};
 use faasm::wire::load::Report;
+use faasm::wire::mpi::{MpiMessage, MpiPull};
 use faasm::wire::{decode, encode};
 
 /// Taken, or refused with this text.
@@ -32,7 +33,7 @@ macro_rules! archive {
 /// The head of a message: which kind is in the first byte, which stands where the service and the
 /// kind of frame do on a connection.
 pub fn message(kind: u8, head: &[u8]) -> Verdict {
-    match kind % 12 {
+    match kind % 14 {
         0 => archive!(Message, head),
         1 => archive!(Request, head),
         2 => archive!(CallMessage, head),
@@ -44,6 +45,8 @@ pub fn message(kind: u8, head: &[u8]) -> Verdict {
         8 => archive!(Have, head),
         9 => archive!(Lacking, head),
         10 => archive!(Report, head),
+        12 => archive!(MpiMessage, head),
+        13 => archive!(MpiPull, head),
         _ => archive!(Answer, head),
     }
     Ok(())
@@ -60,6 +63,7 @@ pub fn frames(input: &[u8]) -> Verdict {
         (1, 1) => message(2, head),
         (1, 2) => message(3, head),
         (1, _) => message(4, head),
+        (_, 1) => message(12, head),
         (_, 3) => message(9, head),
         _ => message(8, head),
     })

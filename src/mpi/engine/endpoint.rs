@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::inbox::{Body, Posted, Unexpected};
 use super::request::Where;
@@ -17,6 +19,11 @@ use crate::wire::mpi::{MpiTold, Route};
 /// Longest message between ranks of a node that is kept by the host for a receive to come, in
 /// bytes; a longer one stays with its sender.
 const EAGER: u64 = 64 << 10;
+/// How long a rank looks out for what it waits for before it gives way, as long as all ranks here
+/// can run at once; and how often it looks.
+const LOOK_OUT: Duration = Duration::from_micros(20);
+const LOOKS: u32 = 8;
+const PAUSES: u32 = 4;
 /// Shorter ones are copied at once, which takes less than to lock twice.
 const TINY: u64 = 1 << 10;
 
@@ -80,6 +87,28 @@ impl Endpoint {
         let why = format!("rank {} of the MPI job ended without MPI_Finalize", self.rank);
         self.world.ended(self.rank, finalized, &why);
         self.world.forget_if_over();
+    }
+
+    /// Waits for something as long as a rank that runs may need for it, without giving way. `None`
+    /// if it did not come, or where ranks wait for each other's turn.
+    pub async fn look_out<F: Future + Unpin>(&self, what: &mut F) -> Option<F::Output> {
+        if !self.world.is_lively() || !self.place.looks_out() {
+            return None;
+        }
+        let begun = Instant::now();
+        loop {
+            for _ in 0..LOOKS {
+                (0..PAUSES).for_each(|_| std::hint::spin_loop());
+                if let Poll::Ready(done) = futures_util::poll!(&mut *what) {
+                    self.place.looked_out(false);
+                    return Some(done);
+                }
+            }
+            if begun.elapsed() >= LOOK_OUT {
+                self.place.looked_out(true);
+                return None;
+            }
+        }
     }
 
     /// Where ranks of this group meet, if all are on this node.

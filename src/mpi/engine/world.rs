@@ -1,7 +1,7 @@
 //! A world as one node sees it: its ranks here, and the way to the others.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -20,6 +20,9 @@ use crate::wire::mpi::WorldId;
 /// A message of more bytes is copied on a thread that may be busy for long.
 const LONG_COPY: u64 = 8 << 20;
 
+/// Most waits in a row that begin without a look-out.
+const MOST_SKIPPED: u32 = 63;
+
 /// The ranks of one job.
 #[derive(Debug)]
 pub struct World {
@@ -28,6 +31,8 @@ pub struct World {
     pub(super) me: NodeId,
     pub(super) nodes: Vec<NodeId>,
     pub(super) places: Vec<Arc<Place>>,
+    /// Whether its ranks here may look out for a moment before they sleep.
+    lively: bool,
     /// The way to other nodes; a world without has all ranks here.
     pub(super) far: Option<Far>,
     /// Where ranks of this node meet for collectives.
@@ -46,6 +51,9 @@ pub(super) struct Place {
     pub probing: AtomicUsize,
     /// A message came that nobody waited for.
     pub arrived: Notify,
+    /// Waits that are to begin without a look-out, and how many it was the last time.
+    pub skip: AtomicU32,
+    pub skipped: AtomicU32,
     /// Ends the rank.
     pub control: OnceLock<Arc<Control>>,
     /// Whether a rank sits here, or sat.
@@ -86,6 +94,27 @@ impl Place {
         }
     }
 
+    /// Whether it is worth a moment to look out for what a rank waits for.
+    pub fn looks_out(&self) -> bool {
+        match self.skip.load(Ordering::Relaxed) {
+            0 => true,
+            left => {
+                self.skip.store(left - 1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    /// Whether that was so: each time in vain, twice as many are left out.
+    pub fn looked_out(&self, in_vain: bool) {
+        let skip = match in_vain {
+            true => (self.skipped.load(Ordering::Relaxed) * 2 + 1).min(MOST_SKIPPED),
+            false => 0,
+        };
+        self.skip.store(skip, Ordering::Relaxed);
+        self.skipped.store(skip, Ordering::Relaxed);
+    }
+
     /// Tells who probes that something may be different.
     pub fn stir(&self) {
         if self.probing.load(Ordering::Acquire) > 0 {
@@ -99,13 +128,27 @@ impl World {
     pub fn local(size: u32) -> Arc<Self> {
         let me = NodeId(0);
         let id = WorldId { world: CallId(0), epoch: 0 };
-        Arc::new(Self::new(id, me, vec![me; size as usize], None))
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self::new(id, me, vec![me; size as usize], None, workers))
     }
 
-    pub(super) fn new(id: WorldId, me: NodeId, nodes: Vec<NodeId>, far: Option<Far>) -> Self {
+    /// `workers` is how many ranks can run here at once.
+    pub(super) fn new(
+        id: WorldId,
+        me: NodeId,
+        nodes: Vec<NodeId>,
+        far: Option<Far>,
+        workers: usize,
+    ) -> Self {
+        let lively = nodes.iter().filter(|node| **node == me).count() <= workers;
         let places = nodes.iter().map(|_| Arc::default()).collect();
         let (trouble, fate) = (AtomicBool::new(false), Mutex::default());
-        Self { id, me, nodes, places, far, meetings: Meetings::default(), trouble, fate }
+        Self { id, me, nodes, places, lively, far, meetings: Meetings::default(), trouble, fate }
+    }
+
+    /// Whether its ranks here may look out for a moment before they sleep: all can run at once.
+    pub(super) fn is_lively(&self) -> bool {
+        self.lively
     }
 
     /// How many ranks it has.

@@ -48,6 +48,7 @@ pub struct Worlds(Arc<Inner>);
 
 struct Inner {
     me: NodeId,
+    workers: usize,
     net: Net,
     control: Handle,
     itself: Weak<Inner>,
@@ -93,11 +94,12 @@ pub struct Running {
 
 impl Worlds {
     /// Starts, and receives what other nodes say. To be called before [`Net::open`], on the runtime
-    /// that all its work is to be done on.
-    pub fn start(me: NodeId, net: &Net) -> Self {
+    /// that all its work is to be done on. `workers` is how many ranks can run here at once.
+    pub fn start(me: NodeId, net: &Net, workers: usize) -> Self {
         let control = Handle::current();
         let inner = Arc::new_cyclic(|itself| Inner {
             me,
+            workers,
             net: net.clone(),
             control: control.clone(),
             itself: itself.clone(),
@@ -212,7 +214,8 @@ impl Worlds {
         let home: Weak<dyn Home> = self.0.itself.clone();
         let (net, control) = (self.0.net.clone(), self.0.control.clone());
         let far = Far::new(net, control, home, &seat.nodes);
-        let world = Arc::new(World::new(id, self.0.me, seat.nodes.clone(), Some(far)));
+        let (me, nodes) = (self.0.me, seat.nodes.clone());
+        let world = Arc::new(World::new(id, me, nodes, Some(far), self.0.workers));
         // While the table is locked, nothing that comes later is taken in.
         if let Some(early) = table.early.remove(&id) {
             table.early_bytes -= early.bytes;

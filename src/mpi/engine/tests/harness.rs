@@ -41,7 +41,7 @@ pub async fn nodes(count: u64) -> Vec<Node> {
             options: NetOptions::default(),
         });
         let net = net.unwrap();
-        let worlds = Worlds::start(NodeId(id), &net);
+        let worlds = Worlds::start(NodeId(id), &net, 2);
         Node { id: NodeId(id), net, worlds }
     };
     let all: Vec<Node> = (1..=count).map(node).collect();
