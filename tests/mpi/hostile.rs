@@ -105,13 +105,19 @@ fn calls() -> String {
         // What has no handle that could be wrong is called only where it may wait.
         let handles = function.parameters.iter().any(|parameter| parameter.handle.is_some());
         let may = if handles { "" } else { "if (!wary) " };
-        writeln!(made, "    case {at}: {may}well += raw_{at}({}) == 0; break;", arguments.join(", ")).unwrap();
+        writeln!(
+            made,
+            "    case {at}: {may}well += raw_{at}({}) == 0; break;",
+            arguments.join(", ")
+        )
+        .unwrap();
         if WAITS.contains(&function.base) {
             write!(waits, "which == {at} || ").unwrap();
         }
     }
     format!(
-        "#define FUNCTIONS {}\nstatic const char *names[] = {{{}}};\n{declared}\nstatic void call(int which) {{\n    switch (which) {{\n\
+        "#define FUNCTIONS {}\nstatic const char *names[] = {{{}}};\n{declared}\n\
+         static void call(int which) {{\n    switch (which) {{\n\
          {made}    }}\n}}\n\nstatic int waits(int which) {{\n    return {waits}0;\n}}\n",
         called.len(),
         names.join(", ")
