@@ -77,8 +77,10 @@ impl Plan {
             }
             Work::ReduceScatter { send, receive, counts, combine } => {
                 let element = combine.element();
-                let lens: Vec<_> = counts.iter().map(|count| count * element).collect();
+                // Which fails if they are more than any memory has.
                 let mine = pack(send)?;
+                let lens: Vec<_> =
+                    counts.iter().map(|count| count.saturating_mul(element)).collect();
                 let piece = ring::reduce_scatter(&peers, &mine, &lens, combine).await?;
                 unpack(receive, &piece)
             }
