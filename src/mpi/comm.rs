@@ -95,6 +95,12 @@ impl Comm {
         }
     }
 
+    /// The same, laid out like this.
+    pub fn laid_out(mut self, topology: Topology) -> Self {
+        self.topology = Some(Arc::new(topology));
+        self
+    }
+
     /// The group that ranks in its calls name: the remote one of an intercommunicator.
     pub fn peers(&self) -> &Group {
         self.remote.as_ref().unwrap_or(&self.group)

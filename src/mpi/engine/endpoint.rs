@@ -85,7 +85,8 @@ impl Endpoint {
     /// Where ranks of this group meet, if all are on this node.
     pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
         let here = |rank: &u32| self.world.here(*rank).is_some();
-        group.members().iter().all(here).then_some(&self.world.meetings)
+        let all = self.world.far.is_none() || group.members().iter().all(here);
+        all.then_some(&self.world.meetings)
     }
 
     /// Begins to send to a rank of the world.
@@ -295,6 +296,11 @@ impl Endpoint {
     /// receives from any source.
     pub fn has_members(&self, context: u64, ranks: &[u32]) {
         self.world.has_members(context, ranks);
+    }
+
+    /// The rank has freed such a communicator.
+    pub fn forgets_members(&self, context: u64) {
+        self.world.forgets_members(context);
     }
 
     /// The rank knows of the failures that there were in a communicator: they do not end receives

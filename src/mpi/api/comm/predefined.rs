@@ -1,6 +1,6 @@
 //! Attributes that the standard says communicators have. Programs get the address of a value.
 
-use super::{hooks, out};
+use super::out;
 use crate::mpi::api::p2p::TAG_UB;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -26,7 +26,7 @@ pub fn value(cx: &mut Cx<'_>, key: i32) -> Option<i32> {
         c::MPI_HOST => c::MPI_PROC_NULL,
         // Nodes have clocks of their own.
         c::MPI_WTIME_IS_GLOBAL | c::MPI_APPNUM => 0,
-        c::MPI_LASTUSEDCODE => hooks::last_code(cx),
+        c::MPI_LASTUSEDCODE => cx.rank().env.classes.last_used(),
         c::MPI_UNIVERSE_SIZE => i32::try_from(cx.rank().endpoint.size()).unwrap_or(i32::MAX),
         _ => return None,
     })

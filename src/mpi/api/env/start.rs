@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use crate::function::RankNews;
 use crate::mpi::abi::Function;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -92,6 +93,7 @@ fn begin(cx: &mut Cx<'_>, threads: i32) -> Result<()> {
         Phase::Before => {
             rank.phase = Phase::Active;
             rank.env.threads = threads;
+            cx.state().host.rank_news(RankNews::Begun);
             Ok(())
         }
         Phase::Active => error(c::MPI_ERR_OTHER, "MPI was initialised before"),
@@ -112,6 +114,7 @@ async fn finalize(cx: &mut Cx<'_>, _args: &Args) -> Result<()> {
         return error(c::MPI_ERR_OTHER, "MPI was not initialised");
     }
     rank.phase = Phase::Finalized;
+    cx.state().host.rank_news(RankNews::Finalized);
     Ok(())
 }
 
