@@ -29,3 +29,8 @@ fn both_sides_of_a_message_may_see_it_in_their_own_way() {
         node.passes("mpi/types_send", ranks);
     }
 }
+
+#[test]
+fn what_came_is_counted_by_elements_and_attributes_go_with_types() {
+    Ranks::new().passes("mpi/types_count", 1);
+}

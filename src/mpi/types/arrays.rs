@@ -131,7 +131,7 @@ fn array(old: &Map, sizes: &[i64], taken: &[Taken], order: i32) -> Result<Map> {
         c::MPI_ORDER_FORTRAN => {}
         _ => return error(c::MPI_ERR_ARG, format!("{order} is no order of an array")),
     }
-    let mut map = old.unmarked();
+    let mut map = old.clone();
     let mut pitch = old.extent();
     for (size, taken) in dimensions {
         let at = |place: i64| pitch.checked_mul(place).ok_or_else(too_large);

@@ -139,11 +139,6 @@ impl Map {
         let marks = Some((fits(Some(lb))?, fits(lb.checked_add(extent))?));
         Ok(Self { bounds: Bounds { marks, ..self.bounds }, ..self.clone() })
     }
-
-    /// Without bounds that the program gave.
-    pub fn unmarked(&self) -> Self {
-        Self { bounds: Bounds { marks: None, ..self.bounds }, ..self.clone() }
-    }
 }
 
 /// Joins maps, in order.
