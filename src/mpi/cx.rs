@@ -184,6 +184,7 @@ impl<'a> Cx<'a> {
     /// The job ends with this exit code, for a reason that goes to the log.
     pub fn abort(&mut self, code: i32, why: &str) -> Error {
         let line = format!("{why}\n");
+        self.rank().endpoint.abort(code, why);
         match self.state().write_log(line.as_bytes()) {
             Ok(()) => Self::exit(code),
             Err(stop) => Error::End(wasmtime::Error::new(stop)),

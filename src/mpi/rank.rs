@@ -112,6 +112,12 @@ impl Rank {
 
 impl Drop for Rank {
     fn drop(&mut self) {
-        self.endpoint.leave(self.phase == Phase::Finalized);
+        // A program that never began may end when it likes.
+        let ended = match self.phase {
+            Phase::Before => !self.env.sessions.any(),
+            Phase::Active => false,
+            Phase::Finalized => true,
+        };
+        self.endpoint.leave(ended);
     }
 }

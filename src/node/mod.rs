@@ -23,7 +23,6 @@ mod draining;
 pub mod founding;
 mod modules;
 mod peers;
-mod ranks;
 mod rotation;
 
 use std::net::SocketAddr;
@@ -314,7 +313,7 @@ async fn components(
         functions: functions.clone(),
         scheduler: scheduler.clone(),
         state: state.space(),
-        ranks: Arc::new(ranks::Worlds::new(me)),
+        ranks: Arc::new(worlds.clone()),
     })
     .await?;
     let cluster = Arc::from(config.cluster.name.as_str());

@@ -24,6 +24,9 @@ impl Plan {
             Some(meetings) if self.work.can_meet() => {
                 let key = (self.comm.collective(), self.tag, start);
                 let room = meetings.attend(key, &self.comm.group, self.comm.rank);
+                if let Some(class) = self.endpoint.is_over(self.comm.context) {
+                    room.meeting().fail(class);
+                }
                 let came = match self.work.reduction() {
                     Some(reduction) => reducing::run(&room, &reduction).await,
                     None => local::run(&room, self.comm.rank, &self.work).await,

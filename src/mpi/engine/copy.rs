@@ -55,10 +55,10 @@ impl From<Payload> for Body {
 }
 
 impl Span {
-    /// Whether its elements lie in one piece, in the order of their data.
-    fn is_dense(&self) -> bool {
-        self.datatype.basic().is_some()
-            && self.datatype.extent() == self.datatype.size().cast_signed()
+    /// Where its data begins, if it is one run of bytes.
+    fn run(&self) -> Option<u64> {
+        let (from, _) = self.datatype.run(self.count)?;
+        self.at.checked_add_signed(from)
     }
 
     fn pack(&self, skip: u64, len: u64) -> Result<Vec<u8>> {
@@ -116,8 +116,8 @@ pub fn copy(target: &Target, body: &Body) -> std::result::Result<Copied, Fault> 
         }
         (Target::Guest(to), Body::Guest(from)) => {
             let len = from.bytes().min(to.bytes());
-            if to.is_dense() && from.is_dense() {
-                to.memory.copy(to.at, &from.memory, from.at, len).map_err(into)?;
+            if let (Some(to_at), Some(from_at)) = (to.run(), from.run()) {
+                to.memory.copy(to_at, &from.memory, from_at, len).map_err(into)?;
                 return Ok((len, None));
             }
             let mut buffer = host_memory(len.min(PIECE)).map_err(into)?;

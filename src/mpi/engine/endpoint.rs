@@ -281,6 +281,11 @@ impl Endpoint {
         }
     }
 
+    /// Why a communicator is of no use any more, if it is not: it was revoked, or the job aborted.
+    pub fn is_over(&self, context: u64) -> Option<i32> {
+        self.world.is_over(context)
+    }
+
     /// Whether it was revoked.
     pub fn is_revoked(&self, context: u64) -> bool {
         self.world.is_revoked(context)

@@ -132,11 +132,35 @@ impl World {
         if let Some(far) = &self.far {
             far.fail_sends(|sending| sending.to == rank || sending.from == rank, class);
         }
-        let handled = self.running().iter().any(|rank| {
+        // One that ended in order has left the meetings that it was needed for.
+        if !finalized {
+            self.meetings.rank_failed(rank, class);
+        }
+        if !finalized {
+            self.judge(why);
+        }
+    }
+
+    /// A rank has failed: the job ends, unless a rank here can handle that. A node where none runs
+    /// leaves it to the others.
+    fn judge(self: &Arc<Self>, why: &str) {
+        let running = self.running();
+        let survives = |rank: &u32| {
             self.here(*rank).is_some_and(|place| place.survives.load(Ordering::Acquire))
-        });
-        if !finalized && !handled {
+        };
+        if !running.is_empty() && !running.iter().any(survives) {
             self.abort(c::MPIX_ERR_PROC_FAILED, why, None);
+        }
+    }
+
+    /// A rank sat down, maybe too late.
+    pub(super) fn seated(self: &Arc<Self>, control: &Control) {
+        let failed = self.failed().first().copied();
+        if let Some(rank) = failed {
+            self.judge(&format!("rank {rank} of the MPI job ended without MPI_Finalize"));
+        }
+        if let Some((_, why)) = &self.fate.lock().aborted {
+            control.end_because(EndReason::JobAborted, why);
         }
     }
 
@@ -177,14 +201,8 @@ impl World {
             }
         }
         self.sweep(|_| true, c::MPI_ERR_PROC_ABORTED);
+        (0..self.size()).for_each(|rank| self.meetings.rank_failed(rank, c::MPI_ERR_PROC_ABORTED));
         true
-    }
-
-    /// Ends a rank that sat down while the job was aborted.
-    pub(super) fn end_if_aborted(&self, control: &Control) {
-        if let Some((_, why)) = &self.fate.lock().aborted {
-            control.end_because(EndReason::JobAborted, why);
-        }
     }
 
     /// A communicator is of no use any more; whether that is news. `None` when there are too many.
@@ -201,6 +219,7 @@ impl World {
             self.trouble.store(true, Ordering::Release);
         }
         self.sweep(|of| of & !1 == context & !1, c::MPIX_ERR_REVOKED);
+        self.meetings.context_failed(context | 1, c::MPIX_ERR_REVOKED);
         Some(true)
     }
 

@@ -22,6 +22,7 @@ use crate::function::ranks::RankSpace;
 use crate::id::{CallId, NodeId};
 use crate::mpi::cx;
 use crate::net::{BulkStream, Inbound, Net, Peer, PeerTable, Replier, ServiceId};
+use crate::wire::jobs::Sent;
 use crate::wire::mpi::{MAX_RANKS, MpiMessage, MpiPull, MpiTold, Seat, WorldId};
 use crate::wire::{Malformed, decode};
 
@@ -113,20 +114,30 @@ impl Worlds {
         self.0.tasks.lock().drain(..).for_each(|task| task.abort());
     }
 
-    /// What the ranks on this node sent, by pairs; of a world that is over too, for a while.
+    /// What the ranks on this node sent in the latest try at a job, by pairs; of one that is over
+    /// too, for a while.
     pub fn traffic(&self, world: CallId) -> Vec<Traffic> {
-        let table = self.0.table.lock();
-        let live = table.live.iter().filter(|(id, _)| id.world == world);
-        let live = live.max_by_key(|(id, _)| id.epoch).map(|(id, live)| (*id, live.world.clone()));
-        let over = table.over.iter().filter(|over| over.id.world == world);
-        let over =
-            over.max_by_key(|over| over.id.epoch).map(|over| (over.id, over.traffic.clone()));
-        drop(table);
-        match (live, over) {
-            (Some((id, _)), Some((old, traffic))) if old > id => traffic,
-            (Some((_, world)), _) => world.traffic(),
-            (None, over) => over.map_or_else(Vec::new, |(_, traffic)| traffic),
-        }
+        let latest = {
+            let table = self.0.table.lock();
+            let over = table.over.iter().map(|over| over.id);
+            let all = table.live.keys().copied().chain(over);
+            all.filter(|id| id.world == world).max_by_key(|id| id.epoch)
+        };
+        latest.map_or_else(Vec::new, |id| self.traffic_of(id))
+    }
+
+    fn traffic_of(&self, id: WorldId) -> Vec<Traffic> {
+        let live = {
+            let table = self.0.table.lock();
+            match table.live.get(&id) {
+                Some(live) => live.world.clone(),
+                None => {
+                    let over = table.over.iter().find(|over| over.id == id);
+                    return over.map_or_else(Vec::new, |over| over.traffic.clone());
+                }
+            }
+        };
+        live.traffic()
     }
 
     /// The ranks that run here.
@@ -183,7 +194,7 @@ impl Worlds {
             return Err(CallError::new(Errno::Exist, "the rank of the MPI job runs already"));
         }
         place.control.get_or_init(|| control.clone());
-        world.end_if_aborted(control);
+        world.seated(control);
         Ok(Endpoint::new(world, seat.rank))
     }
 
@@ -222,6 +233,12 @@ impl RankSpace for Worlds {
         control: &Arc<Control>,
     ) -> Result<Box<dyn Any + Send + Sync>, CallError> {
         Ok(cx::seat(self.endpoint(seat, control)?))
+    }
+
+    fn sent(&self, world: CallId, epoch: u32, rank: u32) -> Vec<Sent> {
+        let traffic = self.traffic_of(WorldId { world, epoch });
+        let sent = |pair: Traffic| Sent { to: pair.to, messages: pair.messages, bytes: pair.bytes };
+        traffic.into_iter().filter(|pair| pair.from == rank).map(sent).collect()
     }
 }
 

@@ -139,20 +139,20 @@ async fn run(cx: &mut Cx<'_>, args: &Args, prepare: Prepare) -> Result<()> {
 fn begin(cx: &mut Cx<'_>, args: &Args, prepare: Prepare, at: usize) -> Result<()> {
     let plan = plan(cx, args, prepare)?;
     let request = Request::pending();
-    hand_out(cx, args.ptr(at), Entry::Once(request.clone()))?;
+    hand_out(cx, &plan.comm, args.ptr(at), Entry::Once(request.clone()))?;
     launch(cx, Arc::new(plan), 0, request)
 }
 
 fn keep(cx: &mut Cx<'_>, args: &Args, prepare: Prepare, at: usize) -> Result<()> {
     let plan = Arc::new(plan(cx, args, prepare)?);
+    let comm = plan.comm.clone();
     let again = Arc::new(Persistent { plan, starts: AtomicU32::new(0) });
-    hand_out(cx, args.ptr(at), Entry::Persistent { again, active: None })
+    hand_out(cx, &comm, args.ptr(at), Entry::Persistent { again, active: None })
 }
 
 /// Gives the program a handle of a request.
-fn hand_out(cx: &mut Cx<'_>, at: u32, entry: Entry) -> Result<()> {
-    let handle = cx.rank().p2p.requests.insert(entry);
-    let handle = handle.ok_or_else(|| Error::new(c::MPI_ERR_OTHER, "too many requests"))?;
+fn hand_out(cx: &mut Cx<'_>, comm: &Arc<Comm>, at: u32, entry: Entry) -> Result<()> {
+    let handle = cx.rank().p2p.insert_on(comm, entry)?;
     cx.memory().write_i32(at, handle)
 }
 

@@ -209,6 +209,9 @@ fn comm_set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let comm = cx.rank().comm(args.i32(0))?;
     let handler = of(cx.rank(), args.i32(1), Kind::Comm)?;
     comm.state.lock().errhandler = handler;
+    if !matches!(handler, Errhandler::Fatal | Errhandler::Abort) {
+        cx.rank().endpoint.survives_failures(true);
+    }
     Ok(())
 }
 

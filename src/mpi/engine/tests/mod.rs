@@ -1,1 +1,7 @@
-//! Worlds whose ranks are on several nodes.
+//! Worlds on one node, and on several over real connections.
+
+mod distributed;
+mod failures;
+mod harness;
+mod hostile;
+mod local;
