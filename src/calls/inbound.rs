@@ -11,7 +11,7 @@ use super::gang::no_place;
 use super::live::{LiveCall, Origin};
 use super::outgoing::Lost;
 use super::place::no_session;
-use super::records::Stored;
+use super::records::{Stored, Vote};
 use super::spec::{Role, Spec, Tree};
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -107,12 +107,12 @@ impl Calls {
             CallMessage::Involved(call) => self.involved_from(from.node, call),
             CallMessage::Printed(world, rank) => self.printed(from, world, rank, &body),
             CallMessage::Tolerates(world, rank) => self.tolerates(from, world, rank),
-            CallMessage::Release(world, epoch) => {
-                self.places().lock().release((from.node, world, epoch));
+            CallMessage::Release(world, ticket) => {
+                self.places().lock().release((from.node, world, ticket));
             }
             CallMessage::Keep(record) => {
                 let stored = stored(*record, body)?;
-                self.records().lock().keep(stored, clock::now());
+                self.keep_here(stored);
             }
         }
         Ok(())
@@ -128,10 +128,11 @@ impl Calls {
         Ok(match request {
             CallRequest::Claim(record) => {
                 let stored = stored(*record, body)?;
-                match self.records().lock().claim(stored, clock::now()) {
-                    None => (CallReply::Done, Bytes::new()),
-                    Some(known) => to_reply(known),
-                }
+                let known = self.records().lock().claim(stored, clock::now());
+                known.map_or((CallReply::Done, Bytes::new()), to_reply)
+            }
+            CallRequest::Prepare(vote, record) | CallRequest::Accept(vote, record) => {
+                voted(self.vote_here(vote, stored(*record, body)?))
             }
             CallRequest::Lookup(call) => match self.lookup_here(call) {
                 Some(known) => to_reply(known),
@@ -184,9 +185,11 @@ impl Calls {
         if !self.scheduler().takes_calls() {
             return refuse(CallError::new(Errno::Unavailable, "the node is stopping"));
         }
-        let place = match spec.role.seat() {
-            Some(seat) => self.kept_place(from.node, seat).ok_or_else(no_place),
-            None => self.place_here(&spec.user).ok_or_else(|| {
+        let place = match &spec.role {
+            Role::Rank(seat, ticket) => {
+                self.kept_place(from.node, seat.world, *ticket).ok_or_else(no_place)
+            }
+            _ => self.place_here(&spec.user).ok_or_else(|| {
                 CallError::new(Errno::Full, "the node has no place for another call")
             }),
         };
@@ -239,10 +242,10 @@ impl Calls {
         let needs = Needs { policy: Policy::BinPack, pin: Vec::new(), wasm: start.wasm };
         let (call, start_at, args) = (start.call, start.entry, start.args);
         let role = match start.seat {
-            Some(seat) if seat.rank as usize >= seat.nodes.len() => {
+            Some((seat, _)) if seat.rank as usize >= seat.nodes.len() => {
                 return Err(wrong("a rank that is not in its world"));
             }
-            Some(seat) => Role::Rank(Arc::new(seat)),
+            Some((seat, ticket)) => Role::Rank(Arc::new(seat), ticket),
             None => Role::Plain,
         };
         let share = match self.budget().take(&user, input.len()) {
@@ -372,8 +375,21 @@ fn stored(record: Record, mut body: Bytes) -> Result<Stored, Malformed> {
 }
 
 fn to_reply(stored: Stored) -> (CallReply, Bytes) {
-    let body = [stored.output, stored.log].concat();
-    (CallReply::Record(Box::new(stored.record)), body.into())
+    let body = stored.body();
+    (CallReply::Record(Box::new(stored.record)), body)
+}
+
+/// The answer of a node that keeps records in a vote on an end.
+fn voted(vote: Vote) -> (CallReply, Bytes) {
+    match vote {
+        Vote::Yes => (CallReply::Done, Bytes::new()),
+        Vote::No => (CallReply::NotYet, Bytes::new()),
+        Vote::Known(known) => to_reply(known),
+        Vote::Accepted(vote, end) => {
+            let body = end.body();
+            (CallReply::Accepted(vote, Box::new(end.record)), body)
+        }
+    }
 }
 
 /// Reads the answer to a look-up.

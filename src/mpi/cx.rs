@@ -101,7 +101,9 @@ impl<'a> Cx<'a> {
             return done;
         }
         let queue = match &self.rank {
-            Some(rank) if rank.coll.queue.is_used() => rank.coll.queue.clone(),
+            Some(rank) if rank.coll.queue.is_used() && !self.caller.data().calling_back => {
+                rank.coll.queue.clone()
+            }
             _ => return waits::away(&mut self.caller, what).await,
         };
         // Operations of the program that collectives ask for are called meanwhile.

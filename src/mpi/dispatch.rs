@@ -77,6 +77,7 @@ async fn serve(
     });
     let args = Args::new(function.name, function.large, values);
     let mut cx = Cx::begin(caller).map_err(ended)?;
+    api::coll::serve(&mut cx).await;
     let done = match handler {
         None => Err(Error::unsupported(function.name)),
         Some(Handler::Now(call)) => {

@@ -68,8 +68,9 @@ pub struct Start {
     pub tree: TreeContext,
     /// Whether it may wait at the receiver when no slot is free.
     pub may_queue: bool,
-    /// Its seat, if it is a rank of an MPI job, for which the receiver keeps a place.
-    pub seat: Option<Seat>,
+    /// Its seat, if it is a rank of an MPI job, and the ticket of the place that the receiver keeps for
+    /// it.
+    pub seat: Option<(Seat, u64)>,
 }
 
 /// What one node did for one function in a tree; the root's record sums these.
@@ -197,8 +198,8 @@ pub enum CallMessage {
     Printed(CallId, u32),
     /// A rank of this job handles errors itself: the end of another rank is not the job's.
     Tolerates(CallId, u32),
-    /// Keep no places for this try at a job any more.
-    Release(CallId, u32),
+    /// Keep no places for this job any more that have this ticket.
+    Release(CallId, u64),
 }
 
 /// Where a root call is in its life.
@@ -275,6 +276,12 @@ pub enum CallRequest {
     Reserve(Reserve),
     /// What the ranks of this job have written, from this byte on.
     Follow(CallId, u64),
+    /// A vote on how a call ends whose home's session is over, by its number: take nothing from
+    /// votes before it. The answer is what was taken so far.
+    Prepare(u64, Box<Record>),
+    /// The call shall end as this record says, by the vote of this number: keep that aside until it
+    /// is told in a [`CallMessage::Keep`]. The body is as there.
+    Accept(u64, Box<Record>),
 }
 
 /// The first message on a bulk stream.
@@ -310,6 +317,8 @@ pub enum CallReply {
     NoRoom(Room),
     /// Text of a job is in the body, from the byte that was asked for; whether no more will come.
     Text(bool),
+    /// The end that was taken last in a vote, and in which; the body is as in `Record`.
+    Accepted(u64, Box<Record>),
 }
 
 /// A line of `faasm ps`.

@@ -110,20 +110,18 @@ impl Meetings {
         let meeting = meeting.clone();
         drop(rooms);
         if self.any_failed.load(Ordering::Acquire) {
-            let failed = self.failed.lock();
-            let class = group.members().iter().find_map(|member| failed.get(member));
-            class.iter().for_each(|class| meeting.fail(**class));
+            let failed = self.failed.lock().clone();
+            failed.iter().for_each(|(rank, class)| meeting.lost(*rank, *class));
         }
         Attendance { meetings: self, meeting, key, me, ended: false }
     }
 
-    /// A rank of the world has failed: who waits for it, now or later, gets this class.
+    /// A rank of the world has ended: who waits for it, now or later, gets this class.
     pub fn rank_failed(&self, world_rank: u32, class: i32) {
         self.failed.lock().entry(world_rank).or_insert(class);
         self.any_failed.store(true, Ordering::Release);
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
-        let rooms = rooms.iter().filter(|room| room.group.rank_of(world_rank).is_some());
-        rooms.for_each(|room| room.fail(class));
+        rooms.iter().for_each(|room| room.lost(world_rank, class));
     }
 
     /// A communicator, by its context, is of no use any more: who waits in it gets this class.
@@ -152,6 +150,14 @@ impl Meeting {
         let mut state = self.state.lock();
         state.class.get_or_insert(class);
         state.wake();
+    }
+
+    /// A rank of the world has ended. One that had finished here is not missed.
+    fn lost(&self, world_rank: u32, class: i32) {
+        let Some(rank) = self.group.rank_of(world_rank) else { return };
+        if !self.state.lock().met(Need::Finished(rank)) {
+            self.fail(class);
+        }
     }
 
     fn check(&self) -> Result<()> {

@@ -14,16 +14,18 @@ const PIECE: u64 = 64 << 10;
 
 /// Whether its elements lie one after the other, so that bytes in memory are those that are packed.
 pub fn is_dense(span: &Span) -> bool {
-    let datatype = &span.datatype;
-    datatype.basic().is_some_and(|basic| basic.size() == datatype.size())
-        && u64::try_from(datatype.extent()) == Ok(datatype.size())
+    span.datatype.is_contiguous()
 }
 
 /// Where elements begin before or behind their address, and how many bytes they take.
 pub fn extent_of(datatype: &Datatype, count: u64) -> (i64, u64) {
-    let (size, step) = (datatype.size().cast_signed(), datatype.extent());
-    let last = step.saturating_mul(count.saturating_sub(1).try_into().unwrap_or(i64::MAX));
-    let (low, high) = (last.min(0), last.max(0).saturating_add(step.max(size)));
+    let more = count.saturating_sub(1).try_into().unwrap_or(i64::MAX);
+    let last = datatype.extent().saturating_mul(more);
+    // Programs may touch what lies between the bounds, and data may lie beyond those.
+    let low = datatype.true_lb().min(datatype.lb());
+    let data = datatype.true_lb().saturating_add(datatype.true_extent());
+    let high = data.max(datatype.lb().saturating_add(datatype.extent()));
+    let (low, high) = (low.saturating_add(last.min(0)), high.saturating_add(last.max(0)));
     (low, high.saturating_sub(low).try_into().unwrap_or(0))
 }
 

@@ -24,7 +24,7 @@ impl Plan {
             Some(meetings) if self.work.can_meet() => {
                 let key = (self.comm.collective(), self.tag, start);
                 let room = meetings.attend(key, &self.comm.group, self.comm.rank);
-                if let Some(class) = self.endpoint.is_over(self.comm.context) {
+                if let Some(class) = self.endpoint.is_over(self.comm.collective()) {
                     room.meeting().fail(class);
                 }
                 let came = match self.work.reduction() {

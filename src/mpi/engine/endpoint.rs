@@ -85,7 +85,8 @@ impl Endpoint {
     /// Where ranks of this group meet, if all are on this node.
     pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
         let here = |rank: &u32| self.world.here(*rank).is_some();
-        group.members().iter().all(here).then_some(&self.world.meetings)
+        let all = self.world.far.is_none() || group.members().iter().all(here);
+        all.then_some(&self.world.meetings)
     }
 
     /// Begins to send to a rank of the world.

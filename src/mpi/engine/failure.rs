@@ -112,6 +112,7 @@ impl World {
             self.trouble.store(true, Ordering::Release);
         }
         let class = c::MPIX_ERR_PROC_FAILED;
+        self.meetings.rank_failed(rank, class);
         if let Some(place) = self.here(rank) {
             let mut inbox = place.inbox.lock();
             let (posted, sent) = (inbox.drain_posted(|_| true), inbox.drain_unexpected(|_| true));
@@ -131,10 +132,6 @@ impl World {
         }
         if let Some(far) = &self.far {
             far.fail_sends(|sending| sending.to == rank || sending.from == rank, class);
-        }
-        // One that ended in order has left the meetings that it was needed for.
-        if !finalized {
-            self.meetings.rank_failed(rank, class);
         }
         if !finalized {
             self.judge(why);

@@ -151,10 +151,8 @@ int main(int argc, char **argv) {
     bits(1);
     bits(1000);
     bits(50000);
-    if (argc > 1) {
-        places();
-        types();
-    }
+    places();
+    types();
     MPI_Finalize();
     return 0;
 }

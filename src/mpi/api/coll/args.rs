@@ -88,7 +88,7 @@ pub fn counted(count: i64) -> Result<u64> {
 
 /// Refuses what cannot be a buffer.
 fn usable(at: u32, count: u64, datatype: &Datatype) -> Result<()> {
-    let absolute = datatype.basic().is_none();
+    let absolute = datatype.named().is_none();
     if at == c::MPI_IN_PLACE.cast_unsigned() {
         return error(c::MPI_ERR_BUFFER, "MPI_IN_PLACE is not for this buffer");
     }

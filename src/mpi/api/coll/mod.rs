@@ -137,21 +137,32 @@ async fn run(cx: &mut Cx<'_>, args: &Args, prepare: Prepare) -> Result<()> {
 }
 
 fn begin(cx: &mut Cx<'_>, args: &Args, prepare: Prepare, at: usize) -> Result<()> {
+    requested(cx, args, at)?;
     let plan = plan(cx, args, prepare)?;
     let request = Request::pending();
-    hand_out(cx, &plan.comm, args.ptr(at), Entry::Once(request.clone()))?;
+    hand_out(cx, args.ptr(at), &plan.comm, Entry::Once(request.clone()))?;
     launch(cx, Arc::new(plan), 0, request)
 }
 
 fn keep(cx: &mut Cx<'_>, args: &Args, prepare: Prepare, at: usize) -> Result<()> {
+    requested(cx, args, at)?;
     let plan = Arc::new(plan(cx, args, prepare)?);
     let comm = plan.comm.clone();
     let again = Arc::new(Persistent { plan, starts: AtomicU32::new(0) });
-    hand_out(cx, &comm, args.ptr(at), Entry::Persistent { again, active: None })
+    hand_out(cx, args.ptr(at), &comm, Entry::Persistent { again, active: None })
+}
+
+/// Whether there can be a request, and where it goes.
+fn requested(cx: &mut Cx<'_>, args: &Args, at: usize) -> Result<()> {
+    cx.rank().p2p.has_room()?;
+    match args.ptr(at) {
+        0 => Err(Error::arg("the pointer to the request is NULL")),
+        at => cx.memory().read_i32(at).map(drop),
+    }
 }
 
 /// Gives the program a handle of a request.
-fn hand_out(cx: &mut Cx<'_>, comm: &Arc<Comm>, at: u32, entry: Entry) -> Result<()> {
+fn hand_out(cx: &mut Cx<'_>, at: u32, comm: &Arc<Comm>, entry: Entry) -> Result<()> {
     let handle = cx.rank().p2p.insert_on(comm, entry)?;
     cx.memory().write_i32(at, handle)
 }

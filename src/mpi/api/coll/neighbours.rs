@@ -9,25 +9,21 @@ use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::engine::Span;
 use crate::mpi::error::{Result, error};
+use crate::mpi::topology::Neighbours;
 
 type Prepared = Result<(Arc<Comm>, Work)>;
 
 /// Reads the blocks that begin at an argument.
 type Blocks = fn(&mut Cx<'_>, &Args, usize, u32) -> Result<Vec<Span>>;
 
-/// The neighbours of a rank, in the order of its topology; `MPI_PROC_NULL` is none.
-#[derive(Debug, Clone, Default)]
-struct Neighbours {
-    /// From whom it receives.
-    sources: Vec<i32>,
-    /// To whom it sends.
-    destinations: Vec<i32>,
-    /// Whether they are those of a grid, two for each dimension.
-    grid: bool,
-}
-
-fn neighbours(_comm: &Comm) -> Result<Neighbours> {
-    error(c::MPI_ERR_TOPOLOGY, "the communicator has no topology")
+/// The neighbours of a rank, in the order of its topology; `MPI_PROC_NULL` is none. And whether
+/// they are those of a grid, two for each dimension.
+fn neighbours(comm: &Comm) -> Result<(Neighbours, bool)> {
+    let grid = comm.topology.as_ref().is_some_and(|topology| topology.kind() == c::MPI_CART);
+    match comm.neighbours() {
+        Some(neighbours) => Ok((neighbours, grid)),
+        None => error(c::MPI_ERR_TOPOLOGY, "the communicator has no topology"),
+    }
 }
 
 /// Pairs blocks with the ranks they are for. In a grid what goes down comes from above: where both
@@ -55,11 +51,11 @@ pub fn allgatherv(cx: &mut Cx<'_>, args: &Args) -> Prepared {
 
 fn gather_as(cx: &mut Cx<'_>, args: &Args, read: Blocks, at: usize) -> Prepared {
     let comm = intra(cx, args, at)?;
-    let of = neighbours(&comm)?;
+    let (of, grid) = neighbours(&comm)?;
     let mine = span(cx, args, 0)?;
     let receive = read(cx, args, 3, count(&of.sources))?;
     let send = paired(&of.destinations, vec![mine; of.destinations.len()], false);
-    let receive = paired(&of.sources, receive, of.grid);
+    let receive = paired(&of.sources, receive, grid);
     Ok((comm, Work::Neighbours { send, receive }))
 }
 
@@ -77,10 +73,10 @@ pub fn alltoallw(cx: &mut Cx<'_>, args: &Args) -> Prepared {
 
 fn alltoall_as(cx: &mut Cx<'_>, args: &Args, read: Blocks, [to, at]: [usize; 2]) -> Prepared {
     let comm = intra(cx, args, at)?;
-    let of = neighbours(&comm)?;
+    let (of, grid) = neighbours(&comm)?;
     let send = read(cx, args, 0, count(&of.destinations))?;
     let receive = read(cx, args, to, count(&of.sources))?;
     let send = paired(&of.destinations, send, false);
-    let receive = paired(&of.sources, receive, of.grid);
+    let receive = paired(&of.sources, receive, grid);
     Ok((comm, Work::Neighbours { send, receive }))
 }

@@ -14,7 +14,8 @@ use crate::mpi::error::{Error, Result};
 /// Calls what collectives under way have asked for. For calls that look at requests.
 pub async fn serve(cx: &mut Cx<'_>) {
     let queue = cx.rank().coll.queue.clone();
-    if !queue.is_used() {
+    // A callback calls nothing back.
+    if !queue.is_used() || cx.state().calling_back {
         return;
     }
     while let Some(job) = queue.take() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attributes::{self, Object};
 use super::out;
+use crate::mpi::api::p2p;
 use crate::mpi::comm::{Alike, Comm};
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -71,7 +72,9 @@ pub async fn disconnect(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 }
 
 fn remove(cx: &mut Cx<'_>, at: u32, handle: i32, context: u64) -> Result<()> {
-    cx.rank().comms.remove(handle);
-    cx.rank().endpoint.forgets_members(context);
+    let rank = cx.rank();
+    rank.comms.remove(handle);
+    rank.p2p.release(p2p::Owner::Comm(context));
+    rank.endpoint.forgets_members(context);
     cx.memory().write_i32(at, c::MPI_COMM_NULL)
 }

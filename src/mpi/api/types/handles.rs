@@ -20,6 +20,9 @@ pub(super) fn commit(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 
 pub(super) async fn dup(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let old = args.i32(0);
+    if args.ptr(1) == 0 {
+        return error(c::MPI_ERR_ARG, "a null pointer for a result");
+    }
     let types = &mut cx.rank().types;
     let part = types.any(old)?;
     let committed = types.committed(old).is_ok();
