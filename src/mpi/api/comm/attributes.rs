@@ -186,9 +186,9 @@ async fn call_copy(
 /// Attributes that were copied for nothing; what their functions say is of no use then.
 pub async fn drop_values(cx: &mut Cx<'_>, object: &Object, values: Values) -> Result<()> {
     for (key, value) in values.into_iter().rev() {
-        match call_delete(cx, &key, object.handle(), value).await {
-            Err(Error::End(error)) => return Err(Error::End(error)),
-            Ok(()) | Err(_) => {}
+        let deleted = call_delete(cx, &key, object.handle(), value).await;
+        if let Err(Error::End(error)) = deleted {
+            return Err(Error::End(error));
         }
     }
     Ok(())
