@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use wasmtime::{Caller, Extern, Ref, Val};
 
@@ -14,6 +15,8 @@ use super::rank::Rank;
 use crate::function::{State, Stop};
 use crate::host::{heap, waits};
 
+/// How long a rank looks again and again before it sleeps, where every rank has a core.
+const SPIN: Duration = Duration::from_micros(20);
 /// Most arguments of a function of the standard.
 const MOST: usize = 16;
 
@@ -99,6 +102,16 @@ impl<'a> Cx<'a> {
         // What is there already needs no leave.
         if let std::task::Poll::Ready(done) = futures_util::poll!(what.as_mut()) {
             return done;
+        }
+        if self.rank().endpoint.may_spin() {
+            let until = Instant::now() + SPIN;
+            let mut look = Context::from_waker(Waker::noop());
+            while Instant::now() < until {
+                if let Poll::Ready(done) = what.as_mut().poll(&mut look) {
+                    return done;
+                }
+                std::hint::spin_loop();
+            }
         }
         let queue = match &self.rank {
             Some(rank) if rank.coll.queue.is_used() && !self.caller.data().calling_back => {

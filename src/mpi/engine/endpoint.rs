@@ -82,6 +82,14 @@ impl Endpoint {
         self.world.forget_if_over();
     }
 
+    /// Whether each rank of this node can have a core, so that one may use it while it waits.
+    pub fn may_spin(&self) -> bool {
+        static CORES: OnceLock<usize> = OnceLock::new();
+        let cores = std::thread::available_parallelism;
+        let cores = *CORES.get_or_init(|| cores().map_or(1, std::num::NonZero::get));
+        self.world.ranks_of(self.world.me).take(cores + 1).count() <= cores
+    }
+
     /// Where ranks of this group meet, if all are on this node.
     pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
         let here = |rank: &u32| self.world.here(*rank).is_some();
