@@ -222,6 +222,8 @@ impl<'a> Cx<'a> {
         if let Some(Ok(rank)) = rank {
             self.rank = Some(rank);
         }
+        // The program may have more memory now.
+        drop(heap::door(&mut self.caller));
     }
 }
 
