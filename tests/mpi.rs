@@ -11,6 +11,8 @@ mod coll;
 mod comm;
 #[path = "mpi/env.rs"]
 mod env;
+#[path = "mpi/hostile.rs"]
+mod hostile;
 #[path = "mpi/p2p.rs"]
 mod p2p;
 #[path = "mpi/topo.rs"]

@@ -45,7 +45,6 @@ async fn start(cluster: &Cluster) -> Start {
     start.version = entry.expect("it is registered").version;
     (start.entry, start.args) = (Entry::Main, Vec::new());
     start.tree.left_ms = 60_000;
-    start.seat = None;
     start
 }
 

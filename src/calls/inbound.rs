@@ -107,8 +107,8 @@ impl Calls {
             CallMessage::Involved(call) => self.involved_from(from.node, call),
             CallMessage::Printed(world, rank) => self.printed(from, world, rank, &body),
             CallMessage::Tolerates(world, rank) => self.tolerates(from, world, rank),
-            CallMessage::Release(world, epoch) => {
-                self.places().lock().release((from.node, world, epoch));
+            CallMessage::Release(world, ticket) => {
+                self.places().lock().release((from.node, world, ticket));
             }
             CallMessage::Keep(record) => {
                 let stored = stored(*record, body)?;
@@ -184,9 +184,11 @@ impl Calls {
         if !self.scheduler().takes_calls() {
             return refuse(CallError::new(Errno::Unavailable, "the node is stopping"));
         }
-        let place = match spec.role.seat() {
-            Some(seat) => self.kept_place(from.node, seat).ok_or_else(no_place),
-            None => self.place_here(&spec.user).ok_or_else(|| {
+        let place = match &spec.role {
+            Role::Rank(seat, ticket) => {
+                self.kept_place(from.node, seat.world, *ticket).ok_or_else(no_place)
+            }
+            _ => self.place_here(&spec.user).ok_or_else(|| {
                 CallError::new(Errno::Full, "the node has no place for another call")
             }),
         };
@@ -239,10 +241,10 @@ impl Calls {
         let needs = Needs { policy: Policy::BinPack, pin: Vec::new(), wasm: start.wasm };
         let (call, start_at, args) = (start.call, start.entry, start.args);
         let role = match start.seat {
-            Some(seat) if seat.rank as usize >= seat.nodes.len() => {
+            Some((seat, _)) if seat.rank as usize >= seat.nodes.len() => {
                 return Err(wrong("a rank that is not in its world"));
             }
-            Some(seat) => Role::Rank(Arc::new(seat)),
+            Some((seat, ticket)) => Role::Rank(Arc::new(seat), ticket),
             None => Role::Plain,
         };
         let share = match self.budget().take(&user, input.len()) {

@@ -103,20 +103,20 @@ pub enum Role {
     Plain,
     /// An MPI job, launched on this node.
     Job(Arc<JobRun>),
-    /// A rank of one.
-    Rank(Arc<Seat>),
+    /// A rank of one, with the ticket of its place.
+    Rank(Arc<Seat>, u64),
 }
 
 impl Role {
     /// Whether it is a rank.
     pub fn is_rank(&self) -> bool {
-        matches!(self, Self::Rank(_))
+        matches!(self, Self::Rank(..))
     }
 
     /// Its seat, if it is a rank.
     pub fn seat(&self) -> Option<&Arc<Seat>> {
         match self {
-            Self::Rank(seat) => Some(seat),
+            Self::Rank(seat, _) => Some(seat),
             _ => None,
         }
     }
@@ -193,7 +193,10 @@ impl Spec {
                 clock,
             },
             may_queue,
-            seat: self.role.seat().map(|seat| Seat::clone(seat)),
+            seat: match &self.role {
+                Role::Rank(seat, ticket) => Some((Seat::clone(seat), *ticket)),
+                _ => None,
+            },
         }
     }
 }

@@ -141,6 +141,38 @@ impl Pin<'_> {
         len
     }
 
+    /// Copies out the bytes from `at` on; nothing, and `false`, when they are not all within.
+    #[inline]
+    pub fn get(&self, at: usize, into: &mut [u8]) -> bool {
+        if !self.has(at, into.len()) {
+            return false;
+        }
+        // SAFETY: as in `read`; `has` has seen that all are within this pin.
+        for_size(into.len(), |len| unsafe {
+            let from = (self.start + at) as *const u8;
+            std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), len);
+        });
+        true
+    }
+
+    /// Copies bytes in from `at` on.
+    #[inline]
+    pub fn put(&self, at: usize, from: &[u8]) -> bool {
+        if !self.has(at, from.len()) {
+            return false;
+        }
+        // SAFETY: as in `get`.
+        for_size(from.len(), |len| unsafe {
+            let into = (self.start + at) as *mut u8;
+            std::ptr::copy_nonoverlapping(from.as_ptr(), into, len);
+        });
+        true
+    }
+
+    fn has(&self, at: usize, len: usize) -> bool {
+        at.checked_add(len).is_some_and(|end| end <= self.len)
+    }
+
     /// Copies out pieces of `each` bytes, the first at `at` and the others `stride` apart, until
     /// `into` is full; nothing, and `false`, when they are not all within, or do not fill it.
     pub fn gather(&self, at: usize, stride: isize, each: usize, into: &mut [u8]) -> bool {
@@ -232,9 +264,15 @@ mod tests {
             assert!(!pin.scatter(at, stride, each, &read), "{at} {stride} {each}");
         }
         assert!(!pin.gather(0, isize::MAX, 2, &mut read) && !pin.scatter(0, isize::MIN, 2, &read));
+        assert!(pin.get(44, &mut read) && read == [54, 55, 56, 57, 58, 59]);
+        for at in [45, usize::MAX] {
+            assert!(!pin.get(at, &mut read) && !pin.put(at, &read));
+        }
+        assert!(pin.put(20, &[9; 3]));
         assert!(pin.scatter(0, 24, 2, &[1, 2, 3, 4, 5, 6]));
         drop(pin);
         assert_eq!((memory[10], memory[35], memory[58], memory[36]), (1, 4, 5, 36));
+        assert_eq!(memory[29..34], [29, 9, 9, 9, 33]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::job::Control;
 use crate::errno::CallError;
 use crate::id::CallId;
-use crate::wire::jobs::Sent;
+use crate::wire::jobs::{Aborted, Sent};
 use crate::wire::mpi::Seat;
 
 /// Gives calls that are ranks their place in a world.
@@ -25,6 +25,11 @@ pub trait RankSpace: Send + Sync {
     fn sent(&self, _world: CallId, _epoch: u32, _rank: u32) -> Vec<Sent> {
         Vec::new()
     }
+
+    /// Why this try at a job was aborted, if it was: asked when a rank of this node has ended.
+    fn aborted(&self, _world: CallId, _epoch: u32) -> Option<Aborted> {
+        None
+    }
 }
 
 /// What a rank tells of itself, for its job to know how it left.
@@ -34,8 +39,6 @@ pub enum RankNews {
     Begun,
     /// It called `MPI_Finalize`.
     Finalized,
-    /// It called `MPI_Abort` with this code, and ends.
-    Aborts(i32),
     /// It handles errors itself: when another rank fails, the job goes on without that one.
     Tolerates,
 }

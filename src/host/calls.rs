@@ -44,6 +44,20 @@ pub fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )?;
     linker.func_wrap_async(
         module,
+        "chain_mpi",
+        |mut caller, (name, name_len, ranks, input, len): (u32, u32, u32, u32, u32)| {
+            Box::new(async move {
+                let name = match name_len as usize {
+                    1..=MAX_NAME_LEN => guest::read(&mut caller, name, name_len)?,
+                    _ => return Ok(Errno::Inval.code()),
+                };
+                let Ok(name) = std::str::from_utf8(&name) else { return Ok(Errno::Inval.code()) };
+                code(chain(&mut caller, Target::Ranks(name, ranks), input, len).await)
+            })
+        },
+    )?;
+    linker.func_wrap_async(
+        module,
         "chain_ptr",
         |mut caller, (index, input, len): (u32, u32, u32)| {
             Box::new(

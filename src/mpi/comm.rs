@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::agree::Past;
 use super::attributes::Attributes;
 use super::group::{Group, Likeness};
 use super::topology::{Neighbours, Topology};
@@ -40,6 +41,8 @@ pub struct Comm {
     pub becomes: Option<Arc<OnceLock<Arc<Comm>>>>,
     /// Collectives begun: all ranks begin them in the same order.
     begun: AtomicU32,
+    /// Agreements of its ranks.
+    pub agreements: Past,
     /// What may change.
     pub state: Mutex<CommState>,
 }
@@ -87,8 +90,15 @@ impl Comm {
             topology: None,
             becomes: None,
             begun: AtomicU32::new(0),
+            agreements: Past::default(),
             state: Mutex::new(state),
         }
+    }
+
+    /// The same, laid out like this.
+    pub fn laid_out(mut self, topology: Topology) -> Self {
+        self.topology = Some(Arc::new(topology));
+        self
     }
 
     /// The group that ranks in its calls name: the remote one of an intercommunicator.

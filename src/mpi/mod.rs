@@ -9,6 +9,7 @@
 //! | [`memory`] | a rank's memory, for its own calls and for those of others |
 //! | [`handles`], [`rank`] | what a rank holds: communicators, types, requests and so on |
 //! | [`group`], [`comm`], [`attributes`], [`exchange`] | sets of ranks, what they share, and how they agree on it |
+//! | [`agree`] | agreement of those that are left, while ranks fail |
 //! | [`topology`] | how ranks are laid out, and who is whose neighbour |
 //! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
 //! | [`engine`] | messages: matching, requests, other nodes, failures |
@@ -16,6 +17,7 @@
 //! | [`api`] | the standard's calls, a file per section |
 
 pub mod abi;
+pub mod agree;
 pub mod api;
 pub mod attributes;
 pub mod coll;

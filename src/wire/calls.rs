@@ -68,8 +68,9 @@ pub struct Start {
     pub tree: TreeContext,
     /// Whether it may wait at the receiver when no slot is free.
     pub may_queue: bool,
-    /// Its seat, if it is a rank of an MPI job, for which the receiver keeps a place.
-    pub seat: Option<Seat>,
+    /// Its seat, if it is a rank of an MPI job, and the ticket of the place that the receiver keeps for
+    /// it.
+    pub seat: Option<(Seat, u64)>,
 }
 
 /// What one node did for one function in a tree; the root's record sums these.
@@ -197,8 +198,8 @@ pub enum CallMessage {
     Printed(CallId, u32),
     /// A rank of this job handles errors itself: the end of another rank is not the job's.
     Tolerates(CallId, u32),
-    /// Keep no places for this try at a job any more.
-    Release(CallId, u32),
+    /// Keep no places for this job any more that have this ticket.
+    Release(CallId, u64),
 }
 
 /// Where a root call is in its life.

@@ -10,8 +10,8 @@ use crate::id::{CallId, NodeId};
 pub struct Reserve {
     /// The job.
     pub world: CallId,
-    /// Which try at the job this is.
-    pub epoch: u32,
+    /// The name of these places: the job's ranks show it, and another attempt has another one.
+    pub ticket: u64,
     /// Its user.
     pub user: String,
     /// Its function.
@@ -35,6 +35,15 @@ pub struct Sent {
     pub bytes: u64,
 }
 
+/// Why a job was aborted.
+#[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Aborted {
+    /// The code that a rank gave; none when a rank failed.
+    pub code: Option<i32>,
+    /// For people.
+    pub why: String,
+}
+
 /// How a rank left its job.
 #[derive(Archive, Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 pub struct RankEnd {
@@ -42,8 +51,8 @@ pub struct RankEnd {
     pub begun: bool,
     /// Whether it called `MPI_Finalize`.
     pub finalized: bool,
-    /// What it called `MPI_Abort` with, if it did.
-    pub aborted: Option<i32>,
+    /// Why its job was aborted, if it was.
+    pub aborted: Option<Aborted>,
     /// What it sent.
     pub sent: Vec<Sent>,
 }

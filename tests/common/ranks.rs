@@ -74,6 +74,9 @@ impl CallHost for Alone {
     fn started(&self) {}
 }
 
+/// A rank that was begun, and where its end is told.
+type Started = (Arc<Control>, mpsc::Receiver<Outcome>);
+
 /// A node for ranks.
 pub struct Ranks {
     functions: Functions,
@@ -105,9 +108,8 @@ impl Ranks {
         Self { functions, source, _control: control, _dir: dir }
     }
 
-    /// Runs a program on so many ranks; what came of each.
-    pub fn run(&self, program: &str, ranks: u32, args: &[&str]) -> Vec<Outcome> {
-        let wasm = Bytes::from(std::fs::read(guest(program)).expect("the guest was compiled"));
+    /// Begins a module on so many ranks.
+    fn start(&self, wasm: Bytes, ranks: u32, args: &[&str]) -> Vec<Started> {
         let hash = BlobHash::of(&wasm);
         let size = wasm.len() as u64;
         self.source.blobs.lock().insert(hash, wasm);
@@ -116,7 +118,7 @@ impl Ranks {
         let entry = FunctionEntry { wasm: hash, size, version: 1, uploaded_ms: 0, limits, options };
         let entry = Arc::new(entry);
         let world = World::local(ranks);
-        let started: Vec<_> = (0..ranks)
+        (0..ranks)
             .map(|rank| {
                 let (done, outcome) = mpsc::channel();
                 let control = Control::new();
@@ -136,21 +138,62 @@ impl Ranks {
                 });
                 (control, outcome)
             })
-            .collect();
+            .collect()
+    }
+
+    /// Runs a program on so many ranks; what came of each.
+    pub fn run(&self, program: &str, ranks: u32, args: &[&str]) -> Vec<Outcome> {
+        let wasm = Bytes::from(std::fs::read(guest(program)).expect("the guest was compiled"));
+        let started = self.start(wasm, ranks, args);
         let until = Instant::now() + PATIENCE;
-        let ended = started.iter().enumerate().map(|(rank, (_, outcome))| {
+        let mut ended: Vec<Outcome> = Vec::new();
+        for (rank, (_, outcome)) in started.iter().enumerate() {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Ok(outcome) = outcome.recv_timeout(left) {
+                ended.push(outcome);
+                continue;
+            }
+            started.iter().for_each(|(control, _)| control.end(EndReason::Cancelled));
+            let others = started[rank..].iter();
+            let others = others.filter_map(|(_, o)| o.recv_timeout(Duration::from_secs(5)).ok());
+            let logs: Vec<String> = (ended.into_iter().chain(others).enumerate())
+                .map(|(rank, o)| {
+                    format!("rank {rank}: {:?}: {}", o.result, String::from_utf8_lossy(&o.log))
+                })
+                .collect();
+            panic!("{program}: rank {rank} of {ranks} does not end\n{}", logs.join("\n"));
+        }
+        ended
+    }
+
+    /// Runs a module for so long at most: ranks that have not ended then are cancelled.
+    pub fn run_for(
+        &self,
+        wasm: &Bytes,
+        ranks: u32,
+        args: &[&str],
+        patience: Duration,
+    ) -> Vec<Outcome> {
+        let started = self.start(wasm.clone(), ranks, args);
+        let until = Instant::now() + patience;
+        let ended = started.into_iter().map(|(control, outcome)| {
             let left = until.saturating_duration_since(Instant::now());
             outcome.recv_timeout(left).unwrap_or_else(|_| {
-                started.iter().for_each(|(control, _)| control.end(EndReason::Cancelled));
-                let logs = started.iter().map(|(_, outcome)| {
-                    let ended = outcome.recv_timeout(Duration::from_secs(5)).ok();
-                    ended.map_or_else(String::new, |o| String::from_utf8_lossy(&o.log).into())
-                });
-                let logs: Vec<String> = logs.collect();
-                panic!("{program}: rank {rank} of {ranks} does not end\n{}", logs.concat())
+                control.end(EndReason::Cancelled);
+                outcome.recv_timeout(Duration::from_secs(10)).expect("a cancelled rank ends")
             })
         });
         ended.collect()
+    }
+
+    /// Waits until no rank is left.
+    #[track_caller]
+    pub fn is_empty(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.functions.live() > 0 {
+            assert!(Instant::now() < until, "{} instances are left", self.functions.live());
+            std::thread::yield_now();
+        }
     }
 
     /// Runs it; each rank must end well.

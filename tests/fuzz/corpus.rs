@@ -15,7 +15,7 @@ use faasm::wire::consensus::{
 };
 use faasm::wire::function::{FunctionEntry, Limits, Options, Policy};
 use faasm::wire::hello::Hello;
-use faasm::wire::jobs::{JobRecord, RankEnd, RankSummary, Sent, Traffic};
+use faasm::wire::jobs::{Aborted, JobRecord, RankEnd, RankSummary, Reserve, Sent, Traffic};
 use faasm::wire::load::{Load, Report, Rumor};
 use faasm::wire::members::{KeyHash, MemberCommand, TokenHash};
 use faasm::wire::mpi::Seat;
@@ -58,8 +58,17 @@ pub fn start(input_len: u64) -> Start {
         args: vec!["one".into(), "an argument that is stored out of line".into()],
         tree: TreeContext { root: CALL, home: NODE, left_ms: 5_000, depth: 1, trace: 7, clock: 99 },
         may_queue: true,
-        seat: Some(Seat { world: CALL, epoch: 1, rank: 2, nodes: vec![NODE; 4] }),
+        seat: None,
     }
+}
+
+fn seat() -> Seat {
+    Seat { world: CALL, epoch: 1, rank: 2, nodes: vec![NODE; 4] }
+}
+
+fn reserve() -> Reserve {
+    let (user, name) = ("alice".into(), "jacobi".into());
+    Reserve { world: CALL, ticket: 17, user, name, ranks: 4, instances: 100 }
 }
 
 /// The end of a call, its output inline.
@@ -82,7 +91,8 @@ pub fn done(output: u64) -> Done {
 
 fn rank_end() -> RankEnd {
     let sent = vec![Sent { to: 1, messages: 2, bytes: 3 }];
-    RankEnd { begun: true, finalized: false, aborted: Some(-1), sent }
+    let aborted = Some(Aborted { code: Some(-1), why: "rank 1 called MPI_Abort".into() });
+    RankEnd { begun: true, finalized: false, aborted, sent }
 }
 
 fn job() -> JobRecord {
@@ -209,15 +219,23 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
             bytes(&CallMessage::CancelTree(CALL)),
             bytes(&CallMessage::Keep(Box::new(record()))),
             bytes(&CallMessage::Involved(CALL)),
+            bytes(&CallMessage::Start(Start { seat: Some((seat(), 17)), ..start(4) })),
+            bytes(&CallMessage::Printed(CALL, 3)),
+            bytes(&CallMessage::Tolerates(CALL, 3)),
+            bytes(&CallMessage::Release(CALL, 17)),
         ],
         vec![
             bytes(&CallRequest::Claim(Box::new(record()))),
             bytes(&CallRequest::Lookup(CALL)),
             bytes(&CallRequest::Cancel(CALL)),
             bytes(&CallRequest::List(100)),
+            bytes(&CallRequest::Reserve(reserve())),
+            bytes(&CallRequest::Follow(CALL, 9)),
         ],
         vec![
             bytes(&CallReply::Done),
+            bytes(&CallReply::NoRoom(ROOM)),
+            bytes(&CallReply::Text(true)),
             bytes(&CallReply::Record(Box::new(record()))),
             bytes(&CallReply::Calls(vec![summary(); 4])),
         ],

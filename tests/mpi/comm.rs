@@ -27,3 +27,24 @@ fn attributes_are_copied_and_deleted_by_the_programs_functions() {
     let node = Ranks::new();
     [1, 3, 8].into_iter().for_each(|ranks| node.passes("mpi/comm_attributes", ranks));
 }
+
+#[test]
+fn attributes_of_the_own_communicator_are_deleted_when_mpi_ends() {
+    let node = Ranks::new();
+    let outcomes = node.run("mpi/comm_attributes", 2, &[]);
+    for outcome in outcomes {
+        assert!(String::from_utf8_lossy(&outcome.log).contains("all deleted"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn copies_are_complete_later_and_take_over_what_they_should() {
+    let node = Ranks::new();
+    [1, 2, 3, 8, 17].into_iter().for_each(|ranks| node.passes("mpi/comm_later", ranks));
+}
+
+#[test]
+fn wrong_arguments_and_refusing_callbacks_end_calls_with_their_codes() {
+    let node = Ranks::new();
+    [1, 2, 3, 8].into_iter().for_each(|ranks| node.passes("mpi/comm_errors", ranks));
+}

@@ -28,3 +28,11 @@ fn an_error_that_nobody_handles_ends_the_program_and_says_which() {
     }
     assert_eq!(node.run("mpi/env_fatal", 1, &[]).remove(0).result, Ok(0));
 }
+
+#[test]
+fn ranks_go_on_without_one_that_failed() {
+    let node = Ranks::new();
+    for ranks in [2, 3, 7] {
+        node.passes("mpi/env_failures", ranks);
+    }
+}

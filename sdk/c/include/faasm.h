@@ -87,6 +87,15 @@ int write_call_output(const void *data, size_t len);
 // allowed; FAASM_EUNAVAILABLE this node has lost the others.
 int chain_call(const char *name, const void *args, size_t len);
 
+// Calls function `name` of the same user as an MPI job of so many ranks, each an instance of it, on
+// whichever nodes have room for all of them at once; until they do, the job waits in line. Rank 0
+// has `len` bytes at `args` as its input, which it can also read as stdin; the others have none. The
+// job's output is what rank 0 writes, its log what all ranks print, and its result 0 when all ranks
+// ended with 0, else the first other one. When a rank fails, the job does.
+// Returns a call_id for the job, as chain_call does for a call. Errors as with chain_call, and
+// FAASM_EINVAL: there are 1 to 4096 ranks; FAASM_EFULL: too many jobs wait here already.
+int chain_mpi(const char *name, int ranks, const void *args, size_t len);
+
 // Calls function `f` of this very program: its return value is the call's result, its input and
 // output are read and written as in main. It runs in a fresh instance, somewhere: constructors
 // have run, and FAASM_ZYGOTE if there is one, but nothing of this instance's memory is there,

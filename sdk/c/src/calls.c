@@ -60,6 +60,11 @@ int chain_call(const char *name, const void *args, size_t len)
     return host_chain_name(name, strlen(name), args, len);
 }
 
+int chain_mpi(const char *name, int ranks, const void *args, size_t len)
+{
+    return host_chain_mpi(name, strlen(name), ranks, args, len);
+}
+
 int chain_call_ptr(int (*f)(void), const void *args, size_t len)
 {
     return host_chain_ptr(f, args, len);

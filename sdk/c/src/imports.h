@@ -13,6 +13,8 @@ FAASM_IMPORT("input_read") int32_t host_input_read(void *into, size_t len);
 FAASM_IMPORT("output_write") int32_t host_output_write(const void *data, size_t len);
 FAASM_IMPORT("chain_name")
 int32_t host_chain_name(const char *name, size_t name_len, const void *input, size_t len);
+FAASM_IMPORT("chain_mpi")
+int32_t host_chain_mpi(const char *name, size_t name_len, int ranks, const void *input, size_t len);
 FAASM_IMPORT("chain_ptr")
 int32_t host_chain_ptr(int (*function)(void), const void *input, size_t len);
 FAASM_IMPORT("await") int32_t host_await(int32_t call, int64_t timeout_ms);

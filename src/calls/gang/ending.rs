@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::errno::{CallError, Errno};
 use crate::id::NodeId;
-use crate::wire::jobs::{RankEnd, Sent, Traffic};
+use crate::wire::jobs::{Aborted, RankEnd, Sent, Traffic};
 
 /// Up to so many ranks the record has traffic by pairs of them, above by pairs of nodes.
 const BY_RANK: usize = 32;
@@ -16,8 +16,6 @@ const PAIRS: usize = 1024;
 enum Fault {
     /// With this code, in order.
     Code(u8),
-    /// It called `MPI_Abort`.
-    Aborted(i32),
     /// With this code, and without `MPI_Finalize`.
     Unfinished(u8),
     /// It was stopped.
@@ -28,9 +26,11 @@ enum Fault {
 #[derive(Debug)]
 pub struct Tally {
     nodes: Vec<NodeId>,
-    /// The first that ended badly; and those that the others bore.
+    /// The first that ended badly by itself; and those that the others bore.
     first: Option<(u32, Fault)>,
     borne: Vec<(u32, Fault)>,
+    aborted: Option<Aborted>,
+    ending: bool,
     sent: BTreeMap<(u64, u64), (u64, u64)>,
 }
 
@@ -39,15 +39,26 @@ pub struct Tally {
 pub enum Then {
     /// The others run on.
     RunOn,
-    /// The others end.
+    /// The others are about to end.
     End,
 }
 
 impl Tally {
     /// For ranks on these nodes.
     pub fn new(nodes: &[NodeId]) -> Self {
-        let sent = BTreeMap::new();
-        Self { nodes: nodes.to_vec(), first: None, borne: Vec::new(), sent }
+        Self {
+            nodes: nodes.to_vec(),
+            first: None,
+            borne: Vec::new(),
+            aborted: None,
+            ending: false,
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// The ranks that are left are ended: what comes of them says nothing of the job.
+    pub fn ends(&mut self) {
+        self.ending = true;
     }
 
     /// A rank ended. `tolerant`: the others bear it if it was stopped or left without a word.
@@ -61,25 +72,43 @@ impl Tally {
         let none = RankEnd::default();
         let end = end.unwrap_or(&none);
         end.sent.iter().for_each(|sent| self.count(rank, sent));
+        if self.ending {
+            return Then::End;
+        }
+        if let Some(aborted) = &end.aborted {
+            let known = self.aborted.get_or_insert_with(|| aborted.clone());
+            // It ended since another one did, or gave the code itself.
+            let led = matches!(result, Err(error) if error.detail == aborted.why);
+            if led || (known.code.is_some() && !end.finalized) {
+                return Then::End;
+            }
+        }
         let unfinished = end.begun && !end.finalized;
-        let fault = match (end.aborted, result) {
-            (Some(code), _) => Fault::Aborted(code),
-            (None, Err(error)) => Fault::Stopped(error.clone()),
-            (None, Ok(code)) if unfinished => Fault::Unfinished(*code),
-            (None, Ok(0)) => return Then::RunOn,
-            (None, Ok(code)) => Fault::Code(*code),
+        let fault = match result {
+            Err(error) => Fault::Stopped(error.clone()),
+            Ok(code) if unfinished => Fault::Unfinished(*code),
+            Ok(0) => return Then::RunOn,
+            Ok(code) => Fault::Code(*code),
         };
-        let then = match &fault {
-            Fault::Code(_) => Then::RunOn,
-            Fault::Aborted(_) => Then::End,
+        match fault {
+            Fault::Code(_) => {
+                self.first.get_or_insert((rank, fault));
+                Then::RunOn
+            }
             Fault::Unfinished(_) | Fault::Stopped(_) if tolerant => {
                 self.borne.push((rank, fault));
-                return Then::RunOn;
+                Then::RunOn
             }
-            Fault::Unfinished(_) | Fault::Stopped(_) => Then::End,
-        };
-        self.first.get_or_insert((rank, fault));
-        then
+            Fault::Unfinished(_) | Fault::Stopped(_) => {
+                self.first.get_or_insert((rank, fault));
+                Then::End
+            }
+        }
+    }
+
+    /// Whether it is known which rank made the others end.
+    pub fn knows_why(&self) -> bool {
+        self.fault().is_some() || self.code().is_some()
     }
 
     /// Whether the job failed since a node was lost, and so may be tried again.
@@ -88,18 +117,26 @@ impl Tally {
         matches!(&self.first, Some((_, Fault::Stopped(error))) if lost(error))
     }
 
+    /// The code that a rank aborted the job with.
+    fn code(&self) -> Option<i32> {
+        self.aborted.as_ref().and_then(|aborted| aborted.code)
+    }
+
     /// The job's result, once all ranks have ended.
     pub fn result(&self) -> Result<u8, CallError> {
-        match self.fault() {
-            None => Ok(0),
-            Some((_, Fault::Code(code))) => Ok(*code),
-            Some((_, Fault::Aborted(code))) => Ok(code.to_le_bytes()[0]),
-            Some((rank, Fault::Unfinished(0))) => {
+        if let Some(code) = self.code() {
+            return Ok(code.to_le_bytes()[0]);
+        }
+        match (self.fault(), &self.aborted) {
+            (None, None) => Ok(0),
+            (None, Some(aborted)) => Err(CallError::new(Errno::Failed, &aborted.why)),
+            (Some((_, Fault::Code(code))), _) => Ok(*code),
+            (Some((rank, Fault::Unfinished(0))), _) => {
                 let detail = format!("rank {rank} ended without MPI_Finalize");
                 Err(CallError::new(Errno::Failed, detail))
             }
-            Some((_, Fault::Unfinished(code))) => Ok(*code),
-            Some((rank, Fault::Stopped(error))) => {
+            (Some((_, Fault::Unfinished(code))), _) => Ok(*code),
+            (Some((rank, Fault::Stopped(error))), _) => {
                 Err(CallError::new(error.code, format!("rank {rank}: {}", error.detail)))
             }
         }
@@ -108,16 +145,23 @@ impl Tally {
     /// What decides. What was borne counts when nobody was left to bear it.
     fn fault(&self) -> Option<&(u32, Fault)> {
         let all = self.borne.len() == self.nodes.len();
-        self.first.as_ref().or_else(|| self.borne.first().filter(|_| all))
+        let counts = |_: &&(u32, Fault)| all || self.aborted.is_some();
+        self.first.as_ref().or_else(|| self.borne.first().filter(counts))
     }
 
     /// Why it failed, for people; empty when it did not.
     pub fn says(&self) -> String {
-        let Some((rank, fault)) = self.fault() else { return String::new() };
-        let node = self.nodes.get(*rank as usize).copied().unwrap_or(NodeId(0));
+        match (self.code(), self.fault(), &self.aborted) {
+            (None, Some((rank, fault)), _) => self.describe(*rank, fault),
+            (_, _, Some(aborted)) => aborted.why.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn describe(&self, rank: u32, fault: &Fault) -> String {
+        let node = self.nodes.get(rank as usize).copied().unwrap_or(NodeId(0));
         let what = match fault {
             Fault::Code(code) => format!("ended with {code}"),
-            Fault::Aborted(code) => format!("called MPI_Abort with {code}"),
             Fault::Unfinished(code) => format!("ended with {code}, without MPI_Finalize"),
             Fault::Stopped(error) => format!("failed: {error}"),
         };
@@ -164,8 +208,13 @@ mod tests {
 
     const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(2)];
 
-    fn end(finalized: bool, aborted: Option<i32>) -> RankEnd {
+    fn end(finalized: bool, code: Option<Option<i32>>) -> RankEnd {
+        let aborted = code.map(|code| Aborted { code, why: "rank 1 did it".to_owned() });
         RankEnd { begun: true, finalized, aborted, sent: Vec::new() }
+    }
+
+    fn led() -> Result<u8, CallError> {
+        Err(CallError::new(Errno::Failed, "rank 1 did it"))
     }
 
     fn lost() -> Result<u8, CallError> {
@@ -190,15 +239,36 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_ends_all_with_its_code_and_says_whose_it_was() {
-        let mut tally = Tally::new(&NODES);
-        assert_eq!(tally.ended(1, &Ok(3), Some(&end(false, Some(3))), true), Then::End);
-        assert_eq!(tally.result(), Ok(3));
-        assert_eq!(tally.says(), "rank 1 on n2 called MPI_Abort with 3");
+    fn an_abort_ends_all_with_its_code_whoever_is_heard_first() {
+        for order in [[0, 1, 2], [1, 0, 2], [2, 0, 1]] {
+            let mut tally = Tally::new(&NODES);
+            for rank in order {
+                let result = if rank == 1 { Ok(3) } else { led() };
+                let end = end(false, Some(Some(3)));
+                assert_eq!(tally.ended(rank, &result, Some(&end), true), Then::End);
+            }
+            assert_eq!((tally.result(), tally.says()), (Ok(3), "rank 1 did it".to_owned()));
+        }
         // What a program cannot return is cut as the exit code of a process is.
         let mut tally = Tally::new(&NODES);
-        tally.ended(1, &lost(), Some(&end(false, Some(258))), false);
+        tally.ended(1, &lost(), Some(&end(false, Some(Some(258)))), false);
         assert_eq!(tally.result(), Ok(2));
+    }
+
+    #[test]
+    fn the_cause_is_told_and_not_what_followed_from_it() {
+        let mut tally = Tally::new(&NODES);
+        let end = end(false, Some(None));
+        assert_eq!(tally.ended(0, &led(), Some(&end), false), Then::End);
+        assert_eq!(tally.result(), led(), "as long as nothing else is known");
+        assert!(!tally.knows_why());
+        let trap = Err(CallError::new(Errno::Failed, "unreachable"));
+        tally.ended(1, &trap, Some(&end), false);
+        tally.ends();
+        let cancelled = Err(CallError::new(Errno::Cancelled, "the call was cancelled"));
+        tally.ended(2, &cancelled, Some(&end), false);
+        assert_eq!(tally.result().unwrap_err().detail, "rank 1: unreachable");
+        assert!(tally.says().starts_with("rank 1 on n2 failed"), "{}", tally.says());
     }
 
     #[test]

@@ -15,13 +15,13 @@ use super::ending::{Tally, Then};
 use super::plan::{Room, plan};
 use super::{JobRun, ranks::Started};
 use crate::calls::Calls;
-use crate::calls::cell::CallCell;
+use crate::calls::cell::{CallCell, Ended};
 use crate::calls::live::{LiveCall, Origin};
 use crate::calls::spec::Spec;
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::{Control, EndReason};
-use crate::id::{Attempt, NodeId};
+use crate::id::{Attempt, CallId, NodeId};
 use crate::wire::calls::{CallMessage, CallReply, CallRequest};
 use crate::wire::jobs::Reserve;
 
@@ -31,6 +31,10 @@ const ASK: Duration = Duration::from_secs(2);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 /// How often the layout is thought over when a node has less room than was believed.
 const PLANS: usize = 4;
+/// How long ranks may take to end by themselves once one has failed.
+const BY_THEMSELVES: Duration = Duration::from_millis(500);
+/// How much later than others this node may hear why: a lost node is silent for 3 s to each.
+const WHY: Duration = Duration::from_secs(3);
 /// How long ranks that were ended may take to be over.
 const ENDING: Duration = Duration::from_secs(4);
 
@@ -54,19 +58,19 @@ impl Drop for Launched<'_> {
 /// Places that are kept on nodes; given back when dropped, unless ranks came for them.
 struct Kept<'a> {
     calls: &'a Calls,
-    spec: &'a Spec,
-    epoch: u32,
+    world: CallId,
+    ticket: u64,
     nodes: Vec<NodeId>,
 }
 
 impl Drop for Kept<'_> {
     fn drop(&mut self) {
-        let (me, world) = (self.calls.me(), self.spec.call);
+        let (me, world) = (self.calls.me(), self.world);
         for node in &self.nodes {
             if *node == me {
-                self.calls.places().lock().release((me, world, self.epoch));
+                self.calls.places().lock().release((me, world, self.ticket));
             } else {
-                let message = CallMessage::Release(world, self.epoch);
+                let message = CallMessage::Release(world, self.ticket);
                 let _ = self.calls.net().send(*node, &message, Bytes::new());
             }
         }
@@ -127,14 +131,13 @@ impl Calls {
         let retries = live.spec.function.entry.options.retries;
         let mut epoch = 0;
         loop {
-            let nodes = self.find_room(live, run, epoch).await?;
+            let (nodes, ticket) = self.find_room(live, run).await?;
             *run.standing.lock() = None;
             run.begins(epoch, &nodes);
             live.launches();
-            let kept = self.held_places(&live.spec, epoch, &nodes);
-            let ranks = self.start_ranks(live, run, epoch, nodes);
+            let kept = self.held_places(&live.spec, ticket, &nodes);
+            let ranks = self.start_ranks(live, run, epoch, (nodes, ticket));
             let stopped = self.watch_ranks(live, run, &ranks).await;
-            self.end_ranks(live, run, &ranks).await;
             drop(kept);
             if let Some(reason) = stopped {
                 return Err(reason.error());
@@ -165,11 +168,11 @@ impl Calls {
         }
     }
 
-    fn held_places<'a>(&'a self, spec: &'a Spec, epoch: u32, nodes: &[NodeId]) -> Kept<'a> {
+    fn held_places(&self, spec: &Spec, ticket: u64, nodes: &[NodeId]) -> Kept<'_> {
         let mut nodes = nodes.to_vec();
         nodes.sort_unstable();
         nodes.dedup();
-        Kept { calls: self, spec, epoch, nodes }
+        Kept { calls: self, world: spec.call, ticket, nodes }
     }
 
     /// Waits for room for all ranks at once, and has it kept.
@@ -177,16 +180,15 @@ impl Calls {
         &self,
         live: &Arc<LiveCall>,
         run: &Arc<JobRun>,
-        epoch: u32,
-    ) -> Result<Vec<NodeId>, CallError> {
+    ) -> Result<(Vec<NodeId>, u64), CallError> {
         let mut pause = PAUSE.0;
         loop {
             let before = run.standing.lock().as_ref().map_or(0, super::line::Standing::before);
             let wait = async {
                 if before == 0
-                    && let Some(nodes) = self.try_room(live, run, epoch).await
+                    && let Some(room) = self.try_room(live, run).await
                 {
-                    return Some(nodes);
+                    return Some(room);
                 }
                 tokio::time::sleep(self.jitter(pause)).await;
                 None
@@ -196,9 +198,9 @@ impl Calls {
             }
             tokio::select! {
                 reason = ended(&live.control) => return Err(self.gave_up(run, reason)),
-                nodes = wait => {
-                    if let Some(nodes) = nodes {
-                        return Ok(nodes);
+                room = wait => {
+                    if let Some(room) = room {
+                        return Ok(room);
                     }
                 }
             }
@@ -217,6 +219,11 @@ impl Calls {
         }
     }
 
+    fn ticket(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.draw().to_le_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// A bit more or less than `pause`: launchers that want the same places do not meet for ever.
     fn jitter(&self, pause: Duration) -> Duration {
         let part = u32::from(self.draw().to_le_bytes()[0]);
@@ -224,7 +231,7 @@ impl Calls {
     }
 
     /// Plans, and has places kept; `None`, and it is said why, when there are too few now.
-    async fn try_room(&self, live: &LiveCall, run: &JobRun, epoch: u32) -> Option<Vec<NodeId>> {
+    async fn try_room(&self, live: &LiveCall, run: &JobRun) -> Option<(Vec<NodeId>, u64)> {
         let gang = &run.gang;
         let mut rooms = self.rooms(&live.spec, run);
         for _ in 0..PLANS {
@@ -239,12 +246,14 @@ impl Calls {
                     return None;
                 }
             };
-            let kept = self.held_places(&live.spec, epoch, &nodes);
-            match self.reserve_all(&live.spec, run, epoch, &nodes).await {
+            // What is given back of one attempt must not be that of another.
+            let ticket = self.ticket();
+            let kept = self.held_places(&live.spec, ticket, &nodes);
+            match self.reserve_all(&live.spec, run, ticket, &nodes).await {
                 Ok(()) => {
                     // They are for the ranks now.
                     std::mem::forget(kept);
-                    return Some(nodes);
+                    return Some((nodes, ticket));
                 }
                 Err(less) => {
                     for room in &mut rooms {
@@ -262,7 +271,7 @@ impl Calls {
         &self,
         spec: &Spec,
         run: &JobRun,
-        epoch: u32,
+        ticket: u64,
         nodes: &[NodeId],
     ) -> Result<(), BTreeMap<NodeId, u32>> {
         let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -271,7 +280,7 @@ impl Calls {
         let asks = counts.into_iter().map(|(node, ranks)| async move {
             let asked = Reserve {
                 world: spec.call,
-                epoch,
+                ticket,
                 user: key.user.to_string(),
                 name: key.name.to_string(),
                 ranks,
@@ -314,7 +323,8 @@ impl Calls {
         named.collect()
     }
 
-    /// Waits until all ranks have ended, or the job is to end. Why, if somebody ends it.
+    /// Waits until all ranks have ended. When one has failed, or the job is to end, those that do
+    /// not end by themselves are ended. Why, if somebody ends the job.
     async fn watch_ranks(
         &self,
         live: &Arc<LiveCall>,
@@ -322,40 +332,53 @@ impl Calls {
         ranks: &[Started],
     ) -> Option<EndReason> {
         let mut waits: FuturesUnordered<_> = ranks.iter().map(Started::wait).collect();
+        let (mut stopped, mut until, mut cancelled) = (None, None, false);
         loop {
-            tokio::select! {
-                biased;
-                reason = ended(&live.control) => return Some(reason),
-                next = waits.next() => {
-                    let (rank, ended) = next?;
-                    run.output.ended(rank);
-                    let (end, tolerant) = (ended.rank.as_ref(), run.is_tolerant());
-                    let then = run.tally(|tally: &mut Tally| {
-                        tally.ended(rank, &ended.result, end, tolerant)
-                    });
-                    if then == Some(Then::End) {
-                        return None;
-                    }
+            let late = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(clock::at(until)).await,
+                    None => std::future::pending().await,
                 }
+            };
+            let cancel = tokio::select! {
+                biased;
+                reason = ended(&live.control), if stopped.is_none() => {
+                    stopped = Some(reason);
+                    true
+                }
+                next = waits.next() => {
+                    let Some((rank, ended)) = next else { return stopped };
+                    let (then, knows) = self.rank_ended(run, rank, &ended);
+                    if then == Then::End && !cancelled {
+                        let latest = clock::now() + if knows { BY_THEMSELVES } else { WHY };
+                        until = Some(until.map_or(latest, |until| latest.min(until)));
+                    }
+                    false
+                }
+                () = late => {
+                    if cancelled {
+                        tracing::warn!(job = %live.spec.call, "ranks of a job are not over in time");
+                        return stopped;
+                    }
+                    true
+                }
+            };
+            if cancel && !cancelled {
+                cancelled = true;
+                until = Some(clock::now() + ENDING);
+                run.tally(Tally::ends);
+                self.cancel_children(live);
             }
         }
     }
 
-    /// Ends the ranks that are left, and waits for that.
-    async fn end_ranks(&self, live: &Arc<LiveCall>, run: &JobRun, ranks: &[Started]) {
-        if ranks.iter().all(|rank| rank.cell.ended().is_some()) {
-            return;
-        }
-        self.cancel_children(live);
-        let all = async {
-            for rank in ranks {
-                rank.cell.wait().await;
-                run.output.ended(rank.rank);
-            }
-        };
-        if tokio::time::timeout(ENDING, all).await.is_err() {
-            tracing::warn!(job = %live.spec.call, "ranks of a job are not over in time");
-        }
+    /// What is to be done after a rank ended, and whether it is known why.
+    fn rank_ended(&self, run: &JobRun, rank: u32, ended: &Ended) -> (Then, bool) {
+        run.output.ended(rank);
+        let (end, tolerant) = (ended.rank.as_ref(), run.is_tolerant());
+        let then =
+            run.tally(|tally| (tally.ended(rank, &ended.result, end, tolerant), tally.knows_why()));
+        then.unwrap_or((Then::RunOn, false))
     }
 }
 

@@ -19,7 +19,7 @@ pub const KEPT: Duration = Duration::from_secs(10);
 const MOST: usize = 1024;
 
 /// Which launcher keeps them, and for what.
-type Key = (NodeId, CallId, u32);
+type Key = (NodeId, CallId, u64);
 
 /// All of them.
 #[derive(Default)]
@@ -100,7 +100,7 @@ impl Calls {
             places.push(place.entered(entered));
         }
         let until = clock::now() + KEPT;
-        self.places().lock().keep((from, asked.world, asked.epoch), until, places);
+        self.places().lock().keep((from, asked.world, asked.ticket), until, places);
         Ok(Some(()))
     }
 

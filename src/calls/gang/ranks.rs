@@ -48,7 +48,7 @@ impl Calls {
         job: &Arc<LiveCall>,
         run: &JobRun,
         epoch: u32,
-        nodes: Vec<NodeId>,
+        (nodes, ticket): (Vec<NodeId>, u64),
     ) -> Vec<Started> {
         let mut started = Vec::with_capacity(nodes.len());
         for (rank, node) in (0..run.gang.ranks).zip(nodes.clone()) {
@@ -57,7 +57,8 @@ impl Calls {
             let call = CallId(self.draw());
             job.add_child(call, cell.clone());
             started.push(Started { rank, call, cell: cell.clone() });
-            match self.rank_spec(job, call, seat, node) {
+            let role = Role::Rank(Arc::new(seat), ticket);
+            match self.rank_spec(job, call, (rank, role), node) {
                 Ok(spec) => self.start_rank(Arc::new(spec), cell, node),
                 Err((spec, error)) => self.unstarted(&spec, &cell, error),
             }
@@ -69,7 +70,7 @@ impl Calls {
         &self,
         job: &LiveCall,
         call: CallId,
-        seat: Seat,
+        (rank, role): (u32, Role),
         node: NodeId,
     ) -> Result<Spec, (Arc<Spec>, CallError)> {
         let of = &job.spec;
@@ -81,11 +82,11 @@ impl Calls {
             user: of.user.clone(),
             start: Entry::Main,
             args: of.args.clone(),
-            input: if seat.rank == 0 { of.input.clone() } else { Bytes::new() },
+            input: if rank == 0 { of.input.clone() } else { Bytes::new() },
             share,
             tree: Tree { depth: of.tree.depth.saturating_add(1), ..of.tree },
             needs: Needs { policy: Policy::BinPack, pin: vec![node], wasm: of.needs.wasm },
-            role: Role::Rank(Arc::new(seat)),
+            role,
         })
     }
 
@@ -94,9 +95,11 @@ impl Calls {
             let (attempt, place, tried) = (Attempt(0), None, Vec::new());
             return self.send(Way { spec, cell, attempt, place, tried }, node, true);
         }
-        let Some(place) = spec.role.seat().and_then(|seat| self.kept_place(node, seat)) else {
-            return self.unstarted(&spec, &cell, no_place());
+        let kept = match &spec.role {
+            Role::Rank(seat, ticket) => self.kept_place(node, seat.world, *ticket),
+            _ => None,
         };
+        let Some(place) = kept else { return self.unstarted(&spec, &cell, no_place()) };
         cell.placed(node, Attempt(0));
         let slot = self.scheduler().try_slot(&spec.user.holding);
         let live = LiveCall::new(self.clone(), spec, Attempt(0), Origin::Here(cell), place);
@@ -104,8 +107,13 @@ impl Calls {
     }
 
     /// The place that a launcher had kept here for a rank.
-    pub(in crate::calls) fn kept_place(&self, from: NodeId, seat: &Seat) -> Option<PlaceHere> {
-        self.places().lock().take((from, seat.world, seat.epoch))
+    pub(in crate::calls) fn kept_place(
+        &self,
+        from: NodeId,
+        world: CallId,
+        ticket: u64,
+    ) -> Option<PlaceHere> {
+        self.places().lock().take((from, world, ticket))
     }
 
     /// How many instances of a function live here, to be counted.
@@ -131,6 +139,7 @@ impl Calls {
         let mut end = live.rank.lock().end.clone();
         if let Some(space) = &self.inner.ports.ranks {
             end.sent = space.sent(seat.world, seat.epoch, seat.rank);
+            end.aborted = space.aborted(seat.world, seat.epoch);
         }
         Some(end)
     }
@@ -207,7 +216,6 @@ impl Calls {
             match news {
                 RankNews::Begun => end.begun = true,
                 RankNews::Finalized => end.finalized = true,
-                RankNews::Aborts(code) => end.aborted = Some(code),
                 RankNews::Tolerates => {}
             }
         }

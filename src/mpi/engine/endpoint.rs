@@ -306,6 +306,11 @@ impl Endpoint {
         self.world.has_members(context, ranks);
     }
 
+    /// The rank has freed such a communicator.
+    pub fn forgets_members(&self, context: u64) {
+        self.world.forgets_members(context);
+    }
+
     /// The rank knows of the failures that there were in a communicator: they do not end receives
     /// from any source any more. Gives the failed.
     pub fn acknowledge(&self, context: u64) -> Vec<u32> {

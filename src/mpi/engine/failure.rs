@@ -27,8 +27,9 @@ pub struct Fate {
     revoked: BTreeSet<u64>,
     /// Why the job was aborted, and with which code.
     pub aborted: Option<(i32, String)>,
-    /// The ranks of communicators; of one that is not here, all.
-    members: HashMap<u64, Arc<[u32]>>,
+    /// The ranks of communicators, and how many ranks of this node have it; of one that is not
+    /// here, all.
+    members: HashMap<u64, (Arc<[u32]>, usize)>,
     /// Failures that a rank has acknowledged for a communicator.
     acknowledged: HashMap<(u32, u64), BTreeSet<u32>>,
 }
@@ -43,7 +44,7 @@ impl Fate {
         let members = self.members.get(&(context & !1));
         let acknowledged = self.acknowledged.get(&(rank, context & !1));
         self.failed().any(|failed| {
-            members.is_none_or(|members| members.contains(&failed))
+            members.is_none_or(|(members, _)| members.contains(&failed))
                 && acknowledged.is_none_or(|known| !known.contains(&failed))
         })
     }
@@ -246,8 +247,22 @@ impl World {
     /// Which ranks a communicator has: failures of others are none of its business.
     pub(super) fn has_members(&self, context: u64, members: &[u32]) {
         let mut fate = self.fate.lock();
-        if fate.members.len() < MOST_CONTEXTS {
-            fate.members.insert(context & !1, members.into());
+        let room = fate.members.len() < MOST_CONTEXTS;
+        match fate.members.get_mut(&(context & !1)) {
+            Some((_, uses)) => *uses += 1,
+            None if room => drop(fate.members.insert(context & !1, (members.into(), 1))),
+            None => {}
+        }
+    }
+
+    /// A rank has freed a communicator: when all have, its ranks are forgotten.
+    pub(super) fn forgets_members(&self, context: u64) {
+        let mut fate = self.fate.lock();
+        if let Some((_, uses)) = fate.members.get_mut(&(context & !1)) {
+            *uses -= 1;
+            if *uses == 0 {
+                fate.members.remove(&(context & !1));
+            }
         }
     }
 
@@ -255,7 +270,8 @@ impl World {
     pub(super) fn acknowledge(&self, rank: u32, context: u64) -> Vec<u32> {
         let mut fate = self.fate.lock();
         let members = fate.members.get(&(context & !1)).cloned();
-        let of = |failed: &u32| members.as_ref().is_none_or(|members| members.contains(failed));
+        let of =
+            |failed: &u32| members.as_ref().is_none_or(|(members, _)| members.contains(failed));
         let failed: BTreeSet<u32> = fate.failed().filter(of).collect();
         let known = failed.iter().copied().collect();
         if fate.acknowledged.len() < MOST_CONTEXTS {

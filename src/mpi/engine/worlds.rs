@@ -20,9 +20,10 @@ use crate::errno::{CallError, Errno};
 use crate::function::Control;
 use crate::function::ranks::RankSpace;
 use crate::id::{CallId, NodeId};
+use crate::mpi::constants as c;
 use crate::mpi::cx;
 use crate::net::{BulkStream, Inbound, Net, Peer, PeerTable, Replier, ServiceId};
-use crate::wire::jobs::Sent;
+use crate::wire::jobs::{Aborted, Sent};
 use crate::wire::mpi::{MAX_RANKS, MpiMessage, MpiPull, MpiTold, Seat, WorldId};
 use crate::wire::{Malformed, decode};
 
@@ -239,6 +240,13 @@ impl RankSpace for Worlds {
         let traffic = self.traffic_of(WorldId { world, epoch });
         let sent = |pair: Traffic| Sent { to: pair.to, messages: pair.messages, bytes: pair.bytes };
         traffic.into_iter().filter(|pair| pair.from == rank).map(sent).collect()
+    }
+
+    fn aborted(&self, world: CallId, epoch: u32) -> Option<Aborted> {
+        let (code, why) = Self::aborted(self, WorldId { world, epoch })?;
+        // That of the engine itself, when a rank has failed.
+        let code = Some(code).filter(|code| *code != c::MPIX_ERR_PROC_FAILED);
+        Some(Aborted { code, why })
     }
 }
 

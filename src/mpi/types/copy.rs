@@ -124,17 +124,16 @@ impl Datatype {
         let Some(end) = end else {
             return error(c::MPI_ERR_TRUNCATE, "more bytes than the elements have");
         };
-        if self.size == 0 {
-            return Ok(Some(at));
+        if let Some((by, _)) = self.run(count) {
+            return Ok(Some(address(at.cast_signed().wrapping_add(by)) + skip));
         }
         // Only elements that are touched count: a program may expect less than it has room for.
-        let elements = i128::from(end.div_ceil(self.size));
+        let elements = i128::from(end.div_ceil(self.size.max(1)));
         let step = i128::from(self.extent).abs();
         if (elements - 1) * step + i128::from(self.true_extent()) > 1 << 32 {
             return error(c::MPI_ERR_BUFFER, "the elements reach further than a memory does");
         }
-        let run = self.run(count);
-        Ok(run.map(|(by, _)| address(at.cast_signed().wrapping_add(by)) + skip))
+        Ok(None)
     }
 
     /// Shows where such bytes of elements are.
@@ -147,6 +146,10 @@ impl Datatype {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is to wrap")]
 fn address(at: i64) -> u64 {
     u64::from(at as u32)
+}
+
+fn not_within() -> Error {
+    Error::new(c::MPI_ERR_INTERN, "a run is not within its pin")
 }
 
 /// A pin of what is near the last run.
@@ -163,26 +166,32 @@ impl<'a> Reach<'a> {
         Self { memory, door: memory.door(), pin: None, left: 0 }
     }
 
-    /// A pin that has such bytes, at most half of the longest, and from where on.
+    /// A pin that has such bytes, at most half of the longest, and where they are in it.
+    #[inline]
     fn pin(&mut self, at: u64, len: u64, runs: u64) -> Result<(&Pin<'a>, usize)> {
         let has =
             |(start, pin): &(u64, Pin<'_>)| at >= *start && at + len <= start + pin.len() as u64;
         if self.left < runs || !self.pin.as_ref().is_some_and(has) {
-            // First let go of the old one: whoever ends the instance waits for it.
-            self.pin = None;
-            let longest = MAX_PIN as u64;
-            let start = at.saturating_sub((longest - len) / 2);
-            // At least what is asked for: beyond the memory, that is the error.
-            let room = self.door.len().saturating_sub(start).min(longest).max(at + len - start);
-            let room = usize::try_from(room).unwrap_or(usize::MAX);
-            self.pin = Some((start, self.door.pin(start, room).map_err(outside)?));
-            self.left = MOST_RUNS.max(runs);
+            self.pin_near(at, len, runs)?;
         }
         self.left -= runs;
         match &self.pin {
             Some((start, pin)) => Ok((pin, usize::try_from(at - start).unwrap_or(usize::MAX))),
-            None => Err(Error::new(c::MPI_ERR_INTERN, "no pin")),
+            None => Err(not_within()),
         }
+    }
+
+    fn pin_near(&mut self, at: u64, len: u64, runs: u64) -> Result<()> {
+        // First let go of the old one: whoever ends the instance waits for it.
+        self.pin = None;
+        let longest = MAX_PIN as u64;
+        let start = at.saturating_sub(longest.saturating_sub(len) / 2);
+        // At least what is asked for: beyond the memory, that is the error.
+        let room = self.door.len().saturating_sub(start).min(longest).max(at + len - start);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        self.pin = Some((start, self.door.pin(start, room).map_err(outside)?));
+        self.left = MOST_RUNS.max(runs);
+        Ok(())
     }
 
     /// Shows runs in groups that one pin holds: the first one's place in it, and their number.
@@ -205,7 +214,7 @@ impl<'a> Reach<'a> {
             let (pin, place) = self.pin(low, step * (runs - 1) + len, runs)?;
             let place = place.saturating_add(usize::try_from(before).unwrap_or(usize::MAX));
             if !each(pin, place, usize::try_from(runs).unwrap_or(0)) {
-                return error(c::MPI_ERR_INTERN, "a run is not within its pin");
+                return Err(not_within());
             }
             done += runs;
         }
@@ -235,11 +244,12 @@ impl<'b> Gather<'_, 'b> {
 
 impl Visitor for Gather<'_, '_> {
     fn run(&mut self, at: i64, len: u64) -> Result<()> {
-        if len < LONG {
-            return self.strided(at, 0, len, 1);
-        }
         let out = self.next(len)?;
-        self.reach.memory.read(address(at), out)
+        if len >= LONG {
+            return self.reach.memory.read(address(at), out);
+        }
+        let (pin, place) = self.reach.pin(address(at), len, 1)?;
+        if pin.get(place, out) { Ok(()) } else { Err(not_within()) }
     }
 
     fn strided(&mut self, at: i64, stride: i64, len: u64, count: u64) -> Result<()> {
@@ -283,11 +293,12 @@ impl<'b> Scatter<'_, 'b> {
 
 impl Visitor for Scatter<'_, '_> {
     fn run(&mut self, at: i64, len: u64) -> Result<()> {
-        if len < LONG {
-            return self.strided(at, 0, len, 1);
-        }
         let bytes = self.next(len)?;
-        self.reach.memory.write(address(at), bytes)
+        if len >= LONG {
+            return self.reach.memory.write(address(at), bytes);
+        }
+        let (pin, place) = self.reach.pin(address(at), len, 1)?;
+        if pin.put(place, bytes) { Ok(()) } else { Err(not_within()) }
     }
 
     fn strided(&mut self, at: i64, stride: i64, len: u64, count: u64) -> Result<()> {

@@ -167,7 +167,13 @@ impl List {
                 break;
             }
             let part = left.min(piece.size() - within);
-            piece.visit(base, within, part, to)?;
+            match piece.form {
+                Form::Run(_) => {
+                    let at = base.wrapping_add(piece.at).wrapping_add(within.cast_signed());
+                    to.run(at, part)?;
+                }
+                _ => piece.visit(base, within, part, to)?,
+            }
             (within, left) = (0, left - part);
         }
         Ok(())

@@ -139,8 +139,7 @@ static int in_order(MPI_Comm comm, int key, void *value, void *state) {
     int flag = 0;
     CHECK(MPI_Initialized(&flag) == MPI_SUCCESS && flag);
     CHECK(key == ending[--last]);
-    /* the exit code says that all were deleted */
-    if (last == 0) printf("all deleted\n");
+    if (last == 0) fprintf(stderr, "all deleted\n");
     return MPI_SUCCESS;
 }
 

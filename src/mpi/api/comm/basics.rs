@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attributes::{self, Object};
 use super::out;
+use crate::mpi::api::p2p;
 use crate::mpi::comm::{Alike, Comm};
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -55,17 +56,25 @@ fn ending(cx: &mut Cx<'_>, at: u32) -> Result<(Arc<Comm>, i32)> {
 /// What is under way with it goes on: it has all that it needs.
 pub async fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (comm, handle) = ending(cx, args.ptr(0))?;
+    let context = comm.context;
     attributes::delete_all(cx, &Object::Comm(comm, handle)).await?;
-    cx.rank().comms.remove(handle);
-    cx.memory().write_i32(args.ptr(0), c::MPI_COMM_NULL)
+    remove(cx, args.ptr(0), handle, context)
 }
 
 /// All have come to it, so nobody begins anything with it any more.
 pub async fn disconnect(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (comm, handle) = ending(cx, args.ptr(0))?;
+    let context = comm.context;
     attributes::delete_all(cx, &Object::Comm(comm.clone(), handle)).await?;
     let circle = Circle::of(&cx.rank().endpoint, &comm);
     cx.wait(exchange::round(circle, comm, Ok(Default::default()))).await?;
-    cx.rank().comms.remove(handle);
-    cx.memory().write_i32(args.ptr(0), c::MPI_COMM_NULL)
+    remove(cx, args.ptr(0), handle, context)
+}
+
+fn remove(cx: &mut Cx<'_>, at: u32, handle: i32, context: u64) -> Result<()> {
+    let rank = cx.rank();
+    rank.comms.remove(handle);
+    rank.p2p.release(p2p::Owner::Comm(context));
+    rank.endpoint.forgets_members(context);
+    cx.memory().write_i32(at, c::MPI_COMM_NULL)
 }

@@ -1,19 +1,16 @@
 //! Copies of communicators.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::attributes::{self, Object, Values};
-use super::hooks;
-use super::make::{Plan, Plans, begin, insert, round};
+use super::hooks::{self, Hints};
+use super::make::{self, Plan, Plans, begin, insert, round};
 use crate::mpi::attributes::Attributes;
 use crate::mpi::comm::Comm;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::engine::{Request, Status};
 use crate::mpi::error::Result;
 use crate::mpi::exchange::{self, Circle};
-
-type Hints = BTreeMap<Vec<u8>, Vec<u8>>;
 
 pub async fn dup(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     copy(cx, args.i32(0), Hints::new(), args.ptr(1)).await
@@ -75,6 +72,7 @@ async fn later(cx: &mut Cx<'_>, handle: i32, info: Hints, at: u32, request_at: u
     let comm = cx.rank().comm(handle)?;
     begin(cx, at)?;
     super::out(request_at)?;
+    cx.rank().p2p.has_room()?;
     let copied = attributes::copied(cx, &Object::Comm(comm.clone(), handle)).await;
     let (values, told, failed) = match copied {
         Ok(values) => (values, Ok(Plan::draw(cx).encode()), None),
@@ -83,26 +81,27 @@ async fn later(cx: &mut Cx<'_>, handle: i32, info: Hints, at: u32, request_at: u
     let becomes = Arc::new(OnceLock::new());
     let mut waiting = heir(&comm, comm.context, Values::new(), Hints::new());
     waiting.becomes = Some(becomes.clone());
-    let circle = Circle::of(&cx.rank().endpoint, &comm);
+    let endpoint = cx.rank().endpoint.clone();
+    let (circle, parent) = (Circle::of(&endpoint, &comm), comm.clone());
     let request = Request::pending();
     let completed = request.clone();
     tokio::spawn(async move {
         let round = exchange::round(circle, comm.clone(), told).await;
         let context = round.and_then(|round| Plans::decode(&round)?.context(&comm));
-        let status = match context {
+        match context {
             Ok(context) => {
+                make::announce(&endpoint, &comm, context);
                 let _ = becomes.set(Arc::new(heir(&comm, context, values, info)));
-                Status::EMPTY
+                completed.complete(Status::EMPTY, None);
             }
-            Err(error) => Status::failed(exchange::class_of(&error)),
-        };
-        completed.complete(status, None);
+            Err(error) => completed.fail(exchange::class_of(&error)),
+        }
     });
     if let Some(error) = failed {
         return Err(error);
     }
-    let made = insert(cx, waiting)?;
-    let request = hooks::request(cx, request)?;
+    let made = make::keep(cx, waiting)?;
+    let request = hooks::request(cx, &parent, request)?;
     cx.memory().write_i32(at, made)?;
     cx.memory().write_i32(request_at, request)
 }

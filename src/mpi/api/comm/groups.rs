@@ -1,6 +1,7 @@
 //! Groups.
 
 use super::{count, out, too_many};
+use crate::mpi::api::env::session;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::error::{Result, error};
@@ -158,4 +159,14 @@ pub fn remote_of_comm(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         Some(remote) => give(cx, args.ptr(1), remote.clone()),
         None => error(c::MPI_ERR_COMM, "the communicator is no intercommunicator"),
     }
+}
+
+/// The process sets of a session are groups.
+pub fn from_session_pset(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    let most = c::MPI_MAX_PSET_NAME_LEN.cast_unsigned() as usize;
+    let Some(name) = cx.memory().read_string(out(args.ptr(1))?, most)? else {
+        return error(c::MPI_ERR_ARG, "the name of a process set is too long");
+    };
+    let group = session::group_of(cx, args.i32(0), &name)?;
+    give(cx, args.ptr(2), group)
 }

@@ -8,6 +8,7 @@ use super::{out, too_many};
 use crate::mpi::comm::Comm;
 use crate::mpi::constants as c;
 use crate::mpi::cx::Cx;
+use crate::mpi::engine::Endpoint;
 use crate::mpi::error::{Error, Result};
 use crate::mpi::exchange::{self, Circle};
 use crate::mpi::group::Group;
@@ -121,8 +122,23 @@ pub fn begin(cx: &mut Cx<'_>, at: u32) -> Result<()> {
 }
 
 /// Keeps a communicator: its handle.
-pub fn insert(cx: &mut Cx<'_>, comm: impl Into<Arc<Comm>>) -> Result<i32> {
+pub fn insert(cx: &mut Cx<'_>, comm: Comm) -> Result<i32> {
+    announce(&cx.rank().endpoint, &comm, comm.context);
+    keep(cx, comm)
+}
+
+/// Keeps one that is not known to the engine yet.
+pub fn keep(cx: &mut Cx<'_>, comm: Comm) -> Result<i32> {
     cx.rank().comms.insert(comm.into()).ok_or_else(too_many)
+}
+
+/// Tells the engine of a communicator like this one, in its own context.
+pub fn announce(endpoint: &Endpoint, comm: &Comm, context: u64) {
+    let remote = comm.remote.as_ref().map_or(&[][..], Group::members);
+    // Of one with all ranks there is nothing to tell.
+    if comm.group.members().len() + remote.len() < endpoint.size() as usize {
+        endpoint.has_members(context, &[comm.group.members(), remote].concat());
+    }
 }
 
 /// Gives the program the handle of what was made.

@@ -16,7 +16,9 @@ mod split;
 use std::collections::BTreeMap;
 
 pub use attributes::{copy_type_attributes, delete_type_attributes};
-pub use make::{Parent, Plan, insert};
+pub(in crate::mpi::api) use hooks::hints;
+pub use make::{Parent, Plan, begin, give, insert, intra, round};
+pub use split::parted;
 
 use crate::mpi::attributes::{Attributes, Keys};
 use crate::mpi::constants as c;
@@ -38,6 +40,7 @@ pub const TABLE: Table = &[
     ("MPI_Group_range_incl", Handler::Now(groups::range_incl)),
     ("MPI_Group_range_excl", Handler::Now(groups::range_excl)),
     ("MPI_Group_free", Handler::Now(groups::free)),
+    ("MPI_Group_from_session_pset", Handler::Now(groups::from_session_pset)),
     ("MPI_Group_toint", Handler::Value(|_, args| args.int(0))),
     ("MPI_Group_fromint", Handler::Value(|_, args| args.int(0))),
     ("MPI_Comm_toint", Handler::Value(|_, args| args.int(0))),

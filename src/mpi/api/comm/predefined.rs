@@ -1,6 +1,7 @@
 //! Attributes that the standard says communicators have. Programs get the address of a value.
 
-use super::{hooks, out};
+use super::out;
+use crate::mpi::api::p2p::TAG_UB;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::error::{Error, Result};
@@ -16,9 +17,6 @@ const KEYS: [i32; 7] = [
     c::MPI_UNIVERSE_SIZE,
 ];
 
-/// Largest tag.
-const TAG_UB: i32 = i32::MAX;
-
 /// The value of a key; `None` of one that the program made.
 pub fn value(cx: &mut Cx<'_>, key: i32) -> Option<i32> {
     Some(match key {
@@ -28,7 +26,7 @@ pub fn value(cx: &mut Cx<'_>, key: i32) -> Option<i32> {
         c::MPI_HOST => c::MPI_PROC_NULL,
         // Nodes have clocks of their own.
         c::MPI_WTIME_IS_GLOBAL | c::MPI_APPNUM => 0,
-        c::MPI_LASTUSEDCODE => hooks::last_code(cx),
+        c::MPI_LASTUSEDCODE => cx.rank().env.classes.last_used(),
         c::MPI_UNIVERSE_SIZE => i32::try_from(cx.rank().endpoint.size()).unwrap_or(i32::MAX),
         _ => return None,
     })

@@ -208,6 +208,9 @@ fn handle(rank: &mut Rank, handler: Errhandler, kind: Kind) -> Result<i32> {
 fn comm_set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let comm = cx.rank().comm(args.i32(0))?;
     let handler = of(cx.rank(), args.i32(1), Kind::Comm)?;
+    if !matches!(handler, Errhandler::Fatal | Errhandler::Abort) {
+        cx.state().host.rank_news(crate::function::RankNews::Tolerates);
+    }
     comm.state.lock().errhandler = handler;
     if !matches!(handler, Errhandler::Fatal | Errhandler::Abort) {
         cx.rank().endpoint.survives_failures(true);

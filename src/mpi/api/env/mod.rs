@@ -3,7 +3,7 @@
 pub mod classes;
 mod errors;
 mod failures;
-mod handlers;
+pub mod handlers;
 pub mod info;
 mod memory;
 mod names;

@@ -2,6 +2,7 @@
 
 use crate::mpi::abi::Kind;
 use crate::mpi::api::env::info;
+use crate::mpi::api::p2p::Owner;
 use crate::mpi::comm::Errhandler;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -95,6 +96,7 @@ fn finalize(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let handle = cx.memory().read_i32(args.ptr(0))?;
     cx.rank().env.sessions.get(handle)?;
     cx.rank().env.sessions.0.remove(handle);
+    cx.rank().p2p.release(Owner::Session(handle));
     cx.memory().write_i32(args.ptr(0), c::MPI_SESSION_NULL)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use crate::function::RankNews;
 use crate::mpi::abi::Function;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
@@ -92,6 +93,7 @@ fn begin(cx: &mut Cx<'_>, threads: i32) -> Result<()> {
         Phase::Before => {
             rank.phase = Phase::Active;
             rank.env.threads = threads;
+            cx.state().host.rank_news(RankNews::Begun);
             Ok(())
         }
         Phase::Active => error(c::MPI_ERR_OTHER, "MPI was initialised before"),
@@ -106,11 +108,13 @@ fn initialized(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 
 async fn finalize(cx: &mut Cx<'_>, _args: &Args) -> Result<()> {
     crate::mpi::api::comm::finalize(cx).await?;
+    crate::mpi::api::p2p::drain(cx).await;
     let rank = cx.rank();
     if rank.phase != Phase::Active {
         return error(c::MPI_ERR_OTHER, "MPI was not initialised");
     }
     rank.phase = Phase::Finalized;
+    cx.state().host.rank_news(RankNews::Finalized);
     Ok(())
 }
 

@@ -55,6 +55,8 @@ pub fn aside(message: &Outgoing) -> Result<Bytes> {
         Ok(bytes) if len <= MAX_ASIDE => bytes,
         _ => return error(c::MPI_ERR_COUNT, format!("{len} bytes are too many to be kept aside")),
     };
+    // The host keeps no more than the program could.
+    span.memory.read_vec(len as u64, 0)?;
     let mut bytes = vec![0; len];
     span.datatype.pack(&span.memory, span.at, span.count, 0, &mut bytes)?;
     Ok(bytes.into())

@@ -93,6 +93,11 @@ impl Buffers {
         Ok(())
     }
 
+    /// Forgets a buffer; what is on its way out of it.
+    pub fn release(&mut self, owner: Owner) -> Vec<Arc<Request>> {
+        self.by_owner.remove(&owner).map_or_else(Vec::new, |mut buffer| buffer.under_way())
+    }
+
     fn get(&mut self, owner: Owner) -> Result<&mut Buffer> {
         let none = || Error::new(c::MPI_ERR_BUFFER, "no buffer is attached");
         self.by_owner.get_mut(&owner).ok_or_else(none)
@@ -145,10 +150,8 @@ fn owner(cx: &mut Cx<'_>, args: &Args) -> Result<(Owner, usize)> {
         return Ok((Owner::Comm(comm.context), 1));
     }
     if args.name.starts_with("MPI_Session_") {
-        return match args.i32(0) {
-            c::MPI_SESSION_NULL => error(c::MPI_ERR_SESSION, "MPI_SESSION_NULL is no session"),
-            session => Ok((Owner::Session(session), 1)),
-        };
+        cx.rank().env.sessions.get(args.i32(0))?;
+        return Ok((Owner::Session(args.i32(0)), 1));
     }
     Ok((Owner::Process, 0))
 }
@@ -209,12 +212,12 @@ pub fn flush_later(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         request.complete(Status::EMPTY, None);
     } else {
         let request = request.clone();
-        tokio::spawn(async move {
+        cx.rank().p2p.tasks.spawn(async move {
             for message in open {
                 message.done().await;
             }
             request.complete(Status::EMPTY, None);
-        });
+        })?;
     }
     let handle = cx.rank().p2p.insert(Entry::Once(request))?;
     cx.memory().write_i32(args.ptr(first), handle)

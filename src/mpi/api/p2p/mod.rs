@@ -9,6 +9,7 @@
 //! | `send`, `receive`, `both`, `persistent` | what begins a request |
 //! | `wait`, `test`, `finish`, `free`, `look` | what ends it, or looks at it |
 //! | `probe` | messages before they are received |
+//! | `tasks` | what goes on while the program computes |
 //! | `buffer` | buffered sends and their buffers |
 //! | `generalized`, `partitioned` | requests of the program's own; messages in parts |
 
@@ -27,12 +28,13 @@ mod receive;
 mod send;
 pub mod status;
 mod table;
+mod tasks;
 mod test;
 mod wait;
 
 use std::sync::Arc;
 
-pub use buffer::drain;
+pub use buffer::{Owner, drain};
 pub use entry::{Again, Entry, Held, Kind};
 pub use table::TABLE;
 
@@ -42,9 +44,9 @@ use super::super::engine::Request;
 use super::super::error::{Error, Result, error};
 use super::super::handles::Handles;
 
-/// The attribute `MPI_TAG_UB`: the largest tag of a message. Tags are kept as they are, in 32 bits;
-/// two of them are the program's, the rest is ours.
-pub const TAG_UB: i32 = (1 << 30) - 1;
+/// The attribute `MPI_TAG_UB`: the largest tag of a message. Nothing else shares a context with the
+/// program's messages, so that is every number that an `int` can be.
+pub const TAG_UB: i32 = i32::MAX;
 
 /// Most requests that a rank may have at once, and longest array of them.
 pub const MAX_REQUESTS: usize = 100_000;
@@ -60,6 +62,8 @@ pub struct P2p {
     buffers: buffer::Buffers,
     /// Sends whose requests were freed before they were complete.
     orphans: Vec<Arc<Request>>,
+    /// What goes on by itself.
+    tasks: tasks::Tasks,
     /// Channels of partitioned messages.
     channels: u32,
     /// Of which communicator the request is whose error a call is about to return: the error goes
@@ -75,6 +79,7 @@ impl Default for P2p {
             messages: Handles::new(4),
             buffers: buffer::Buffers::default(),
             orphans: Vec::new(),
+            tasks: tasks::Tasks::default(),
             channels: 0,
             blame: None,
         }
@@ -126,6 +131,13 @@ impl P2p {
         let held = self.requests.remove(handle)?;
         self.live -= 1;
         Some(held)
+    }
+
+    /// A communicator or session is gone, and its buffer with it; what is in that goes on.
+    pub fn release(&mut self, owner: Owner) {
+        for message in self.buffers.release(owner) {
+            self.orphan(message);
+        }
     }
 
     /// Keeps a freed send in mind until it is complete.

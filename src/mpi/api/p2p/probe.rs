@@ -39,6 +39,13 @@ fn asked(cx: &mut Cx<'_>, args: &Args) -> Result<(Arc<Comm>, Option<Pattern>)> {
     Ok((comm, pattern))
 }
 
+fn look(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Option<Found>> {
+    match cx.rank().endpoint.look(pattern) {
+        Ok(found) => Ok(found),
+        Err(class) => error(class, what_failed(class)),
+    }
+}
+
 async fn wait(cx: &mut Cx<'_>, pattern: &Pattern) -> Result<Found> {
     let endpoint = cx.rank().endpoint.clone();
     match cx.wait(endpoint.wait_probe(pattern)).await {
@@ -62,7 +69,7 @@ pub async fn iprobe(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (_, pattern) = asked(cx, args)?;
     out(args.ptr(3), "flag")?;
     let status = match pattern {
-        Some(pattern) => cx.rank().endpoint.probe(&pattern).map(|found| status_of(&found)),
+        Some(pattern) => look(cx, &pattern)?.map(|found| status_of(&found)),
         None => Some(OF_NOBODY),
     };
     match status {
@@ -101,6 +108,7 @@ pub async fn improbe(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         cx.memory().write_i32(args.ptr(3), 1)?;
         return give_nobody(cx, args.ptr(4), args.ptr(5));
     };
+    look(cx, &pattern)?;
     match cx.rank().endpoint.take(&pattern) {
         None => in_vain(cx, args.ptr(3)).await,
         Some((found, message)) => {

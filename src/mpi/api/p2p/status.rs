@@ -1,6 +1,7 @@
 //! `MPI_Status` in a program's memory: source, tag and error, then words of our own, the number of
 //! bytes in two and whether it was cancelled in one; and the calls about it.
 
+use crate::mpi::api::types;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::engine::Status;
@@ -73,7 +74,7 @@ fn give_count(cx: &Cx<'_>, at: u32, count: Option<u64>, wide: bool) -> Result<()
 
 fn of_data(cx: &mut Cx<'_>, args: &Args) -> Result<(Status, Datatype)> {
     let status = read_status(cx.memory(), args.ptr(0))?;
-    let datatype = super::super::types::of(cx, args.i32(1))?;
+    let datatype = types::any(cx, args.i32(1))?;
     out(args.ptr(2), "count")?;
     Ok((status, datatype))
 }
@@ -81,41 +82,25 @@ fn of_data(cx: &mut Cx<'_>, args: &Args) -> Result<(Status, Datatype)> {
 /// `MPI_Get_count`
 pub(super) fn count(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (status, datatype) = of_data(cx, args)?;
-    let count = match datatype.size() {
-        0 => (status.bytes == 0).then_some(0),
-        size => status.bytes.is_multiple_of(size).then_some(status.bytes / size),
-    };
-    give_count(cx, args.ptr(2), count, args.large)
+    give_count(cx, args.ptr(2), datatype.count_in(status.bytes), args.large)
 }
 
 /// `MPI_Get_elements`
 pub(super) fn elements(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (status, datatype) = of_data(cx, args)?;
-    let count = elements_in(&datatype, status.bytes);
     let wide = args.large || args.name.ends_with("_x");
-    give_count(cx, args.ptr(2), count, wide)
-}
-
-fn elements_in(datatype: &Datatype, bytes: u64) -> Option<u64> {
-    match datatype.size() {
-        0 => (bytes == 0).then_some(0),
-        size => bytes.is_multiple_of(size).then_some(bytes / size),
-    }
-}
-
-fn bytes_of(datatype: &Datatype, elements: u64) -> Option<u64> {
-    datatype.size().checked_mul(elements)
+    give_count(cx, args.ptr(2), datatype.elements_in(status.bytes), wide)
 }
 
 /// `MPI_Status_set_elements`
 pub(super) fn set_elements(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let mut status = read_status(cx.memory(), args.ptr(0))?;
-    let datatype = super::super::types::of(cx, args.i32(1))?;
+    let datatype = types::any(cx, args.i32(1))?;
     let count = args.int(2);
     let Ok(count) = u64::try_from(count) else {
         return error(c::MPI_ERR_COUNT, format!("{count} is no count"));
     };
-    let Some(bytes) = bytes_of(&datatype, count) else {
+    let Some(bytes) = datatype.bytes_of(count) else {
         return error(c::MPI_ERR_COUNT, format!("{count} elements are too many"));
     };
     status.bytes = bytes;

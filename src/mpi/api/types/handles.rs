@@ -1,6 +1,7 @@
 //! Handles of types: commit, duplicate, free, names.
 
 use super::{TypeEntry, no_type, put};
+use crate::mpi::api::comm::{copy_type_attributes, delete_type_attributes};
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::error::{Result, error};
@@ -17,17 +18,24 @@ pub(super) fn commit(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn dup(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+pub(super) async fn dup(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let old = args.i32(0);
+    if args.ptr(1) == 0 {
+        return error(c::MPI_ERR_ARG, "a null pointer for a result");
+    }
     let types = &mut cx.rank().types;
     let part = types.any(old)?;
     let committed = types.committed(old).is_ok();
     let datatype = Datatype::make(Recipe::Dup, vec![part], false, &types.budget)?;
     let handle = types.insert(TypeEntry::new(datatype, committed))?;
+    if let Err(error) = copy_type_attributes(cx, old, handle).await {
+        cx.rank().types.made.remove(handle);
+        return Err(error);
+    }
     put(cx, args.ptr(1), i64::from(handle), false)
 }
 
-pub(super) fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+pub(super) async fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let handle = cx.memory().read_i32(args.ptr(0))?;
     let types = &mut cx.rank().types;
     let permanent = match types.entry(handle) {
@@ -37,7 +45,9 @@ pub(super) fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     if permanent {
         return error(c::MPI_ERR_TYPE, "a predefined datatype cannot be freed");
     }
-    types.made.remove(handle).ok_or_else(|| no_type(handle))?;
+    types.any(handle)?;
+    delete_type_attributes(cx, handle).await?;
+    cx.rank().types.made.remove(handle).ok_or_else(|| no_type(handle))?;
     put(cx, args.ptr(0), i64::from(c::MPI_DATATYPE_NULL), false)
 }
 

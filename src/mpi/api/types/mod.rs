@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
-use crate::mpi::dispatch::{Handler, Table};
+use crate::mpi::dispatch::{Handler, Table, waits};
 use crate::mpi::error::{Error, Result, error};
 use crate::mpi::handles::Handles;
 use crate::mpi::types::{Basic, Budget, Datatype};
@@ -33,9 +33,9 @@ pub const TABLE: Table = &[
     ("MPI_Type_create_f90_integer", Handler::Now(make::f90_integer)),
     ("MPI_Type_match_size", Handler::Now(make::match_size)),
     ("MPI_Type_get_value_index", Handler::Now(make::value_index)),
-    ("MPI_Type_dup", Handler::Now(handles::dup)),
+    ("MPI_Type_dup", waits!(handles::dup)),
     ("MPI_Type_commit", Handler::Now(handles::commit)),
-    ("MPI_Type_free", Handler::Now(handles::free)),
+    ("MPI_Type_free", waits!(handles::free)),
     ("MPI_Type_set_name", Handler::Now(handles::set_name)),
     ("MPI_Type_get_name", Handler::Now(handles::get_name)),
     ("MPI_Type_size", Handler::Now(query::size)),
@@ -101,8 +101,6 @@ pub struct TypeEntry {
     pub permanent: bool,
     /// Its name, without a NUL.
     pub name: Vec<u8>,
-    /// Values of its attributes, by key.
-    pub attributes: BTreeMap<i32, u32>,
 }
 
 impl Default for Types {
@@ -118,8 +116,7 @@ impl Default for Types {
 
 impl TypeEntry {
     fn new(datatype: Datatype, committed: bool) -> Self {
-        let (name, attributes) = (Vec::new(), BTreeMap::new());
-        Self { datatype, committed, permanent: false, name, attributes }
+        Self { datatype, committed, permanent: false, name: Vec::new() }
     }
 }
 

@@ -62,7 +62,7 @@ struct Round {
 
 impl Incoming {
     /// Opens a channel: takes the sender's word of it.
-    pub fn open(cx: &mut Cx<'_>, message: check::Incoming, parts: u64, direct: bool) -> Self {
+    pub fn open(cx: &mut Cx<'_>, message: check::Incoming, parts: u64) -> Self {
         let endpoint = cx.rank().endpoint.clone();
         let link = message.pattern.and_then(|pattern| {
             let (source, world_source) = (pattern.source?, pattern.world_source?);
@@ -70,7 +70,7 @@ impl Incoming {
             let pattern = Pattern { context: pattern.context | OPENING, ..pattern };
             let opening = endpoint.receive(pattern, Target::Host(24));
             let (first, cut) = (message.span, OnceLock::new());
-            let direct = direct && lies_dense(&first.datatype);
+            let direct = first.datatype.is_contiguous();
             let link =
                 Link { endpoint, first, parts, direct, source, tag, world_source, opening, cut };
             Some(Arc::new(link))
@@ -79,13 +79,8 @@ impl Incoming {
     }
 }
 
-/// Whether elements of a predefined type follow each other without a gap.
-fn lies_dense(datatype: &Datatype) -> bool {
-    u64::try_from(datatype.extent()).is_ok_and(|extent| extent == datatype.size())
-}
-
 impl Again for Incoming {
-    fn start(&self, _cx: &mut Cx<'_>) -> Result<Arc<Request>> {
+    fn start(&self, cx: &mut Cx<'_>) -> Result<Arc<Request>> {
         let request = Request::pending();
         let round = Arc::new(Round { request: request.clone(), come: OnceLock::new() });
         *self.round.lock() = Some(round.clone());
@@ -93,10 +88,10 @@ impl Again for Incoming {
             None => request.complete(status::OF_NOBODY, None),
             Some(link) => {
                 let link = link.clone();
-                tokio::spawn(async move {
+                cx.rank().p2p.tasks.spawn(async move {
                     let status = link.run(&round).await;
                     round.request.complete(status, None);
-                });
+                })?;
             }
         }
         Ok(request)

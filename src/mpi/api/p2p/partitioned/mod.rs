@@ -83,8 +83,7 @@ pub fn receive(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     check::buffer(&whole(&message.span, parts)?, args.i32(3), false)?;
     out(args.ptr(8), "request")?;
     cx.rank().p2p.has_room()?;
-    let direct = args.i32(3) < 0x1000;
-    let again = Arc::new(incoming::Incoming::open(cx, message, parts, direct));
+    let again = Arc::new(incoming::Incoming::open(cx, message, parts));
     let handle = cx.rank().p2p.insert_on(&comm, Entry::Persistent { again, active: None })?;
     cx.memory().write_i32(args.ptr(8), handle)
 }

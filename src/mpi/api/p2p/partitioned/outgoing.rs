@@ -97,7 +97,7 @@ impl Parts for Outgoing {
         if *left == 0
             && let Some(round) = round.take()
         {
-            complete(round);
+            complete(cx, round)?;
         }
         Ok(())
     }
@@ -112,19 +112,20 @@ impl Parts for Outgoing {
 }
 
 /// Completes a round whose parts are all under way, when they are complete.
-fn complete(round: Round) {
+fn complete(cx: &mut Cx<'_>, round: Round) -> Result<()> {
     let Round { request, sent, .. } = round;
     let error = |sent: &Arc<Request>| sent.status().map_or(0, |status| status.error);
     if sent.iter().flatten().all(|sent| sent.is_done()) {
         let error = sent.iter().flatten().map(error).find(|error| *error != 0);
-        return request.complete(Status::failed(error.unwrap_or(c::MPI_SUCCESS)), None);
+        request.complete(Status::failed(error.unwrap_or(c::MPI_SUCCESS)), None);
+        return Ok(());
     }
-    tokio::spawn(async move {
+    cx.rank().p2p.tasks.spawn(async move {
         let mut error = c::MPI_SUCCESS;
         for sent in sent.into_iter().flatten() {
             let status = sent.done().await;
             error = if error == c::MPI_SUCCESS { status.error } else { error };
         }
         request.complete(Status::failed(error), None);
-    });
+    })
 }
