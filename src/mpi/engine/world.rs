@@ -102,6 +102,13 @@ impl World {
         Arc::new(Self::new(id, me, vec![me; size as usize], None))
     }
 
+    /// The same, but its collectives are done by messages, as those of ranks on several nodes are.
+    pub fn apart(size: u32) -> Arc<Self> {
+        let world = Self::local(size);
+        world.meetings.close();
+        world
+    }
+
     pub(super) fn new(id: WorldId, me: NodeId, nodes: Vec<NodeId>, far: Option<Far>) -> Self {
         let places = nodes.iter().map(|_| Arc::default()).collect();
         let (trouble, fate) = (AtomicBool::new(false), Mutex::default());

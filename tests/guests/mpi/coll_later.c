@@ -124,10 +124,21 @@ static void own(void) {
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
+/* All ranks do this at once, each with itself. */
+static void alone(void) {
+    for (int i = 0; i < 300; i++) {
+        int mine = rank * 1000 + i, sum = -1, from = -1;
+        MPI_Allreduce(&mine, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_SELF);
+        MPI_Allgather(&mine, 1, MPI_INT, &from, 1, MPI_INT, MPI_COMM_SELF);
+        CHECK(sum == mine && from == mine);
+    }
+}
+
 int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
+    alone();
     many();
     meanwhile();
     persistent();
