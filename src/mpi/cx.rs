@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use wasmtime::{Caller, Extern, Ref, Val};
 
@@ -14,6 +15,8 @@ use super::rank::Rank;
 use crate::function::{State, Stop};
 use crate::host::{heap, waits};
 
+/// How long a rank looks again and again before it sleeps, where every rank has a core.
+const SPIN: Duration = Duration::from_micros(20);
 /// Most arguments of a function of the standard.
 const MOST: usize = 16;
 
@@ -214,6 +217,8 @@ impl<'a> Cx<'a> {
         if let Some(Ok(rank)) = rank {
             self.rank = Some(rank);
         }
+        // The program may have more memory now.
+        drop(heap::door(&mut self.caller));
     }
 }
 

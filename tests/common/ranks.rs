@@ -81,11 +81,18 @@ type Started = (Arc<Control>, mpsc::Receiver<Outcome>);
 pub struct Ranks {
     functions: Functions,
     source: Arc<Source>,
+    apart: bool,
     _control: Runtime,
     _dir: tempfile::TempDir,
 }
 
 impl Ranks {
+    /// With two workers, and ranks whose collectives are done by messages.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn apart() -> Self {
+        Self { apart: true, ..Self::new() }
+    }
+
     /// With two workers.
     pub fn new() -> Self {
         let control = Runtime::new().expect("a runtime");
@@ -105,7 +112,7 @@ impl Ranks {
             imports: faasm::mpi::dispatch::link,
         };
         let functions = Functions::start(setup).expect("it starts");
-        Self { functions, source, _control: control, _dir: dir }
+        Self { functions, source, apart: false, _control: control, _dir: dir }
     }
 
     /// Begins a module on so many ranks.
@@ -117,7 +124,7 @@ impl Ranks {
         let options = Default::default();
         let entry = FunctionEntry { wasm: hash, size, version: 1, uploaded_ms: 0, limits, options };
         let entry = Arc::new(entry);
-        let world = World::local(ranks);
+        let world = if self.apart { World::apart(ranks) } else { World::local(ranks) };
         (0..ranks)
             .map(|rank| {
                 let (done, outcome) = mpsc::channel();

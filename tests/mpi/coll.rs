@@ -52,3 +52,20 @@ fn neighbours_do_it_with_each_other() {
     let node = Ranks::new();
     SIZES.iter().for_each(|ranks| node.passes("mpi/coll_neighbour", *ranks));
 }
+
+#[test]
+fn messages_do_what_memory_does() {
+    let node = Ranks::apart();
+    let programs = ["moves", "reduce", "user", "later", "errors", "types", "neighbour"];
+    for program in programs.map(|program| format!("mpi/coll_{program}")) {
+        [2, 3, 8, 11].iter().for_each(|ranks| node.passes(&program, *ranks));
+    }
+}
+
+#[test]
+fn a_rank_that_ended_is_not_waited_for() {
+    let outcomes = Ranks::new().run("mpi/coll_failure", 4, &[]);
+    for outcome in &outcomes[..3] {
+        assert_eq!(outcome.result, Ok(0), "{}", String::from_utf8_lossy(&outcome.log));
+    }
+}

@@ -14,8 +14,9 @@ use crate::mpi::engine::Span;
 use crate::mpi::error::{Error, Result};
 use crate::mpi::group::Group;
 
-/// Which collective: its context, its tag, and which start of a persistent one.
-pub type Key = (u64, i32, u32);
+/// Which collective: its context, its tag, which start of a persistent one, and the first rank of
+/// the group, as `MPI_COMM_SELF` has one context on all ranks.
+pub type Key = (u64, i32, u32, u32);
 
 /// What a rank brings for one other.
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ pub struct Meetings {
     rooms: Mutex<HashMap<Key, Arc<Meeting>>>,
     any_failed: AtomicBool,
     failed: Mutex<BTreeMap<u32, i32>>,
+    closed: AtomicBool,
 }
 
 /// One.
@@ -131,6 +133,16 @@ impl Meetings {
         let of: Vec<_> = of.map(|(_, room)| room.clone()).collect();
         drop(rooms);
         of.iter().for_each(|room| room.fail(class));
+    }
+
+    /// Ranks exchange messages instead.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether they do.
+    pub fn are_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// How many are held.

@@ -92,14 +92,14 @@ fn combine(meeting: &Attendance<'_>, of: &Reduction<'_>, at: u64, len: u64) -> R
 fn combine_piece(gifts: &[Arc<Gift>], of: &Reduction<'_>, at: u64, len: u64) -> Result<()> {
     let (mut sum, mut next) = (room(len)?, room(len)?);
     for (rank, gift) in gifts.iter().enumerate() {
-        let exclusive = matches!(of.share, Share::Scan(true));
-        if exclusive && rank > 0 {
-            write(gift, at, &sum)?;
-        }
         if rank == 0 {
             read(gift, at, of.send.bytes(), &mut sum)?;
         } else {
+            // What is written may lie where this was.
             read(gift, at, of.send.bytes(), &mut next)?;
+            if matches!(of.share, Share::Scan(true)) {
+                write(gift, at, &sum)?;
+            }
             of.op.apply(of.basic, &next, &mut sum);
         }
         if matches!(of.share, Share::Scan(false)) {

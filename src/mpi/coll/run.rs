@@ -22,7 +22,8 @@ impl Plan {
         }
         match self.endpoint.meetings(&self.comm.group) {
             Some(meetings) if self.work.can_meet() => {
-                let key = (self.comm.collective(), self.tag, start);
+                let first = self.comm.group.world_rank(0).unwrap_or(0);
+                let key = (self.comm.collective(), self.tag, start, first);
                 let room = meetings.attend(key, &self.comm.group, self.comm.rank);
                 if let Some(class) = self.endpoint.is_over(self.comm.collective()) {
                     room.meeting().fail(class);

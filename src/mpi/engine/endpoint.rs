@@ -115,7 +115,7 @@ impl Endpoint {
     pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
         let here = |rank: &u32| self.world.here(*rank).is_some();
         let all = self.world.far.is_none() || group.members().iter().all(here);
-        all.then_some(&self.world.meetings)
+        (all && !self.world.meetings.are_closed()).then_some(&self.world.meetings)
     }
 
     /// Begins to send to a rank of the world.

@@ -132,6 +132,13 @@ impl World {
         Arc::new(Self::new(id, me, vec![me; size as usize], None, workers))
     }
 
+    /// The same, but its collectives are done by messages, as those of ranks on several nodes are.
+    pub fn apart(size: u32) -> Arc<Self> {
+        let world = Self::local(size);
+        world.meetings.close();
+        world
+    }
+
     /// `workers` is how many ranks can run here at once.
     pub(super) fn new(
         id: WorldId,

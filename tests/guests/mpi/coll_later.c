@@ -97,11 +97,11 @@ static void persistent(void) {
 
 static int calls;
 
-static void subtract(void *in, void *inout, int *len, MPI_Datatype *type) {
+static void add(void *in, void *inout, int *len, MPI_Datatype *type) {
     (void)type;
     calls++;
     for (int i = 0; i < *len; i++) {
-        ((int *)inout)[i] = ((int *)in)[i] * 2 + ((int *)inout)[i];
+        ((int *)inout)[i] += ((int *)in)[i];
     }
 }
 
@@ -110,7 +110,7 @@ static void own(void) {
     MPI_Op op;
     MPI_Request requests[2];
     int mine = rank + 1, sums[2] = {0, 0}, done = 0;
-    MPI_Op_create(subtract, 1, &op);
+    MPI_Op_create(add, 1, &op);
     MPI_Iallreduce(&mine, &sums[0], 1, MPI_INT, op, MPI_COMM_WORLD, &requests[0]);
     MPI_Ireduce(&mine, &sums[1], 1, MPI_INT, op, 0, MPI_COMM_WORLD, &requests[1]);
     MPI_Op_free(&op);
@@ -118,19 +118,27 @@ static void own(void) {
         MPI_Test(&requests[0], &done, MPI_STATUS_IGNORE);
     }
     MPI_Wait(&requests[1], MPI_STATUS_IGNORE);
-    int all = sums[0];
-    MPI_Bcast(&all, 1, MPI_INT, 0, MPI_COMM_WORLD);
-    CHECK(all == sums[0]);
-    if (size == 2) {
-        CHECK(all == 1 * 2 + 2);
-    }
+    CHECK(sums[0] == size * (size + 1) / 2);
+    CHECK(sums[1] == (rank == 0 ? sums[0] : 0));
+    CHECK(size == 1 || calls > 0);
     MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* All ranks do this at once, each with itself. */
+static void alone(void) {
+    for (int i = 0; i < 300; i++) {
+        int mine = rank * 1000 + i, sum = -1, from = -1;
+        MPI_Allreduce(&mine, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_SELF);
+        MPI_Allgather(&mine, 1, MPI_INT, &from, 1, MPI_INT, MPI_COMM_SELF);
+        CHECK(sum == mine && from == mine);
+    }
 }
 
 int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
+    alone();
     many();
     meanwhile();
     persistent();

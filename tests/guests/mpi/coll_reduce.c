@@ -110,14 +110,15 @@ static void places(void) {
 }
 
 static void types(void) {
-    long double one = 1.0L / 3, sum;
+    /* More digits than a double has, and exact in whatever order. */
+    long double one = 1 + 0x1p-100L, sum;
     MPI_Allreduce(&one, &sum, 1, MPI_LONG_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
     long double due = one;
     for (int r = 1; r < size; r++) {
         due = one + due;
     }
     CHECK(sum == due);
-    long double two = 1 + 1.0L / 7;
+    long double two = 1 + 0x1p-6L;
     MPI_Allreduce(&two, &sum, 1, MPI_LONG_DOUBLE, MPI_PROD, MPI_COMM_WORLD);
     due = two;
     for (int r = 1; r < size; r++) {
