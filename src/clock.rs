@@ -50,6 +50,12 @@ pub mod skew {
         CURRENT.get().map_or(now, |Skew(zero, rate)| zero + scale(now - zero, rate, 100))
     }
 
+    /// Microseconds that the clock of whoever acts has shown since it was right, if it is simulated.
+    pub fn micros() -> Option<u64> {
+        let Skew(zero, _) = CURRENT.get()?;
+        u64::try_from((super::now() - zero).as_micros()).ok()
+    }
+
     /// When the clock of whoever acts shows this.
     pub fn in_truth(shown: Instant) -> Instant {
         CURRENT.get().map_or(shown, |Skew(zero, rate)| zero + scale(shown - zero, 100, rate))

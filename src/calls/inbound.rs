@@ -11,7 +11,7 @@ use super::gang::no_place;
 use super::live::{LiveCall, Origin};
 use super::outgoing::Lost;
 use super::place::no_session;
-use super::records::Stored;
+use super::records::{Stored, Vote};
 use super::spec::{Role, Spec, Tree};
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -112,7 +112,7 @@ impl Calls {
             }
             CallMessage::Keep(record) => {
                 let stored = stored(*record, body)?;
-                self.records().lock().keep(stored, clock::now());
+                self.keep_here(stored);
             }
         }
         Ok(())
@@ -128,10 +128,11 @@ impl Calls {
         Ok(match request {
             CallRequest::Claim(record) => {
                 let stored = stored(*record, body)?;
-                match self.records().lock().claim(stored, clock::now()) {
-                    None => (CallReply::Done, Bytes::new()),
-                    Some(known) => to_reply(known),
-                }
+                let known = self.records().lock().claim(stored, clock::now());
+                known.map_or((CallReply::Done, Bytes::new()), to_reply)
+            }
+            CallRequest::Prepare(vote, record) | CallRequest::Accept(vote, record) => {
+                voted(self.vote_here(vote, stored(*record, body)?))
             }
             CallRequest::Lookup(call) => match self.lookup_here(call) {
                 Some(known) => to_reply(known),
@@ -374,8 +375,21 @@ fn stored(record: Record, mut body: Bytes) -> Result<Stored, Malformed> {
 }
 
 fn to_reply(stored: Stored) -> (CallReply, Bytes) {
-    let body = [stored.output, stored.log].concat();
-    (CallReply::Record(Box::new(stored.record)), body.into())
+    let body = stored.body();
+    (CallReply::Record(Box::new(stored.record)), body)
+}
+
+/// The answer of a node that keeps records in a vote on an end.
+fn voted(vote: Vote) -> (CallReply, Bytes) {
+    match vote {
+        Vote::Yes => (CallReply::Done, Bytes::new()),
+        Vote::No => (CallReply::NotYet, Bytes::new()),
+        Vote::Known(known) => to_reply(known),
+        Vote::Accepted(vote, end) => {
+            let body = end.body();
+            (CallReply::Accepted(vote, Box::new(end.record)), body)
+        }
+    }
 }
 
 /// Reads the answer to a look-up.

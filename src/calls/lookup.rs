@@ -179,37 +179,21 @@ impl Calls {
     async fn stored(&self, call: CallId) -> Result<Stored, CallError> {
         let here = self.lookup_here(call);
         if let Some(stored) = &here
-            && stored.record.phase == Phase::Done
-            && !stored.was_withdrawn()
+            && stored.has_ended()
         {
             return Ok(stored.clone());
         }
-        let mut best = here;
-        let ours = |stored: &Stored| stored.record.home == self.me() && !stored.was_withdrawn();
-        if !best.as_ref().is_some_and(ours) {
+        let ours = |stored: &Stored| stored.record.home == self.me() && !stored.is_claim();
+        let ask = !here.as_ref().is_some_and(|here| ours(here) && !here.was_withdrawn());
+        let mut found: Vec<Stored> = here.into_iter().collect();
+        if ask {
             for (_, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
                 let Ok((CallReply::Record(record), body)) = reply else { continue };
-                let Some(found) = from_reply(*record, body) else { continue };
-                if best.as_ref().is_none_or(|b| further(&found, b)) {
-                    best = Some(found);
-                }
+                found.extend(from_reply(*record, body));
             }
         }
-        // What is left of a claim that was withdrawn is no call.
-        let best = best.filter(|stored| !stored.was_withdrawn());
-        best.map(|stored| self.settle(stored)).ok_or_else(unknown)
-    }
-
-    /// A call whose home died has ended, though nobody could file that.
-    fn settle(&self, mut stored: Stored) -> Stored {
-        let record = &mut stored.record;
-        let over = self.registry().session_is_over(record.home, record.home_session);
-        if record.phase != Phase::Done && over {
-            let detail = format!("{}, which answered for the call, was lost", record.home);
-            record.phase = Phase::Done;
-            record.result = Some(Err(CallError::new(Errno::HostLost, detail)));
-        }
-        stored
+        let best = furthest(found);
+        Ok(self.settle(best.ok_or_else(unknown)?).await)
     }
 
     /// What this node itself knows of a call.
@@ -265,7 +249,7 @@ impl Calls {
         let peers = self.net().peers().borrow().clone();
         let up = peers.iter().filter(|(_, status)| status.up.is_some()).map(|(node, _)| *node);
         let asks = up.map(|node| async move {
-            (node, self.net().request(node, request.clone(), deadline).await)
+            (node, self.net().request(node, request.clone(), Bytes::new(), deadline).await)
         });
         futures_util::future::join_all(asks).await
     }
@@ -277,16 +261,19 @@ pub(super) fn unknown() -> CallError {
     CallError::new(Errno::NoEnt, detail)
 }
 
-fn further(a: &Stored, b: &Stored) -> bool {
-    let placed = |stored: &Stored| stored.record.node.is_some();
-    let rank = |stored: &Stored| match stored.record.phase {
-        Phase::Queued if !placed(stored) => 0,
-        Phase::Running if !placed(stored) => 1,
-        // It goes before the claim itself, and behind another try under the same key.
-        Phase::Done if stored.was_withdrawn() => 2,
-        Phase::Queued => 3,
-        Phase::Running => 4,
-        Phase::Done => 5,
+/// The record that says most. What is left of a request that was refused is no call, wherever its
+/// claim is still kept.
+fn furthest(mut found: Vec<Stored>) -> Option<Stored> {
+    let withdrawn = found.iter().filter(|stored| stored.was_withdrawn());
+    let withdrawn: Vec<_> = withdrawn.map(Stored::request).collect();
+    // Unless others had to give it up before they heard so.
+    found.retain(|stored| stored.has_ended() || !withdrawn.contains(&stored.request()));
+    let rank = |stored: &Stored| match (stored.record.phase, stored.is_claim()) {
+        (Phase::Queued, true) => 0,
+        (Phase::Running, true) => 1,
+        (Phase::Queued, false) => 2,
+        (Phase::Running, false) => 3,
+        (Phase::Done, _) => 4,
     };
-    rank(a) > rank(b)
+    found.into_iter().reduce(|best, other| if rank(&other) > rank(&best) { other } else { best })
 }

@@ -12,7 +12,9 @@ mod actor;
 pub mod budget;
 pub mod cell;
 mod children;
+mod claim;
 mod describe;
+mod ends;
 mod finish;
 pub mod gang;
 mod handover;
@@ -170,6 +172,7 @@ struct Inner {
     bulk: Semaphore,
     budget: Arc<Budget>,
     clock: AtomicU64,
+    stamped_us: AtomicU64,
     latency: ::metrics::Histogram,
     /// Calls that are being taken, and are not among the living or the roots yet.
     entering: AtomicUsize,
@@ -231,6 +234,7 @@ impl Calls {
             bulk: Semaphore::new(BULK_UNITS),
             budget,
             clock: AtomicU64::new(0),
+            stamped_us: AtomicU64::new(0),
             latency: ::metrics::histogram!(metrics::SECONDS),
             entering: AtomicUsize::new(0),
             ticker: OnceLock::new(),
@@ -310,6 +314,15 @@ impl Calls {
     async fn bulk_budget(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
         let units = bytes.div_ceil(BULK_UNIT).max(1).min(BULK_UNITS as u64) as u32;
         self.inner.bulk.acquire_many(units).await.ok()
+    }
+
+    /// Microseconds since 1970, or a little more: never the same twice, also when the clock jumps.
+    fn stamp_us(&self) -> u64 {
+        let now = spec::now_us();
+        let next = |last: u64| now.max(last.saturating_add(1));
+        let stamped = &self.inner.stamped_us;
+        let update = |last| Some(next(last));
+        stamped.try_update(Ordering::AcqRel, Ordering::Acquire, update).map_or(now, next)
     }
 
     /// The logical clock, one tick on: for a message that is sent.

@@ -146,10 +146,14 @@ impl Calls {
                 Ok(Ok(false)) => continue,
                 // It was taken, or ended.
                 Ok(_) => return Ok(()),
-                Err(_) if self.take_back(node, spec.call) => {
-                    return Err(CallError::new(Errno::TimedOut, "no node answered in time"));
+                Err(_) => {
+                    // That node may have begun it: it ends, and its key stays taken.
+                    if self.take_back(node, spec.call) {
+                        let error = CallError::new(Errno::TimedOut, "no node answered in time");
+                        self.unstarted(spec, cell, error);
+                    }
+                    return Ok(());
                 }
-                Err(_) => return Ok(()),
             }
         }
         if let Some(most) = spec.user.spent() {

@@ -29,6 +29,7 @@ pub trait Connections: Send + Sync {
         &self,
         to: NodeId,
         request: CallRequest,
+        body: Bytes,
         deadline: Instant,
     ) -> BoxFuture<'_, Result<(CallReply, Bytes), RequestError>>;
     /// Sends a head and an input on a stream of their own.
@@ -147,10 +148,11 @@ impl Connections for Net {
         &self,
         to: NodeId,
         request: CallRequest,
+        body: Bytes,
         deadline: Instant,
     ) -> BoxFuture<'_, Result<(CallReply, Bytes), RequestError>> {
         Box::pin(async move {
-            let reply = Net::request(self, to, ServiceId::Calls, &request, Bytes::new(), deadline);
+            let reply = Net::request(self, to, ServiceId::Calls, &request, body, deadline);
             let reply = reply.await?;
             let head = decode("call reply", &reply.head);
             let head = head.map_err(|error| RequestError::Bad(to, error.to_string()))?;

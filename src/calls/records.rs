@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::id::CallId;
-use crate::wire::calls::{Phase, Record, Work};
+use crate::id::{CallId, Incarnation, NodeId};
+use crate::wire::calls::{Kept, Phase, Record, Work};
 
 /// Changes that may be remembered beyond two for each record.
 const SLACK: usize = 64;
@@ -35,6 +35,27 @@ impl Stored {
         self.output.len() + self.log.len() + user.len() + name.len() + detail + work
     }
 
+    /// The bytes that go beside the record in a message.
+    pub(super) fn body(&self) -> Bytes {
+        [&self.output[..], &self.log[..]].concat().into()
+    }
+
+    /// Which request it is of: a key may be claimed again once the request before was refused.
+    pub(super) fn request(&self) -> (NodeId, Incarnation, u64, u64) {
+        let Record { home, home_incarnation, home_session, requested_us, .. } = self.record;
+        (home, home_incarnation, home_session, requested_us)
+    }
+
+    /// Whether it is not known yet, to who has this record, that the call was taken.
+    pub(super) fn is_claim(&self) -> bool {
+        self.record.phase != Phase::Done && self.record.node.is_none()
+    }
+
+    /// Whether the call has ended, and was one.
+    pub(super) fn has_ended(&self) -> bool {
+        self.record.phase == Phase::Done && !self.was_withdrawn()
+    }
+
     /// Whether the call was never placed anywhere: its request failed, and may be made again.
     pub(super) fn was_withdrawn(&self) -> bool {
         let Record { phase, result, node, .. } = &self.record;
@@ -53,11 +74,41 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
+/// A record, and where the vote on its end is.
+#[derive(Debug)]
+struct Entry {
+    at: Instant,
+    stored: Stored,
+    /// The newest vote that this node takes part in.
+    promised: u64,
+    /// The end that it took last, and in which vote.
+    accepted: Option<(u64, Box<Stored>)>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.stored.bytes() + self.accepted.as_ref().map_or(0, |(_, stored)| stored.bytes())
+    }
+}
+
+/// What a node that keeps records says in a vote.
+#[derive(Debug)]
+pub enum Vote {
+    /// As asked, and it took no end before.
+    Yes,
+    /// It takes part, and took this end in an earlier vote.
+    Accepted(u64, Stored),
+    /// It knows another end, which is final, or another request.
+    Known(Stored),
+    /// There was a newer vote.
+    No,
+}
+
 /// The records.
 #[derive(Debug)]
 pub struct Records {
     bounds: Bounds,
-    kept: HashMap<CallId, (Instant, Stored)>,
+    kept: HashMap<CallId, Entry>,
     order: VecDeque<(Instant, CallId)>,
     bytes: usize,
 }
@@ -68,28 +119,41 @@ impl Records {
         Self { bounds, kept: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
-    /// Keeps a record; one that ended is never replaced by one that had not.
-    pub fn keep(&mut self, stored: Stored, now: Instant) {
-        let call = stored.record.call;
-        let ended = stored.record.phase == Phase::Done;
-        if let Some((_, known)) = self.kept.get(&call) {
-            if known.record.phase == Phase::Done && !ended {
+    /// Keeps a record, unless what is known of the call says more: the first end counts, and what is
+    /// told of another request under the same key counts only once this one was withdrawn, or, if it
+    /// is an end, when the session of the known one's home is over (`over`).
+    pub fn keep(&mut self, stored: Stored, over: impl Fn(&Record) -> bool, now: Instant) {
+        let (mut promised, mut accepted) = (0, None);
+        if let Some(entry) = self.kept.get_mut(&stored.record.call) {
+            let known = &entry.stored;
+            let same = known.request() == stored.request();
+            let counts = match (known.was_withdrawn(), known.has_ended()) {
+                (true, _) => stored.has_ended() || (!same && !stored.was_withdrawn()),
+                (false, true) => false,
+                (false, false) => same || (stored.has_ended() && over(&known.record)),
+            };
+            if !counts {
                 return;
             }
-            let life = |stored: &Stored| (stored.record.home, stored.record.home_incarnation);
-            if stored.was_withdrawn() && life(known) != life(&stored) {
-                return;
+            if same && stored.record.phase != Phase::Done {
+                self.bytes -= entry.accepted.as_ref().map_or(0, |(_, stored)| stored.bytes());
+                (promised, accepted) = (entry.promised, entry.accepted.take());
             }
-            self.bytes -= known.bytes();
         }
-        self.bytes += stored.bytes();
-        self.kept.insert(call, (now, stored));
+        self.put(Entry { at: now, stored, promised, accepted });
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let (now, call) = (entry.at, entry.stored.record.call);
+        self.bytes += entry.bytes();
+        if let Some(old) = self.kept.insert(call, entry) {
+            self.bytes -= old.bytes();
+        }
         self.order.push_back((now, call));
         if self.order.len() > 2 * self.kept.len() + SLACK {
             // Records that changed often, behind one that did not.
             let kept = &self.kept;
-            self.order
-                .retain(|(at, call)| kept.get(call).is_some_and(|(kept_at, _)| kept_at == at));
+            self.order.retain(|(at, call)| kept.get(call).is_some_and(|entry| entry.at == *at));
         }
         self.trim(now);
     }
@@ -97,19 +161,86 @@ impl Records {
     /// Keeps a record unless the call has one, which is then the answer.
     pub fn claim(&mut self, stored: Stored, now: Instant) -> Option<Stored> {
         self.trim(now);
-        if let Some((_, known)) = self.kept.get(&stored.record.call)
-            && !known.was_withdrawn()
-        {
-            return Some(known.clone());
+        if let Some(Entry { stored: known, .. }) = self.kept.get(&stored.record.call) {
+            let same = known.request() == stored.request();
+            // A claim may come behind its own withdrawal.
+            if known.was_withdrawn() == same {
+                return Some(known.clone());
+            }
+            if same {
+                return None;
+            }
         }
-        self.forget(stored.record.call);
-        self.keep(stored, now);
+        self.put(Entry { at: now, stored, promised: 0, accepted: None });
         None
     }
 
-    fn forget(&mut self, call: CallId) {
-        if let Some((_, old)) = self.kept.remove(&call) {
-            self.bytes -= old.bytes();
+    /// Takes part in a vote on the end of a call, and in none before it. A claim whose home's session
+    /// is over, `over`, does not stand against a vote on another request.
+    pub fn prepare(
+        &mut self,
+        vote: u64,
+        stored: Stored,
+        over: impl Fn(&Record) -> bool,
+        now: Instant,
+    ) -> Vote {
+        let entry = match self.votable(&stored, over) {
+            Err(known) => return Vote::Known(*known),
+            Ok(None) => {
+                self.put(Entry { at: now, stored, promised: vote, accepted: None });
+                return Vote::Yes;
+            }
+            Ok(Some(entry)) => entry,
+        };
+        if vote <= entry.promised {
+            return Vote::No;
+        }
+        entry.promised = vote;
+        match &entry.accepted {
+            None => Vote::Yes,
+            Some((number, end)) => Vote::Accepted(*number, (**end).clone()),
+        }
+    }
+
+    /// Takes an end in a vote; it counts when it is told by [`Records::keep`].
+    pub fn accept(
+        &mut self,
+        vote: u64,
+        end: Stored,
+        over: impl Fn(&Record) -> bool,
+        now: Instant,
+    ) -> Vote {
+        let (mut stored, mut promised) = (running(&end), 0);
+        match self.votable(&end, over) {
+            Err(known) if known.record.result == end.record.result => return Vote::Yes,
+            Err(known) => return Vote::Known(*known),
+            Ok(None) => {}
+            Ok(Some(entry)) => {
+                stored = entry.stored.clone();
+                promised = entry.promised;
+            }
+        }
+        if vote < promised {
+            return Vote::No;
+        }
+        self.put(Entry { at: now, stored, promised: vote, accepted: Some((vote, Box::new(end))) });
+        Vote::Yes
+    }
+
+    /// What is kept of the call while it may still end in any way, or why there can be no vote on
+    /// this request.
+    fn votable(
+        &mut self,
+        stored: &Stored,
+        over: impl Fn(&Record) -> bool,
+    ) -> Result<Option<&mut Entry>, Box<Stored>> {
+        let Some(entry) = self.kept.get_mut(&stored.record.call) else { return Ok(None) };
+        let known = &entry.stored;
+        let same = known.request() == stored.request();
+        match known.was_withdrawn() {
+            true if !same => Ok(None),
+            false if !known.has_ended() && (same || over(&known.record)) => Ok(Some(entry)),
+            _ => Err(Box::new(known.clone())),
         }
     }
 
@@ -117,19 +248,19 @@ impl Records {
     pub fn since(&self, since: Option<Instant>, most: usize) -> Vec<Stored> {
         let young = self.order.iter().rev().take_while(|(at, _)| since.is_none_or(|s| *at >= s));
         let current = young.filter_map(|(at, call)| {
-            self.kept.get(call).filter(|(kept_at, _)| kept_at == at).map(|(_, stored)| stored)
+            self.kept.get(call).filter(|entry| entry.at == *at).map(|entry| &entry.stored)
         });
         current.take(most).cloned().collect()
     }
 
     /// The record of a call.
     pub fn get(&self, call: CallId) -> Option<&Stored> {
-        self.kept.get(&call).map(|(_, stored)| stored)
+        self.kept.get(&call).map(|entry| &entry.stored)
     }
 
     /// The calls that have one, the oldest first.
     pub fn calls(&self) -> Vec<CallId> {
-        let mut calls: Vec<_> = self.kept.iter().map(|(call, (at, _))| (*at, *call)).collect();
+        let mut calls: Vec<_> = self.kept.iter().map(|(call, entry)| (entry.at, *call)).collect();
         calls.sort_unstable();
         calls.into_iter().map(|(_, call)| call).collect()
     }
@@ -137,9 +268,9 @@ impl Records {
     /// Forgets the records of a user.
     pub fn forget_user(&mut self, user: &str) {
         let mut gone = 0;
-        self.kept.retain(|_, (_, stored)| {
-            let stays = stored.record.user != user;
-            gone += if stays { 0 } else { stored.bytes() };
+        self.kept.retain(|_, entry| {
+            let stays = entry.stored.record.user != user;
+            gone += if stays { 0 } else { entry.bytes() };
             stays
         });
         self.bytes -= gone;
@@ -150,13 +281,13 @@ impl Records {
         while let Some((at, call)) = self.order.front().copied() {
             let old = now.saturating_duration_since(at) >= self.bounds.age;
             let much = self.kept.len() > self.bounds.count || self.bytes > self.bounds.bytes;
-            let current = self.kept.get(&call).is_some_and(|(kept_at, _)| *kept_at == at);
+            let current = self.kept.get(&call).is_some_and(|entry| entry.at == at);
             if current && !old && !much {
                 return;
             }
             self.order.pop_front();
-            if current && let Some((_, stored)) = self.kept.remove(&call) {
-                self.bytes -= stored.bytes();
+            if current && let Some(entry) = self.kept.remove(&call) {
+                self.bytes -= entry.bytes();
             }
         }
     }
@@ -172,134 +303,15 @@ impl Records {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::errno::{CallError, Errno};
-    use crate::id::{Attempt, Incarnation, NodeId};
-    use crate::wire::calls::{Kept, Times};
-
-    fn stored(call: u128, phase: Phase, output: &'static [u8]) -> Stored {
-        let record = Record {
-            call: CallId(call),
-            user: "u".into(),
-            name: "f".into(),
-            parent: None,
-            home: NodeId(1),
-            home_incarnation: Incarnation(1),
-            home_session: 1,
-            node: None,
-            attempt: Attempt(0),
-            phase,
-            result: None,
-            output: Kept::Inline(output.len() as u64),
-            log: Kept::Inline(0),
-            times: Times::default(),
-            requested_us: 0,
-            work: Vec::new(),
-            trace: 0,
-            job: None,
-        };
-        Stored { record, output: Bytes::from_static(output), log: Bytes::new() }
-    }
-
-    fn records(count: usize, bytes: usize) -> Records {
-        Records::new(Bounds { age: Duration::from_secs(10), count, bytes })
-    }
-
-    #[test]
-    fn the_oldest_go_first_by_age_number_and_bytes() {
-        let (mut records, now) = (records(2, 9), Instant::now());
-        for call in 1..=3 {
-            records.keep(stored(call, Phase::Done, b"x"), now);
-        }
-        assert!(records.get(CallId(1)).is_none() && records.get(CallId(3)).is_some());
-        records.keep(stored(4, Phase::Done, b"12345"), now);
-        assert!(records.get(CallId(3)).is_none() && records.get(CallId(4)).is_some());
-        records.trim(now + Duration::from_secs(10));
-        assert!(records.is_empty() && records.bytes == 0 && records.order.is_empty());
-    }
-
-    #[test]
-    fn a_record_that_changes_often_leaves_no_trail() {
-        let (mut records, now) = (records(9, 9), Instant::now());
-        records.keep(stored(1, Phase::Done, b"x"), now);
-        for n in 0..10_000 {
-            records.keep(stored(2, Phase::Running, b""), now + Duration::from_micros(n));
-        }
-        assert!(records.order.len() <= 4 + SLACK, "{} changes", records.order.len());
-        assert_eq!((records.len(), records.bytes), (2, 5));
-    }
-
-    #[test]
-    fn the_texts_of_records_count() {
-        let (mut records, now) = (records(9, 100), Instant::now());
-        for call in 1..=9 {
-            let mut long = stored(call, Phase::Done, b"");
-            long.record.name = "x".repeat(60);
-            records.keep(long, now);
-        }
-        assert_eq!(records.len(), 1);
-    }
-
-    #[test]
-    fn the_records_of_one_user_are_forgotten() {
-        let (mut records, now) = (records(9, 9), Instant::now());
-        records.keep(stored(1, Phase::Done, b"x"), now);
-        let mut other = stored(2, Phase::Done, b"yy");
-        other.record.user = "v".into();
-        records.keep(other, now);
-        records.forget_user("u");
-        assert!(records.get(CallId(1)).is_none() && records.get(CallId(2)).is_some());
-        assert_eq!(records.bytes, records.get(CallId(2)).map_or(0, Stored::bytes));
-        records.trim(now + Duration::from_secs(10));
-        assert!(records.is_empty() && records.order.is_empty());
-    }
-
-    #[test]
-    fn a_late_message_does_not_undo_the_end() {
-        let (mut records, now) = (records(9, 9), Instant::now());
-        records.keep(stored(1, Phase::Done, b"x"), now);
-        records.keep(stored(1, Phase::Running, b""), now);
-        assert_eq!(records.get(CallId(1)).unwrap().record.phase, Phase::Done);
-    }
-
-    #[test]
-    fn a_second_claim_gets_the_first_record() {
-        let (mut records, now) = (records(9, 9), Instant::now());
-        assert!(records.claim(stored(1, Phase::Queued, b""), now).is_none());
-        let mut second = stored(1, Phase::Queued, b"");
-        second.record.home = NodeId(2);
-        assert_eq!(records.claim(second, now).unwrap().record.home, NodeId(1));
-    }
-
-    #[test]
-    fn a_withdrawn_claim_leaves_its_key_free() {
-        let (mut records, now) = (records(9, 900), Instant::now());
-        let mut withdrawn = stored(1, Phase::Done, b"");
-        withdrawn.record.result = Some(Err(CallError::new(Errno::Full, "no room")));
-        records.keep(withdrawn.clone(), now);
-        assert!(records.claim(stored(1, Phase::Queued, b""), now).is_none());
-        records.keep(stored(2, Phase::Running, b""), now);
-        let mut of_another = withdrawn.clone();
-        of_another.record.call = CallId(2);
-        of_another.record.home = NodeId(7);
-        records.keep(of_another, now);
-        assert_eq!(records.get(CallId(2)).unwrap().record.phase, Phase::Running);
-        withdrawn.record.node = Some(NodeId(1));
-        records.keep(withdrawn, now);
-        assert!(records.claim(stored(1, Phase::Queued, b""), now).is_some(), "that one ran");
-    }
-
-    #[test]
-    fn an_updated_record_lives_from_its_last_update() {
-        let (mut records, now) = (records(9, 9), Instant::now());
-        records.keep(stored(1, Phase::Queued, b""), now);
-        let later = now + Duration::from_secs(6);
-        records.keep(stored(1, Phase::Done, b"x"), later);
-        records.trim(now + Duration::from_secs(11));
-        assert!(records.get(CallId(1)).is_some());
-        records.trim(later + Duration::from_secs(10));
-        assert!(records.is_empty());
-    }
+/// The record as it was before this end.
+fn running(end: &Stored) -> Stored {
+    let mut record = end.record.clone();
+    (record.phase, record.result) = (Phase::Running, None);
+    (record.output, record.log) = (Kept::Inline(0), Kept::Inline(0));
+    record.work.clear();
+    Stored { record, output: Bytes::new(), log: Bytes::new() }
 }
+
+#[cfg(test)]
+#[path = "records_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! Root calls: a client's request, answered at once or by a record.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,18 +9,19 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cell::{CallCell, Ended, Payload};
+use super::claim::{CLAIM_TIME, Claim, Claimed};
 use super::gang::output::JobOutput;
 use super::gang::{Gang, JobRun};
 use super::place::no_session;
 use super::records::Stored;
-use super::spec::{Function, Role, Spec, Tree, UserBook, now_us};
+use super::spec::{Function, Role, Spec, Tree, UserBook};
 use super::{Calls, DEFAULT_DEADLINE, Finished, Invoke, MAX_DEADLINE};
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
 use crate::id::{CallId, Name, NodeId};
 use crate::scheduler::Needs;
-use crate::wire::calls::{CallReply, CallRequest, Entry, Kept, Phase, Record, Times};
+use crate::wire::calls::{Entry, Kept, Phase, Record, Times};
 
 /// A synchronous call that runs longer than this gets a record while it runs, so that other nodes
 /// can answer for it; shorter ones get theirs at the end.
@@ -30,18 +32,22 @@ pub const RECORD_COPIES: usize = 2;
 /// are sent again.
 const MISSED: Duration = Duration::from_secs(30);
 const MOST_MISSED: usize = 10_000;
-/// How long a node may take to say that it keeps a record.
-const CLAIM_TIME: Duration = Duration::from_secs(3);
 
 /// A root call of this node.
 pub struct Root {
-    spec: Arc<Spec>,
+    pub(super) spec: Arc<Spec>,
     pub(super) cell: Arc<CallCell>,
-    requested_us: u64,
+    pub(super) requested_us: u64,
     /// When its record was last filed while it runs.
     filed: Mutex<Option<Instant>>,
     /// The session in which this node answers for it.
     session: u64,
+    /// The nodes that keep its claim, if it was claimed.
+    claimed_by: Option<Vec<NodeId>>,
+    /// Whether it was taken; until then its request may still be refused.
+    pub(super) accepted: AtomicBool,
+    /// Whether its end is being agreed on.
+    pub(super) ending: AtomicBool,
 }
 
 /// Cancels the tree of a synchronous call whose client went away.
@@ -59,27 +65,6 @@ impl Drop for CancelOnDrop<'_> {
     }
 }
 
-/// The claim of a call's id. Withdrawn when dropped before the call was placed: the key is free for
-/// another try.
-pub(super) struct Claim<'a> {
-    calls: &'a Calls,
-    spec: Arc<Spec>,
-    session: u64,
-    armed: bool,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            let error = CallError::new(Errno::Unavailable, "the call was not accepted");
-            let mut stored = unplaced(&self.spec, self.session).stored(self.calls);
-            stored.record.phase = Phase::Done;
-            stored.record.result = Some(Err(error));
-            self.calls.keep_record(stored);
-        }
-    }
-}
-
 impl Calls {
     /// Makes a call and waits for its end. Dropping the future cancels the tree. `Err` when the
     /// call was not accepted (no such function, no room, no quorum).
@@ -89,12 +74,13 @@ impl Calls {
         let spec = self.root_spec(request)?;
         let mut claim = None;
         if keyed {
-            let (known, guard) = self.claim(&spec).await?;
-            if let Some(known) = known {
-                drop(entering);
-                return self.follow(known, spec.tree.deadline).await;
+            match self.claim(&spec).await? {
+                Claimed::New(new) => claim = Some(new),
+                Claimed::Known(known) => {
+                    drop(entering);
+                    return self.follow(*known, spec.tree.deadline).await;
+                }
             }
-            claim = Some(guard);
         }
         let call = spec.call;
         let mut guard = CancelOnDrop { calls: self, call, armed: true };
@@ -118,10 +104,10 @@ impl Calls {
         let _entering = self.enters();
         let spec = self.root_spec(request)?;
         let call = spec.call;
-        let (known, claim) = self.claim(&spec).await?;
-        if known.is_some() {
-            return Ok(call);
-        }
+        let claim = match self.claim(&spec).await? {
+            Claimed::New(claim) => claim,
+            Claimed::Known(_) => return Ok(call),
+        };
         let root = self.begin_root(spec, Some(claim)).await?;
         *root.filed.lock() = Some(clock::now());
         Ok(call)
@@ -198,13 +184,15 @@ impl Calls {
         claim: Option<Claim<'_>>,
     ) -> Result<Arc<Root>, CallError> {
         let cell = CallCell::new(None);
-        let root = Root {
-            spec: spec.clone(),
-            cell: cell.clone(),
-            requested_us: now_us(),
-            filed: Mutex::default(),
-            session: self.registry().own_session().ok_or_else(no_session)?,
-        };
+        let session = self.registry().own_session().ok_or_else(no_session)?;
+        let mut root = Root::new(spec.clone(), cell.clone(), session, self.stamp_us());
+        if let Some(claim) = &claim {
+            if !claim.is_mine() {
+                return Err(EndReason::SessionLapsed.error());
+            }
+            root.requested_us = claim.requested_us;
+            root.claimed_by = Some(claim.kept_by.clone());
+        }
         let root = Arc::new(root);
         self.roots().insert(spec.call, root.clone());
         if !self.originate(&spec, &cell)
@@ -213,10 +201,22 @@ impl Calls {
             self.roots().remove(&spec.call);
             return Err(self.queue_is_full(&spec.user).unwrap_or(error));
         }
+        root.accepted.store(true, Ordering::Release);
         if let Some(mut claim) = claim {
             claim.armed = false;
         }
         Ok(root)
+    }
+
+    /// The root of this cell, if its id was claimed.
+    pub(super) fn claimed_root(&self, call: CallId, cell: &Arc<CallCell>) -> Option<Arc<Root>> {
+        let root = self.roots().get(&call).map(|root| root.clone());
+        root.filter(|root| root.claimed_by.is_some() && Arc::ptr_eq(&root.cell, cell))
+    }
+
+    /// Whether this node still decides how a root call ends.
+    pub(super) fn is_home_of(&self, root: &Root) -> bool {
+        self.registry().own_session() == Some(root.session)
     }
 
     /// How a root call ended, to be told: others take a call for lost once the session is over in
@@ -243,7 +243,7 @@ impl Calls {
         let root = self.roots().get(&call).map(|root| root.clone());
         if let Some(root) = root {
             // Filed first: somebody may ask at this moment.
-            self.keep_record(root.stored(self));
+            self.keep_record(root.stored(self), root.claimed_by.as_deref().unwrap_or_default());
             self.roots().remove(&call);
         }
     }
@@ -251,7 +251,7 @@ impl Calls {
     /// Files the record of a call that runs.
     pub(super) fn file(&self, root: &Root) {
         *root.filed.lock() = Some(clock::now());
-        self.keep_record(root.stored(self));
+        self.keep_record(root.stored(self), &[]);
     }
 
     /// Records of calls that run for long are filed again before they are too old to be kept.
@@ -276,70 +276,40 @@ impl Calls {
         }
     }
 
-    fn keep_record(&self, stored: Stored) {
+    /// Files a record here, with the nodes that keep it, and with `others`.
+    pub(super) fn keep_record(&self, stored: Stored, others: &[NodeId]) {
         // Here too: who heard of the end may ask before the others have the record.
-        self.records().lock().keep(stored.clone(), clock::now());
-        for node in self.record_nodes(stored.record.call) {
-            if node == self.me() {
-                continue;
-            }
+        self.keep_here(stored.clone());
+        let mut nodes = self.record_nodes(stored.record.call);
+        let more = others.iter().filter(|node| !nodes.contains(node)).copied();
+        nodes.extend(more.collect::<Vec<_>>());
+        for node in nodes.into_iter().filter(|node| *node != self.me()) {
             self.send_record(node, &stored);
         }
+    }
+
+    /// Keeps a record here.
+    pub(super) fn keep_here(&self, stored: Stored) {
+        let over = |record: &Record| self.is_over(record);
+        self.records().lock().keep(stored, over, clock::now());
+    }
+
+    /// Whether the session is over in which a record's home answered for the call.
+    pub(super) fn is_over(&self, record: &Record) -> bool {
+        self.registry().session_is_over(record.home, record.home_session)
     }
 
     /// The nodes that keep a call's record: those with a live session that rendezvous hashing
     /// puts first.
     pub(super) fn record_nodes(&self, call: CallId) -> Vec<NodeId> {
-        rank_nodes(call, self.registry().keepers())
+        self.ranked(call, RECORD_COPIES)
     }
 
-    /// Files a record with the nodes that keep it. An older one under the same id is the answer.
-    async fn claim(&self, spec: &Arc<Spec>) -> Result<(Option<Stored>, Claim<'_>), CallError> {
-        let session = self.registry().own_session().ok_or_else(no_session)?;
-        let mut claim = Claim { calls: self, spec: spec.clone(), session, armed: true };
-        let stored = unplaced(spec, session).stored(self);
-        let deadline = clock::now() + CLAIM_TIME;
-        let (mut kept, mut why) = (Vec::new(), String::from("no node has a live session"));
-        for node in self.record_nodes(spec.call) {
-            if node == self.me() {
-                if let Some(known) = self.records().lock().claim(stored.clone(), clock::now()) {
-                    claim.armed = false;
-                    return Ok((Some(known), claim));
-                }
-                kept.push(node);
-                continue;
-            }
-            let request = CallRequest::Claim(Box::new(stored.record.clone()));
-            match self.net().request(node, request, deadline).await {
-                Ok((CallReply::Done, _)) => kept.push(node),
-                Ok((CallReply::Record(record), body)) => {
-                    let known = super::inbound::from_reply(*record, body);
-                    if let Some(known) = &known {
-                        self.correct(&kept, known);
-                        claim.armed = false;
-                    }
-                    return Ok((known, claim));
-                }
-                Ok((answer, _)) => why = format!("{node} gave an unexpected answer: {answer:?}"),
-                Err(error) => why = error.to_string(),
-            }
-        }
-        if kept.is_empty() {
-            let detail = format!("no node could keep the call's record: {why}");
-            return Err(CallError::new(Errno::Unavailable, detail));
-        }
-        Ok((None, claim))
-    }
-
-    /// These nodes took a claim though another call has the key: they keep that one's record.
-    fn correct(&self, nodes: &[NodeId], known: &Stored) {
-        for node in nodes {
-            if *node == self.me() {
-                self.records().lock().keep(known.clone(), clock::now());
-            } else {
-                self.send_record(*node, known);
-            }
-        }
+    /// The first so many by hashing.
+    pub(super) fn ranked(&self, call: CallId, most: usize) -> Vec<NodeId> {
+        let mut nodes = rank(call, self.registry().keepers());
+        nodes.truncate(most);
+        nodes
     }
 
     /// Waits for the end of the call that an earlier request with the same key made.
@@ -362,27 +332,44 @@ impl Calls {
 }
 
 /// A root call that was not placed yet.
-fn unplaced(spec: &Arc<Spec>, session: u64) -> Root {
-    let (cell, filed) = (CallCell::new(None), Mutex::default());
-    Root { spec: spec.clone(), cell, requested_us: now_us(), filed, session }
+pub(super) fn unplaced(spec: &Arc<Spec>, session: u64, requested_us: u64) -> Root {
+    Root::new(spec.clone(), CallCell::new(None), session, requested_us)
 }
 
 impl Root {
+    fn new(spec: Arc<Spec>, cell: Arc<CallCell>, session: u64, requested_us: u64) -> Self {
+        let (filed, claimed_by) = (Mutex::default(), None);
+        let (accepted, ending) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { spec, cell, requested_us, filed, session, claimed_by, accepted, ending }
+    }
+
     /// Whose it is.
     pub(super) fn user(&self) -> &Name {
         &self.spec.user.user
     }
 
+    /// Whether other nodes keep a record of it.
+    pub(super) fn is_filed(&self) -> bool {
+        self.filed.lock().is_some()
+    }
+
     /// The record of the call as it is now.
     pub(super) fn stored(&self, calls: &Calls) -> Stored {
+        self.stored_as(calls, self.cell.ended().as_deref())
+    }
+
+    /// The same with this end, or none.
+    pub(super) fn stored_as(&self, calls: &Calls, ended: Option<&Ended>) -> Stored {
         let spec = &self.spec;
-        let ended = self.cell.ended();
-        let phase = match (&ended, calls.live_call(spec.call).map(|live| live.phase())) {
+        // A node that was only asked may not have taken it.
+        let node = || self.cell.node().filter(|_| self.accepted.load(Ordering::Acquire));
+        let phase = match (ended, calls.live_call(spec.call).map(|live| live.phase())) {
             (Some(_), _) => Phase::Done,
-            (None, Some(phase)) => phase,
-            (None, None) => Phase::Running,
+            (None, Some(Phase::Queued)) => Phase::Queued,
+            // While its end is being agreed on, too.
+            (None, _) => Phase::Running,
         };
-        let (output, log) = match &ended {
+        let (output, log) = match ended {
             None => (Payload::Here(Bytes::new()), Payload::Here(Bytes::new())),
             Some(ended) => (
                 calls.keep_large(spec.call, false, ended.output.clone()),
@@ -398,13 +385,13 @@ impl Root {
             home: calls.me(),
             home_incarnation: calls.incarnation(),
             home_session: self.session,
-            node: ended.as_ref().map(|e| e.node).or_else(|| self.cell.node()),
+            node: ended.map(|ended| ended.node).or_else(node),
             attempt: self.cell.attempt(),
             phase,
-            result: ended.as_ref().map(|ended| ended.result.clone()),
+            result: ended.map(|ended| ended.result.clone()),
             output,
             log,
-            times: ended.as_ref().map_or_else(Times::default, |ended| ended.times),
+            times: ended.map_or_else(Times::default, |ended| ended.times),
             requested_us: self.requested_us,
             work: ended.map(|ended| ended.work.clone()).unwrap_or_default(),
             trace: spec.tree.trace,
@@ -416,10 +403,15 @@ impl Root {
 
 /// Those of `nodes` that keep a call's record.
 pub(super) fn rank_nodes(call: CallId, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut nodes = rank(call, nodes);
+    nodes.truncate(RECORD_COPIES);
+    nodes
+}
+
+fn rank(call: CallId, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
     let mut nodes: Vec<_> = nodes.into_iter().collect();
     let rank = |node: &NodeId| std::cmp::Reverse(xxh3_64_with_seed(&call.0.to_le_bytes(), node.0));
     nodes.sort_by_key(|node| (rank(node), *node));
-    nodes.truncate(RECORD_COPIES);
     nodes
 }
 

@@ -203,6 +203,10 @@ impl Spec {
 
 /// Microseconds since 1970.
 pub fn now_us() -> u64 {
+    #[cfg(test)]
+    if let Some(micros) = clock::skew::micros() {
+        return micros;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::Calls;
@@ -46,6 +47,7 @@ impl Calls {
         self.wait_for(clock::now() + ENDING, || self.inner.live.is_empty()).await;
         // Those that run on other nodes: who asked is told.
         self.end_roots(EndReason::Stopping);
+        self.wait_for(clock::now() + ENDING, || self.inner.roots.is_empty()).await;
         self.hand_over(clock::now() + HAND_OVER).await;
     }
 
@@ -84,7 +86,7 @@ impl Calls {
     async fn tell(&self, node: NodeId, until: Instant) {
         while clock::now() < until {
             let request = CallRequest::Leaving(self.scheduler().load());
-            match self.net().request(node, request, until).await {
+            match self.net().request(node, request, Bytes::new(), until).await {
                 Ok((CallReply::NotYet, _)) => tokio::time::sleep(ASK_AGAIN).await,
                 Ok(_) => return,
                 // It is gone, and with it what it sent.

@@ -102,21 +102,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     }
 }
 
+/// Said of a token that is not known to a node without a session.
+const UNKNOWN_YET: &str = "this node does not know the token, and has no session with a majority of \
+                           the cluster, so it may be new: try again, or ask another node";
+
 /// What is known of a request's caller, beside the request.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Result<Principal, ApiError>);
 
 /// Knows the users, as they change.
-#[derive(Debug)]
 pub struct Door {
     users: watch::Receiver<Arc<Users>>,
     loopback: bool,
+    up_to_date: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("loopback", &self.loopback).finish_non_exhaustive()
+    }
 }
 
 impl Door {
     /// A door of a gateway that only this machine reaches (`loopback`), or also others.
     pub fn new(users: watch::Receiver<Arc<Users>>, loopback: bool) -> Self {
-        Self { users, loopback }
+        Self { users, loopback, up_to_date: Box::new(|| true) }
+    }
+
+    /// The same of a node that may have started just now: while `up_to_date` is false there may be
+    /// tokens that it has not heard of.
+    #[must_use]
+    pub fn knowing(self, up_to_date: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { up_to_date: Box::new(up_to_date), ..self }
     }
 
     /// A door that takes everybody for the admin.
@@ -129,8 +146,10 @@ impl Door {
     pub fn caller(&self, headers: &HeaderMap) -> Result<Principal, ApiError> {
         let users = self.users.borrow();
         match token(headers)? {
-            Some(hash) => known(&users, hash, now_ms())
-                .ok_or_else(|| unauthorized("the token is wrong, expired or revoked")),
+            Some(hash) => known(&users, hash, now_ms()).ok_or_else(|| match (self.up_to_date)() {
+                true => unauthorized("the token is wrong, expired or revoked"),
+                false => ApiError::new(Errno::Unavailable, UNKNOWN_YET),
+            }),
             // Any page may make its reader's browser send requests to this machine.
             None if headers.contains_key(ORIGIN) => {
                 Err(unauthorized("a request of a web page needs a token"))

@@ -51,6 +51,19 @@ fn without_users_on_loopback_a_request_is_the_admins_unless_it_shows_a_wrong_tok
 }
 
 #[test]
+fn a_token_that_a_node_without_a_session_does_not_know_is_not_called_wrong() {
+    for loopback in [true, false] {
+        let (_keep, late) = door(users(true), loopback);
+        let late = late.knowing(|| false);
+        assert_eq!(asks(&late, Some("Bearer new")), Err(503));
+        assert_eq!(asks(&late, Some("Bearer root")), Ok("admin".into()));
+        assert_eq!(asks(&late, Some("Basic root")), Err(401), "no token at all");
+        assert_eq!(asks(&late, None), Err(401));
+        assert_eq!(asks(&late.knowing(|| true), Some("Bearer new")), Err(401));
+    }
+}
+
+#[test]
 fn off_loopback_and_with_users_every_request_needs_a_token() {
     for (tokens_needed, loopback) in [(true, true), (true, false), (false, false)] {
         let (_keep, door) = door(users(tokens_needed), loopback);

@@ -164,7 +164,9 @@ pub async fn serve(setup: GatewaySetup) -> Result<GatewayServer, ServeError> {
     metrics::describe();
     let upkeep = tokio::spawn(keep_up(recorder.clone()));
     let (users, calls) = (handles.consensus.watch_users(), handles.calls.clone());
-    let door = Arc::new(Door::new(users.clone(), loopback));
+    let consensus = handles.consensus.clone();
+    let door = Door::new(users.clone(), loopback).knowing(move || consensus.session_is_live());
+    let door = Arc::new(door);
     let bounds = Bounds { all: options.connections, address: options.address_connections() };
     let router = routes::router(Gateway::new(handles, options.clone(), recorder, door.clone()));
     let front = Front::new(router, door, &options);

@@ -276,6 +276,12 @@ pub enum CallRequest {
     Reserve(Reserve),
     /// What the ranks of this job have written, from this byte on.
     Follow(CallId, u64),
+    /// A vote on how a call ends whose home's session is over, by its number: take nothing from
+    /// votes before it. The answer is what was taken so far.
+    Prepare(u64, Box<Record>),
+    /// The call shall end as this record says, by the vote of this number: keep that aside until it
+    /// is told in a [`CallMessage::Keep`]. The body is as there.
+    Accept(u64, Box<Record>),
 }
 
 /// The first message on a bulk stream.
@@ -311,6 +317,8 @@ pub enum CallReply {
     NoRoom(Room),
     /// Text of a job is in the body, from the byte that was asked for; whether no more will come.
     Text(bool),
+    /// The end that was taken last in a vote, and in which; the body is as in `Record`.
+    Accepted(u64, Box<Record>),
 }
 
 /// A line of `faasm ps`.

@@ -14,6 +14,9 @@ const LATE_BY_FAULT: Duration = Duration::from_secs(9);
 /// How long after its end a fault may still be the reason of an error: all works by then.
 pub const AFTERMATH: Duration = Duration::from_secs(8);
 
+/// The longest between the filing of a call's record and its acceptance.
+const CLAIM: Duration = Duration::from_secs(3);
+
 /// Codes that a call may end with because of a fault.
 const BY_FAULT: [&str; 3] = ["FAASM_EHOSTLOST", "FAASM_EUNAVAILABLE", "FAASM_ETIMEDOUT"];
 /// A tree's own result when one of its children failed.
@@ -44,7 +47,16 @@ fn looks(call: &Call) -> String {
 
 /// The faults that may be the reason of what happened from one time to another.
 fn faults_near(history: &History, from: Duration, to: Duration) -> impl Iterator<Item = &Fault> {
-    history.faults.iter().filter(move |f| f.from <= to && f.until + AFTERMATH >= from)
+    let aftermath = history.slack(AFTERMATH);
+    history.faults.iter().filter(move |f| f.from <= to && f.until + aftermath >= from)
+}
+
+/// Whether the nodes that keep a call's record may all have died with it: two of them do, from
+/// shortly before it is accepted.
+fn record_died(history: &History, call: &Call, until: Duration) -> bool {
+    let from = call.accepted.unwrap_or(call.begun);
+    let dead = |f: &&Fault| f.kind == Kind::Kill && f.until + CLAIM >= from && f.from <= until;
+    history.faults.iter().filter(dead).count() >= 2
 }
 
 fn ends(call: &Call) -> impl Iterator<Item = (Duration, &End)> {
@@ -59,7 +71,9 @@ fn ends(call: &Call) -> impl Iterator<Item = (Duration, &End)> {
 pub fn ended_twice(history: &History, call: &Call) -> Option<String> {
     let (first, rest) = first_end(call)?;
     rest.iter().find_map(|seen| match &seen.what {
-        What::Ended(end) if !same(&first.1, end) && !was_given_up(history, &first, seen, end) => {
+        What::Ended(end)
+            if !same(&first.1, end) && !was_given_up(history, call, &first, seen, end) =>
+        {
             Some(format!("ended as {:?}, then as {end:?} at {:.3?}", first.1, seen.at))
         }
         What::Alive if faults_near(history, seen.at, seen.at).next().is_none() => {
@@ -69,14 +83,13 @@ pub fn ended_twice(history: &History, call: &Call) -> Option<String> {
     })
 }
 
-/// Calls that nodes gave up as lost with their home, though it was only silent or its record was
-/// elsewhere: another end was seen too. They are not among the violations: a node answers so when
-/// the home's session is over, and the home, when it is back, still files how the call ended.
+/// Calls whose record died with all that kept it, so that they were given up as lost, though how they
+/// ended was known before, or was still known to their home. They are not among the violations.
 pub fn given_up(history: &History) -> Vec<String> {
     let found = history.calls.iter().filter_map(|call| {
         let (first, rest) = first_end(call)?;
         rest.iter().find_map(|seen| match &seen.what {
-            What::Ended(end) if was_given_up(history, &first, seen, end) => Some(format!(
+            What::Ended(end) if was_given_up(history, call, &first, seen, end) => Some(format!(
                 "{} ({:?}): {:?} at {:.3?}, {:?} at {:.3?} through n{}",
                 call.name, call.sort, first.1.result, first.0, end.result, seen.at, seen.through
             )),
@@ -98,10 +111,16 @@ fn same(a: &End, b: &End) -> bool {
     a.result == b.result && outputs.is_none_or(|(a, b)| a == b)
 }
 
-fn was_given_up(history: &History, first: &(Duration, End), seen: &Seen, end: &End) -> bool {
+fn was_given_up(
+    history: &History,
+    call: &Call,
+    first: &(Duration, End),
+    seen: &Seen,
+    end: &End,
+) -> bool {
     let is_lost = |end: &End| end.result == Err("FAASM_EHOSTLOST".to_owned());
-    let near = faults_near(history, first.0, seen.at).next().is_some();
-    near && !same(&first.1, end) && (is_lost(&first.1) || is_lost(end))
+    let died = record_died(history, call, seen.at);
+    died && !same(&first.1, end) && (is_lost(&first.1) || is_lost(end))
 }
 
 /// Every accepted call ends. Its record is in memory on two nodes: that two were killed is an
@@ -109,10 +128,8 @@ fn was_given_up(history: &History, first: &(Duration, End), seen: &Seen, end: &E
 pub fn lost(history: &History, call: &Call) -> Option<String> {
     let accepted = call.accepted?;
     let until = call.seen.last().map_or(history.healed, |seen| seen.at);
-    let dead = |f: &&Fault| f.kind == Kind::Kill && f.until >= accepted && f.from <= until;
-    let killed = history.faults.iter().filter(dead).count();
     let known = ends(call).next().is_some();
-    (!known && killed < 2).then(|| {
+    (!known && !record_died(history, call, until)).then(|| {
         let last = call.seen.last().map(|seen| format!("{:?} at {:.3?}", seen.what, seen.at));
         format!("accepted at {accepted:.3?}, and no end was ever seen; last: {last:?}")
     })
@@ -182,7 +199,7 @@ pub fn late(history: &History, call: &Call) -> Option<String> {
     // Seen late through a node that could not know is not late.
     let (seen, end) = ends(call).next()?;
     let near = faults_near(history, from, seen).next().is_some();
-    let bound = if near { LATE_BY_FAULT } else { LATE };
+    let bound = history.slack(if near { LATE_BY_FAULT } else { LATE });
     // Without a majority of voters, no node can be declared lost.
     let due = due.max(majority_back(history, from, seen).unwrap_or_default());
     (seen > due + bound).then(|| format!("due at {due:.3?}, seen to end at {seen:.3?}: {end:?}"))

@@ -157,4 +157,13 @@ pub struct History {
     pub healed: Duration,
     /// The number of nodes.
     pub nodes: usize,
+    /// By how much more than on an idle machine everything may take; 0 and 1 are none.
+    pub slack: u32,
+}
+
+impl History {
+    /// A bound on this machine.
+    pub fn slack(&self, bound: Duration) -> Duration {
+        bound * self.slack.max(1)
+    }
 }

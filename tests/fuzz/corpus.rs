@@ -226,6 +226,8 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
         ],
         vec![
             bytes(&CallRequest::Claim(Box::new(record()))),
+            bytes(&CallRequest::Prepare(7, Box::new(record()))),
+            bytes(&CallRequest::Accept(1, Box::new(record()))),
             bytes(&CallRequest::Lookup(CALL)),
             bytes(&CallRequest::Cancel(CALL)),
             bytes(&CallRequest::List(100)),
@@ -237,6 +239,7 @@ pub fn heads() -> [Vec<Vec<u8>>; 12] {
             bytes(&CallReply::NoRoom(ROOM)),
             bytes(&CallReply::Text(true)),
             bytes(&CallReply::Record(Box::new(record()))),
+            bytes(&CallReply::Accepted(1, Box::new(record()))),
             bytes(&CallReply::Calls(vec![summary(); 4])),
         ],
         vec![bytes(&CallBulk::Start(Box::new(start(100_000)))), bytes(&CallBulk::Output(CALL))],

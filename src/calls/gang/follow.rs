@@ -80,7 +80,7 @@ impl Follower {
     /// Asks another node; `None` when it knows no such job any more, or is gone.
     async fn ask(&self, node: NodeId) -> Option<(Bytes, bool)> {
         let request = CallRequest::Follow(self.call, self.at as u64);
-        let reply = self.calls.net().request(node, request, clock::now() + ASK).await;
+        let reply = self.calls.net().request(node, request, Bytes::new(), clock::now() + ASK).await;
         match reply {
             Ok((CallReply::Text(over), body)) => Some((body, over)),
             _ => None,

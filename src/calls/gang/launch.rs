@@ -290,7 +290,8 @@ impl Calls {
                 true => self.reserve(node, &asked),
                 false => {
                     let request = CallRequest::Reserve(asked);
-                    let asked = self.net().request(node, request, clock::now() + ASK).await;
+                    let asked =
+                        self.net().request(node, request, Bytes::new(), clock::now() + ASK).await;
                     asked.map_or(CallReply::Unknown, |(reply, _)| reply)
                 }
             };

@@ -179,7 +179,9 @@ async fn records(world: &Arc<World>) -> Result<(), String> {
 fn forgotten(world: &World, call: crate::id::CallId, deadline: Instant) -> Result<(), String> {
     let state = world.state();
     let old = now() > deadline + Duration::from_secs(80);
-    if old || state.checks.last_fault.is_some() {
+    let accepted = state.checks.accepted.get(&call);
+    let kept = accepted.is_some_and(super::invariants::Accepted::is_kept);
+    if old || (state.checks.last_fault.is_some() && !kept) {
         return Ok(());
     }
     Err(format!("{call} was accepted, and no node knows it"))

@@ -11,6 +11,7 @@ use super::life::Life;
 use super::now;
 use super::world::{SimNode, World};
 use crate::calls::Invoke;
+use crate::calls::claim::CLAIM_TIME;
 use crate::calls::live::Origin;
 use crate::calls::root::keyed_id;
 use crate::clock;
@@ -129,11 +130,23 @@ impl World {
         number
     }
 
-    fn accepted(&self, call: CallId, program: Program, timeout: Duration, home: NodeId) {
+    fn accepted(
+        &self,
+        (call, claimed): (CallId, bool),
+        program: Program,
+        timeout: Duration,
+        home: NodeId,
+    ) {
         let deadline = now() + timeout;
+        let (cancelled, seen) = (None, None);
+        let mut state = self.state();
+        // A node that knows of no other has the only copy.
+        let alone = state.sessions.known(home).len() < 2;
+        let kills = state.checks.killed_since(now() - CLAIM_TIME) + usize::from(alone);
+        let home_was_lost = false;
         let accepted =
-            Accepted { program, deadline, home, cancelled: None, seen: None, home_was_lost: false };
-        self.state().checks.accepted.entry(call).or_insert(accepted);
+            Accepted { program, deadline, home, cancelled, seen, home_was_lost, claimed, kills };
+        state.checks.accepted.entry(call).or_insert(accepted);
     }
 
     fn refused(&self, what: &str, error: &CallError) {
@@ -150,15 +163,17 @@ impl World {
 
     fn invoke(self: &Arc<Self>, node: SimNode, key: Option<(String, u64)>) {
         let (request, program, timeout) = self.request(key.as_ref());
+        let keyed = key.is_some();
         let leaves = {
             let mut state = self.state();
             let leaves = self.setup.fickle && state.rng.random_range(0..8) == 0;
             let after = Duration::from_millis(state.rng.random_range(1..1_500));
             leaves.then_some(after)
         };
-        // Who follows another's call asks for its record and fetches its output, too.
+        // Who follows another's call asks for its record and fetches its output, too; and the nodes
+        // that keep the record must have the end, or their silence must have lasted.
         let (what, longer) = match key {
-            Some(_) => ("keyed invoke", Duration::from_millis(6_500)),
+            Some(_) => ("keyed invoke", Duration::from_millis(18_500)),
             None => ("invoke", Duration::ZERO),
         };
         let open = self.open(&node, timeout + longer, what);
@@ -176,7 +191,7 @@ impl World {
                 Some(Err(error)) => world.refused("an invocation", &error),
                 Some(Ok(finished)) => {
                     let call = finished.call;
-                    world.accepted(call, program, timeout, node.life.node);
+                    world.accepted((call, keyed), program, timeout, node.life.node);
                     let end = finished.result.clone().map_err(|error| error.code);
                     let by = format!("to its client at {}", node.life.node);
                     {
@@ -204,7 +219,7 @@ impl World {
             let submitted = node.calls.submit(request).await;
             world.state().checks.open.remove(&open);
             match submitted {
-                Ok(call) => world.accepted(call, program, timeout, node.life.node),
+                Ok(call) => world.accepted((call, true), program, timeout, node.life.node),
                 Err(error) => world.refused("a submission", &error),
             }
         }));

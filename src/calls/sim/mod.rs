@@ -16,6 +16,7 @@ mod invariants;
 mod life;
 mod network;
 mod ports;
+mod repeats;
 mod sessions;
 mod world;
 

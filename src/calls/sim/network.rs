@@ -21,7 +21,7 @@ pub const SILENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub enum What {
     Message(CallMessage, Bytes),
-    Ask(u64, CallRequest),
+    Ask(u64, CallRequest, Bytes),
     Answer(u64, CallReply, Bytes),
     Push(Start, Bytes),
     Fetch(u64, CallBulk),

@@ -79,10 +79,12 @@ impl Connections for Node {
         &self,
         to: NodeId,
         request: CallRequest,
+        body: Bytes,
         deadline: Instant,
     ) -> BoxFuture<'_, Result<(CallReply, Bytes), RequestError>> {
         Box::pin(async move {
-            let answer = self.answer(to, |number| What::Ask(number, request), deadline).await?;
+            let answer =
+                self.answer(to, |number| What::Ask(number, request, body), deadline).await?;
             answer.ok_or(RequestError::Lost(to))
         })
     }

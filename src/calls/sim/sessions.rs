@@ -25,6 +25,8 @@ pub struct Sessions {
     known: BTreeMap<NodeId, (u64, Open)>,
     /// The last session that was opened.
     newest: u64,
+    /// Who grants them.
+    leader: Option<NodeId>,
 }
 
 type Open = BTreeMap<NodeId, (Incarnation, u64)>;
@@ -32,7 +34,7 @@ type Open = BTreeMap<NodeId, (Incarnation, u64)>;
 impl Sessions {
     pub fn new(nodes: usize) -> Self {
         let (granted, open, known) = Default::default();
-        Self { nodes, granted, open, known, newest: 0 }
+        Self { nodes, granted, open, known, newest: 0, leader: None }
     }
 
     /// Whether a process may start calls.
@@ -73,10 +75,15 @@ impl Sessions {
     ) {
         let running: Vec<_> = lives.values().filter(|life| life.runs()).collect();
         let open = |a: NodeId, b: NodeId| !cut.contains(&(a, b)) && !cut.contains(&(b, a));
-        let in_majority = |life: &&&Arc<Life>| {
+        let in_majority = |life: &Arc<Life>| {
             running.iter().filter(|other| open(life.node, other.node)).count() > self.nodes / 2
         };
-        let served: Vec<_> = running.iter().filter(in_majority).copied().cloned().collect();
+        let mut leaders: Vec<_> = running.iter().filter(|life| in_majority(life)).collect();
+        leaders.sort_by_key(|life| (Some(life.node) != self.leader, life.node));
+        self.leader = leaders.first().map(|leader| leader.node);
+        // The leader serves all that it reaches.
+        let reached = |life: &&&Arc<Life>| self.leader.is_some_and(|at| open(at, life.node));
+        let served: Vec<_> = running.iter().filter(reached).copied().cloned().collect();
         for life in &served {
             self.granted.insert(life.node, (life.incarnation, now));
             let (incarnation, newest) = (life.incarnation, &mut self.newest);

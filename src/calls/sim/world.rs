@@ -258,7 +258,7 @@ impl World {
             What::Message(message, body) => node.calls.told(from, message, body).err(),
             What::Push(start, body) => node.calls.taken_in(from, start, body).err(),
             What::Datagram(bytes) => node.scheduler.heard(from, &bytes).err(),
-            What::Ask(number, request) => match node.calls.answer(from, request, Bytes::new()) {
+            What::Ask(number, request, body) => match node.calls.answer(from, request, body) {
                 Ok((reply, body)) => {
                     self.send(&node.life, from.node, What::Answer(number, reply, body));
                     None

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::guests::Program;
 use super::world::SimNode;
+use crate::calls::root::RECORD_COPIES;
 use crate::errno::Errno;
 use crate::id::{Attempt, CallId, NodeId};
 
@@ -48,6 +49,17 @@ pub struct Accepted {
     pub seen: Option<(End, String)>,
     /// Its home was killed or lost its session, so that others may give it up.
     pub home_was_lost: bool,
+    /// Its record was with two nodes before it was accepted.
+    pub claimed: bool,
+    /// Nodes that were killed since its record was with them, or may have been.
+    pub kills: usize,
+}
+
+impl Accepted {
+    /// Whether its record lives, with a node at least.
+    pub fn is_kept(&self) -> bool {
+        self.claimed && self.kills < RECORD_COPIES
+    }
 }
 
 /// A request of a client that is not answered.
@@ -68,6 +80,7 @@ pub struct Invariants {
     pub keyed: BTreeSet<CallId>,
     pub last_fault: Option<Instant>,
     pub fickle: bool,
+    pub kills: Vec<Instant>,
     pub answers: u64,
     broken: Option<String>,
 }
@@ -97,8 +110,8 @@ impl Invariants {
     /// An instance begins; gives the number of its execution.
     pub fn begins(&mut self, execution: Execution, session_is_live: bool) -> u64 {
         let checked = starts_are_allowed::check(&self.executions, &execution, session_is_live);
-        // A key names one call only while the nodes that keep its record can be reached.
-        let excused = self.keyed.contains(&execution.call) && self.last_fault.is_some();
+        // A key names one call while the nodes that keep its record live.
+        let excused = self.keyed.contains(&execution.call) && self.kills.len() >= RECORD_COPIES;
         let checked = if excused { Ok(()) } else { checked };
         self.note(checked);
         self.executions.push(execution);
@@ -117,7 +130,8 @@ impl Invariants {
         self.answers += 1;
         let quiet = self.last_fault.is_none() && !self.fickle;
         let Some(accepted) = self.accepted.get_mut(&call) else { return };
-        if self.keyed.contains(&call) && self.last_fault.is_some() {
+        // Who has the key again when its record was lost has another call.
+        if self.keyed.contains(&call) && !accepted.is_kept() {
             return;
         }
         let checked = no_call_ends_twice::check(call, accepted, &end, &by)
@@ -142,9 +156,16 @@ impl Invariants {
             execution.killed |= execution.ended.is_none();
         }
         self.open.retain(|_, open| open.node != node);
-        for accepted in self.accepted.values_mut().filter(|a| a.home == node) {
-            accepted.home_was_lost = true;
+        for accepted in self.accepted.values_mut() {
+            accepted.home_was_lost |= accepted.home == node;
+            accepted.kills += 1;
         }
+        self.kills.push(now);
+    }
+
+    /// How many nodes were killed since then.
+    pub fn killed_since(&self, since: Instant) -> usize {
+        self.kills.iter().filter(|at| **at >= since).count()
     }
 
     /// A node stood still: what waits there may take longer by that.
