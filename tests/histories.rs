@@ -21,13 +21,15 @@ mod planted;
 #[path = "histories/power.rs"]
 mod power;
 
+use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use client::{Client, Run, Sort};
 use common::netns::{self, Hosts};
+use faasm::wire::shards::StateKey;
 use history::Histories;
-use place::{Linked, Loopback, Place};
+use place::{Ask, Linked, Loopback, Place};
 use plan::NODES;
 
 /// Faults go on for so many seconds unless told otherwise.
@@ -142,9 +144,27 @@ fn last_reads(run: &Run<'_>, seed: u64) {
         let mut client = Client::new(run, seed, 1_000, node);
         for (sort, key) in &keys {
             while !client.read_as(*sort, key) {
-                assert!(Instant::now() < until, "n{node} does not read {key} after the faults");
+                assert!(Instant::now() < until, "{}", unreadable(run.place, node, key));
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
     }
+}
+
+/// What is known of a value that cannot be read.
+fn unreadable(place: &dyn Place, node: usize, key: &str) -> String {
+    let shard = StateKey { user: "alice".into(), key: key.into() }.shard();
+    let mut text = format!("n{node} does not read {key}, on shard {}\n", shard.0);
+    for node in 1..=NODES {
+        for line in ["GET /v1/shards".to_owned(), format!("GET /v1/state/alice/{key}")] {
+            let patience = Duration::from_secs(40);
+            let ask = Ask { line: &line, body: b"", headers: &[], patience };
+            let said = place.ask(node, &ask).map_or_else(|why| why.to_string(), |said| said.text());
+            let about = format!("{{\"shard\":{},", shard.0);
+            let from = said.find(&about).unwrap_or(0);
+            let said: String = said.chars().skip(from).take(300).collect();
+            writeln!(text, "n{node}: {line}: {said}").expect("memory");
+        }
+    }
+    text
 }
