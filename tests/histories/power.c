@@ -1,8 +1,9 @@
 // Preloaded into a node: notes which bytes of its logs were written and which were made durable, so
 // that after a kill -9 a test can take away what a power failure would have. In the folder that
-// FAASM_POWER_DIR names, a file per process, of records of five 64-bit numbers: kind (0 written, 1
-// made durable), inode, offset, length, and the record's number; a record of kind 1 has instead of
-// the offset the number below which all that was written to that file is durable.
+// FAASM_POWER_DIR names, a file per process, in the order of their names, of records of five 64-bit
+// numbers: kind (0 written, 1 made durable), inode, offset, length, and the record's number; a record
+// of kind 1 has instead of the offset the number below which all that was written to that file is
+// durable.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int notes = -1;
@@ -21,7 +23,10 @@ __attribute__((constructor)) static void begin(void) {
     const char *dir = getenv("FAASM_POWER_DIR");
     char path[4096];
     if (!dir) return;
-    snprintf(path, sizeof(path), "%s/%d", dir, (int)getpid());
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(path, sizeof(path), "%s/%012llu.%09ld-%d", dir, (unsigned long long)now.tv_sec,
+             now.tv_nsec, (int)getpid());
     notes = open(path, O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0600);
 }
 

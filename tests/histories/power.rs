@@ -48,44 +48,46 @@ impl Power {
     pub fn fails(&self, dir: &Path) -> Lost {
         let mut files = BTreeMap::new();
         logs(dir, &mut files);
+        let notes = std::fs::read_dir(self.notes.path()).expect("its folder").flatten();
+        let mut notes: Vec<PathBuf> = notes.map(|entry| entry.path()).collect();
+        notes.retain(|path| *path != self.library);
+        notes.sort();
+        let lives: Vec<Vec<u8>> =
+            notes.iter().map(|path| std::fs::read(path).expect("notes")).collect();
         let mut lost = Lost::default();
-        for entry in std::fs::read_dir(self.notes.path()).expect("its folder").flatten() {
-            let path = entry.path();
-            if path.extension().is_some() {
-                continue;
-            }
-            let notes = std::fs::read(&path).expect("notes");
-            for (inode, off, len) in open_writes(&notes, &mut lost) {
-                let Some(file) = files.get(&inode) else { continue };
-                let file = OpenOptions::new().write(true).open(file).expect("a log");
-                let there = file.metadata().expect("its size").len();
-                let len = len.min(there.saturating_sub(off));
-                let zeros = vec![0; usize::try_from(len).expect("small")];
-                file.write_all_at(&zeros, off).expect("it is written");
-                lost.bytes += len;
-            }
-            // Of another life the next time.
-            std::fs::remove_file(path).expect("it is removed");
+        for (inode, off, len) in open_writes(&lives, &mut lost) {
+            let Some(file) = files.get(&inode) else { continue };
+            let file = OpenOptions::new().write(true).open(file).expect("a log");
+            let there = file.metadata().expect("its size").len();
+            let len = len.min(there.saturating_sub(off));
+            let zeros = vec![0; usize::try_from(len).expect("small")];
+            file.write_all_at(&zeros, off).expect("it is written");
+            lost.bytes += len;
         }
+        // What is left is durable.
+        notes.iter().for_each(|path| std::fs::remove_file(path).expect("it is removed"));
         lost
     }
 }
 
-/// The writes behind which there was no sync of their file.
-fn open_writes(notes: &[u8], lost: &mut Lost) -> Vec<(u64, u64, u64)> {
-    let mut open: Vec<(u64, u64, u64, u64)> = Vec::new();
-    for record in notes.chunks_exact(40) {
-        let numbers: Vec<u64> = record
-            .chunks_exact(8)
-            .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
-            .collect();
-        let [kind, inode, off, len, number] = numbers[..] else { continue };
-        if kind == 0 {
-            lost.writes += 1;
-            open.push((inode, off, len, number));
-        } else {
-            lost.syncs += 1;
-            open.retain(|(of, _, _, number)| *of != inode || *number >= off);
+/// The writes behind which there was no sync of their file, by the notes of processes in the order
+/// in which these began: what one wrote, a later one may have made durable.
+fn open_writes(lives: &[Vec<u8>], lost: &mut Lost) -> Vec<(u64, u64, u64)> {
+    let mut open = Vec::new();
+    for (life, notes) in lives.iter().enumerate() {
+        for record in notes.chunks_exact(40) {
+            let numbers: Vec<u64> = record
+                .chunks_exact(8)
+                .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
+                .collect();
+            let [kind, inode, off, len, number] = numbers[..] else { continue };
+            if kind == 0 {
+                lost.writes += 1;
+                open.push((inode, off, len, (life, number)));
+            } else {
+                lost.syncs += 1;
+                open.retain(|(of, _, _, number)| *of != inode || *number >= (life, off));
+            }
         }
     }
     open.into_iter().map(|(inode, off, len, _)| (inode, off, len)).collect()
@@ -106,13 +108,14 @@ fn logs(dir: &Path, into: &mut BTreeMap<u64, PathBuf>) {
 
 #[test]
 fn what_no_sync_followed_is_lost_and_nothing_else() {
-    let mut notes = Vec::new();
-    for record in [[0, 7, 0, 10, 0], [0, 8, 0, 5, 1], [1, 7, 1, 0, 2], [0, 7, 10, 4, 3]] {
-        for number in record {
-            notes.extend(u64::to_le_bytes(number));
-        }
-    }
+    let notes = |records: &[[u64; 5]]| -> Vec<u8> {
+        records.iter().flatten().flat_map(|number| number.to_le_bytes()).collect()
+    };
+    let first = notes(&[[0, 7, 0, 10, 0], [0, 8, 0, 5, 1], [1, 7, 1, 0, 2], [0, 7, 10, 4, 3]]);
     let mut lost = Lost::default();
-    assert_eq!(open_writes(&notes, &mut lost), [(8, 0, 5), (7, 10, 4)]);
+    let open = open_writes(std::slice::from_ref(&first), &mut lost);
+    assert_eq!(open, [(8, 0, 5), (7, 10, 4)]);
     assert_eq!((lost.writes, lost.syncs), (3, 1));
+    let second = notes(&[[0, 7, 14, 4, 0], [1, 7, 0, 0, 1]]);
+    assert_eq!(open_writes(&[first, second], &mut lost), [(8, 0, 5), (7, 14, 4)]);
 }
