@@ -55,13 +55,33 @@ impl Histories {
             found.extend(judge::<Register>(key, entries.clone()));
         }
         for (key, entries) in &self.lists {
-            found.extend(judge::<List>(key, appends_resolved(entries)));
+            let violation = judge::<List>(key, appends_resolved(entries));
+            found.extend(violation.map(|text| text + &about_list(entries)));
         }
         for (key, entries) in &self.counters {
             found.extend(judge::<Counter>(key, adds_resolved(entries)));
         }
         found
     }
+}
+
+/// For who reads why: what the longest read lacks, or has twice.
+fn about_list(entries: &[Entry<Seen>]) -> String {
+    let reads = entries.iter().filter_map(|entry| match &entry.what {
+        Seen::Read(elements) => Some(elements),
+        Seen::Append(_) => None,
+    });
+    let longest = reads.max_by_key(|elements| elements.len()).cloned().unwrap_or_default();
+    let lost = entries.iter().filter_map(|entry| match entry.what {
+        Seen::Append(id) if entry.returned.is_some() && !longest.contains(&id) => Some(id),
+        _ => None,
+    });
+    let lost: Vec<u64> = lost.collect();
+    let mut sorted = longest.clone();
+    sorted.sort_unstable();
+    let doubled: Vec<u64> =
+        sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    format!("  the longest read: {longest:?}\n  it lacks {lost:?}, and has twice {doubled:?}\n")
 }
 
 /// Unknown appends that nobody saw might as well never happen: the last read came after all of them.

@@ -59,7 +59,10 @@ pub fn faults(seed: u64, kinds: &[Kind], time: Duration) -> Vec<Fault> {
         let mut kinds = kinds.to_vec();
         kinds.shuffle(&mut random);
         for kind in kinds {
-            let node = random.random_range(1..=NODES);
+            // Often the one that has just come back: others may be handing shards over to it.
+            let last = faults.last().map(|fault: &Fault| fault.node);
+            let node = last.filter(|_| random.random_bool(0.5));
+            let node = node.unwrap_or_else(|| random.random_range(1..=NODES));
             let other = (node + random.random_range(1..NODES) - 1) % NODES + 1;
             let from = now;
             let until = from + Duration::from_millis(kind.lasts(&mut random));
