@@ -15,7 +15,7 @@ use super::model::{Came, CounterOp, MISSING, RegisterOp};
 use super::place::{Ask, Place, invocation};
 
 /// New keys are used after this time, so that the history of each stays short.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(10);
 /// Keys of a sort in a round.
 const KEYS: u64 = 2;
 /// A reader does not wait for long: another that comes later may see more.

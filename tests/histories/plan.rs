@@ -46,7 +46,7 @@ impl Kind {
         match self {
             Self::KillAll | Self::PowerCut => 0,
             _ if random.random_bool(0.5) => random.random_range(100..2_500),
-            _ => random.random_range(4_500..6_500),
+            _ => random.random_range(5_000..7_500),
         }
     }
 }
