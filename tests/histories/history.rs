@@ -65,19 +65,24 @@ impl Histories {
     }
 }
 
-/// For who reads why: what the longest read lacks, or has twice.
-fn about_list(entries: &[Entry<Seen>]) -> String {
+/// The read that saw most.
+fn longest(entries: &[Entry<Seen>]) -> &[u64] {
     let reads = entries.iter().filter_map(|entry| match &entry.what {
-        Seen::Read(elements) => Some(elements),
+        Seen::Read(elements) => Some(elements.as_slice()),
         Seen::Append(_) => None,
     });
-    let longest = reads.max_by_key(|elements| elements.len()).cloned().unwrap_or_default();
+    reads.max_by_key(|elements| elements.len()).unwrap_or_default()
+}
+
+/// For who reads why: what the longest read lacks, or has twice.
+fn about_list(entries: &[Entry<Seen>]) -> String {
+    let longest = longest(entries);
     let lost = entries.iter().filter_map(|entry| match entry.what {
         Seen::Append(id) if entry.returned.is_some() && !longest.contains(&id) => Some(id),
         _ => None,
     });
     let lost: Vec<u64> = lost.collect();
-    let mut sorted = longest.clone();
+    let mut sorted = longest.to_vec();
     sorted.sort_unstable();
     let doubled: Vec<u64> =
         sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
@@ -95,10 +100,13 @@ fn appends_resolved(entries: &[Entry<Seen>]) -> Vec<Entry<ListOp>> {
             }
         }
     }
+    let longest = longest(entries);
     let resolved = entries.iter().filter_map(|entry| {
         let (returned, what) = match &entry.what {
             Seen::Append(id) => {
-                (Some(entry.returned.or(seen.get(id).copied())?), ListOp::Append { id: *id })
+                let at = longest.iter().position(|element| element == id);
+                let returned = entry.returned.or(seen.get(id).copied())?;
+                (Some(returned), ListOp::Append { id: *id, at })
             }
             Seen::Read(elements) => {
                 let hash = elements.iter().fold(0, |hash, id| chained(hash, *id));

@@ -68,8 +68,9 @@ pub struct List;
 /// An operation on a list; of what was read, how many elements, and their hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListOp {
-    /// Appended.
-    Append { id: u64 },
+    /// Appended; its place, as the longest read has it. Every read that can be is a beginning of
+    /// that one, so this rules out nothing that is right, and saves the search for an order.
+    Append { id: u64, at: Option<usize> },
     /// All of it read.
     Read { count: usize, hash: u64 },
 }
@@ -85,7 +86,9 @@ impl Model for List {
 
     fn step(state: &Self::State, op: &Self::Op) -> (bool, Self::State) {
         match *op {
-            ListOp::Append { id } => (true, (state.0 + 1, chained(state.1, id))),
+            ListOp::Append { id, at } => {
+                (at.is_none_or(|at| at == state.0), (state.0 + 1, chained(state.1, id)))
+            }
             ListOp::Read { count, hash } => ((count, hash) == *state, *state),
         }
     }
