@@ -15,7 +15,18 @@ use crate::wire::shards::{Shard, ShardCommand, ShardId};
 impl Consensus {
     /// Who holds a shard, as far as this node has heard; `None` before the shards are founded.
     pub fn shard(&self, id: ShardId) -> Option<Arc<Shard>> {
-        self.inner.shared.shards().borrow().get(id).cloned()
+        self.inner.shared.shard(id)
+    }
+
+    /// Whether this node may answer as the owner of a shard in this epoch: its session is live, and
+    /// what it had heard by then names it. A session that was opened anew says nothing about a shard
+    /// that the node owned under the one before.
+    pub fn owns(&self, id: ShardId, epoch: u64) -> bool {
+        // In this order: a session is live only after all that came before it is published.
+        self.session_is_live()
+            && self
+                .shard(id)
+                .is_some_and(|shard| shard.owner == self.inner.me && shard.epoch == epoch)
     }
 
     /// All shards, as far as this node has heard.

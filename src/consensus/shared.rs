@@ -19,6 +19,7 @@ use super::users::Users;
 use crate::id::{BlobHash, FunctionKey, NodeId};
 use crate::wire::function::FunctionEntry;
 use crate::wire::members::KeyHash;
+use crate::wire::shards::{Shard, ShardId};
 
 /// The local copy.
 pub struct Shared {
@@ -108,6 +109,11 @@ impl Shared {
     /// Which node owns which shard, as it changes.
     pub fn shards(&self) -> watch::Receiver<Arc<Shards>> {
         self.shards.subscribe()
+    }
+
+    /// Who holds a shard.
+    pub fn shard(&self, id: ShardId) -> Option<Arc<Shard>> {
+        self.shards.borrow().get(id).cloned()
     }
 
     /// How Raft stands.

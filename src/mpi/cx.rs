@@ -2,8 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use wasmtime::{Caller, Extern, Ref, Val};
 
@@ -15,8 +13,6 @@ use super::rank::Rank;
 use crate::function::{State, Stop};
 use crate::host::{heap, waits};
 
-/// How long a rank looks again and again before it sleeps, where every rank has a core.
-const SPIN: Duration = Duration::from_micros(20);
 /// Most arguments of a function of the standard.
 const MOST: usize = 16;
 

@@ -24,10 +24,7 @@ impl Driver {
     /// Takes an operation, or looks at it again.
     pub(super) fn ask(&mut self, job: Job, now: Instant) {
         let shard = job.ask.key.shard();
-        let epoch = self.copies.get(&shard).and_then(|copy| copy.replica.serving());
-        let Some(epoch) = epoch.filter(|_| self.consensus.session_is_live()) else {
-            return job.refuse(Refusal::NotOwner);
-        };
+        let Some(epoch) = self.serves(shard) else { return job.refuse(Refusal::NotOwner) };
         match self.admit(&job, epoch) {
             Ok(true) => {}
             Ok(false) => return self.ask_later(job),
@@ -46,6 +43,13 @@ impl Driver {
                 self.copy_failed(shard, &error, now);
             }
         }
+    }
+
+    /// The epoch in which this node may answer for a shard. Its copy may not have been told yet that
+    /// another node took the shard over before this one got its session.
+    fn serves(&self, shard: ShardId) -> Option<u64> {
+        let epoch = self.copies.get(&shard)?.replica.serving()?;
+        self.consensus.owns(shard, epoch).then_some(epoch)
     }
 
     /// Whether the operation may be decided now; not before this node has heard of the lock.
@@ -140,10 +144,9 @@ impl Driver {
         match decision {
             Decision::Answer(answer) => {
                 // Time has passed since it was looked at.
-                if self.consensus.session_is_live() {
-                    job.answer(answer, Bytes::new());
-                } else {
-                    job.refuse(Refusal::NotOwner);
+                match self.serves(shard) {
+                    Some(_) => job.answer(answer, Bytes::new()),
+                    None => job.refuse(Refusal::NotOwner),
                 }
             }
             Decision::Append(body) => self.append(shard, body, Logged::Write(job), now),
@@ -170,7 +173,7 @@ impl Driver {
         let epoch = shared.serving(shard);
         self.runtime.spawn_blocking(move || {
             let read = store.read(shard, &plan);
-            let serves = epoch > 0 && shared.serving(shard) == epoch && consensus.session_is_live();
+            let serves = shared.serving(shard) == epoch && consensus.owns(shard, epoch);
             match read {
                 Ok((answer, bytes)) if serves => job.answer(answer, bytes),
                 Ok(_) => job.refuse(Refusal::NotOwner),
@@ -185,7 +188,7 @@ impl Driver {
     /// Values of the shards that this node serves, and how many those are.
     pub(super) fn list(&self, list: &List) -> (Vec<Listed>, u32) {
         let served: Vec<ShardId> =
-            self.copies.keys().copied().filter(|shard| self.shared.serving(*shard) > 0).collect();
+            self.copies.keys().copied().filter(|shard| self.serves(*shard).is_some()).collect();
         let list = List { most: list.most.min(MAX_LISTED), ..list.clone() };
         let mut all = Vec::new();
         for shard in &served {

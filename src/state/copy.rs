@@ -4,11 +4,14 @@ use std::time::Instant;
 
 use super::jobs::Jobs;
 use super::replica::Replica;
+use crate::wire::replicas::Term;
 
 /// See the top.
 pub struct Copy {
     /// Decides.
     pub replica: Replica,
+    /// The reign for which what is logged was noted.
+    pub noted: Option<Term>,
     /// Operations that wait.
     pub jobs: Jobs,
     /// Something was told that may have effects.
@@ -20,6 +23,6 @@ pub struct Copy {
 impl Copy {
     /// A copy that nobody waits for.
     pub fn new(replica: Replica) -> Self {
-        Self { replica, jobs: Jobs::default(), dirty: true, retry_at: None }
+        Self { replica, noted: None, jobs: Jobs::default(), dirty: true, retry_at: None }
     }
 }

@@ -49,6 +49,12 @@ impl Driver {
         copy.dirty = false;
         let mut effects = copy.replica.flush(now).into_iter();
         let epoch = copy.replica.serving();
+        let reign = copy.replica.reign();
+        if reign != std::mem::replace(&mut copy.noted, reign) {
+            // Not when it stops to serve for a moment, as for a hand-over that comes to nothing:
+            // what is logged then is committed later, and new writes must come behind it.
+            let _ = self.store.forget_head(shard);
+        }
         let was = self.shared.serving(shard);
         if epoch.unwrap_or(0) != was {
             self.shared.set_serving(shard, epoch.unwrap_or(0));
@@ -83,8 +89,6 @@ impl Driver {
                 }
             }
         }
-        // What was noted of writes that are not committed is for one reign.
-        let _ = self.store.forget_head(shard);
     }
 
     fn effect(&mut self, shard: ShardId, effect: Effect, now: Instant) {

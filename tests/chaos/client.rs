@@ -180,7 +180,8 @@ impl<'a> Client<'a> {
         let mut call = self.call(sort);
         let line = self.line(sort, function);
         let body = call.name.clone();
-        let request = Request { body: body.as_bytes(), patience: SYNC_PATIENCE, key: None };
+        let request =
+            Request { body: body.as_bytes(), patience: SYNC_PATIENCE, ..Request::default() };
         let answer = self.run.hosts.ask(call.through, &line, request);
         let what = answer.map_or(What::Silence, |answer| sync_end(&answer));
         if matches!(what, What::Ended(_)) {
@@ -199,7 +200,8 @@ impl<'a> Client<'a> {
         let mut id = None;
         let mut through = call.through;
         for _ in 0..3 {
-            let request = Request { body: body.as_bytes(), key: Some(&body), patience: PATIENCE };
+            let (body, key) = (body.as_bytes(), Some(&*body));
+            let request = Request { body, key, patience: PATIENCE, ..Request::default() };
             match self.run.hosts.ask(through, &line, request) {
                 Ok(answer) if answer.status == 202 => {
                     id = Some(answer.json::<SubmittedView>().call);

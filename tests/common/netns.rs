@@ -179,6 +179,9 @@ impl Hosts {
         }
         let entry = self.entry.as_ref().expect("these hosts have nodes");
         made = made.header("authorization", &entry.token);
+        for (name, value) in request.headers {
+            made = made.header(*name, *value);
+        }
         let made = made.body(request.body).map_err(ureq::Error::Http)?;
         let agent = agent(request.patience, entry.tls.clone());
         let made = agent.configure_request(made).allow_non_standard_methods(true).build();
@@ -195,13 +198,15 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// Its Idempotency-Key.
     pub key: Option<&'a str>,
+    /// More headers.
+    pub headers: &'a [(&'a str, &'a str)],
     /// How long the client waits for the answer.
     pub patience: Duration,
 }
 
 impl Default for Request<'_> {
     fn default() -> Self {
-        Self { body: b"", key: None, patience: Duration::from_secs(5) }
+        Self { body: b"", key: None, headers: &[], patience: Duration::from_secs(5) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A cluster of real processes, driven as a user drives it: through the binary and over HTTP.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub struct Processes {
     bases: Vec<String>,
     agent: ureq::Agent,
     keeper: Child,
+    environment: Vec<(&'static str, PathBuf)>,
     dir: tempfile::TempDir,
 }
 
@@ -42,9 +43,18 @@ impl Processes {
 
     /// Starts so many nodes with settings of the components, as TOML.
     pub fn with_options(nodes: usize, options: &str) -> Self {
+        Self::with_environment(nodes, options, Vec::new())
+    }
+
+    /// The same, with more in the environment of all processes.
+    pub fn with_environment(
+        nodes: usize,
+        options: &str,
+        environment: Vec<(&'static str, PathBuf)>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let keeper = keeper(dir.path());
-        let mut cluster = Self { bases: Vec::new(), agent: agent(), keeper, dir };
+        let mut cluster = Self { bases: Vec::new(), agent: agent(), keeper, environment, dir };
         let file = cluster.dir.path().with_extension("options.toml");
         std::fs::write(&file, options).expect("the options are written");
         let nodes = nodes.to_string();
@@ -68,6 +78,7 @@ impl Processes {
         let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_faasm").into());
         let mut command = Command::new(binary);
         command.env("FAASM_DATA_DIR", self.dir.path()).args(args);
+        command.envs(self.environment.iter().cloned());
         for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA"] {
             command.env_remove(name);
         }

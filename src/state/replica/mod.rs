@@ -136,6 +136,14 @@ impl Replica {
         }
     }
 
+    /// The term in which it owns the shard, whether it serves or not.
+    pub fn reign(&self) -> Option<Term> {
+        match &self.duty {
+            Duty::Owner(owner) => Some(owner.term()),
+            _ => None,
+        }
+    }
+
     /// The number that the next record gets.
     pub fn next_seq(&self) -> u64 {
         self.base.log.last().seq + 1
