@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 use wasmtime::{Caller, Extern, Ref, Val};
 

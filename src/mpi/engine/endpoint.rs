@@ -235,9 +235,8 @@ impl Endpoint {
     /// Looks for a message; `Err` with the class of what prevents that one comes.
     pub fn look(&self, pattern: &Pattern) -> Result<Option<Found>, i32> {
         let inbox = self.place.inbox.lock();
-        match self.world.is_over(pattern.context) {
-            Some(class) => return Err(class),
-            None => {}
+        if let Some(class) = self.world.is_over(pattern.context) {
+            return Err(class);
         }
         match (inbox.find(pattern), self.world.no_receive(self.rank, pattern)) {
             (None, Some(class)) => Err(class),
