@@ -232,12 +232,19 @@ fn a_job_waits_in_line_for_room_and_says_so() {
     wait_for("all places are free", PATIENCE, || ((places(1), places(2)) == before).then_some(()));
 }
 
+/// Runs a job that needs a place on each of three nodes: it waits until they have told of theirs.
+fn all_have_room(cluster: &Processes) {
+    let answer = cluster.invoke(1, "job", "mpi=3&hosts=n1:1,n2:1,n3:1&arg=ring&timeout=20s", b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
 #[test]
 fn the_end_of_a_node_ends_the_job_and_the_next_one_runs() {
     let cluster = Processes::up(3);
     upload(&cluster, "job", &[]);
-    let leader = cluster.leader(1);
     for victim in [2, 3] {
+        let leader = cluster.leader(1);
+        all_have_room(&cluster);
         let call = forever(&cluster, 6, "map_by=node");
         cluster.kill(victim);
         let begun = Instant::now();
@@ -256,6 +263,7 @@ fn the_end_of_a_node_ends_the_job_and_the_next_one_runs() {
     }
     // With a retry, the job runs again where there is room.
     upload(&cluster, "job", &["--retries", "2"]);
+    all_have_room(&cluster);
     let call = forever(&cluster, 3, "map_by=node&hosts=n1:2,n2:2,n3:1");
     cluster.kill(3);
     wait_for("the job is tried again", PATIENCE, || {

@@ -5,7 +5,7 @@ use wasmtime::Val;
 use crate::mpi::abi::{Function, Kind};
 use crate::mpi::comm::Errhandler;
 use crate::mpi::constants as c;
-use crate::mpi::cx::{Args, Cx};
+use crate::mpi::cx::{Args, Cx, end};
 use crate::mpi::dispatch::{Handler, Table, waits};
 use crate::mpi::error::{Error, Result, error};
 use crate::mpi::handles::Handles;
@@ -121,6 +121,12 @@ async fn handle_with(
 ) -> Result<()> {
     match handler {
         Errhandler::Return => Ok(()),
+        // Another rank was the cause: this one does not end the job, but with it.
+        Errhandler::Fatal | Errhandler::Abort if is_borne(code) => {
+            let endpoint = cx.rank().endpoint.clone();
+            endpoint.abort(c::MPIX_ERR_PROC_FAILED, text);
+            Err(end(&endpoint.aborted().map_or_else(String::new, |(_, why)| why)))
+        }
         Errhandler::Fatal | Errhandler::Abort => {
             let rank = cx.rank().endpoint.rank();
             let text = format!("rank {rank}: {text}");
@@ -128,6 +134,12 @@ async fn handle_with(
         }
         Errhandler::Guest(function) => call(cx, function, about, code).await,
     }
+}
+
+/// Whether an error says that another rank failed or ended the job.
+fn is_borne(code: i32) -> bool {
+    [c::MPI_ERR_PROC_ABORTED, c::MPIX_ERR_PROC_FAILED, c::MPIX_ERR_PROC_FAILED_PENDING]
+        .contains(&code)
 }
 
 /// Calls a handler with addresses of the handle and the code.
