@@ -141,6 +141,10 @@ fn assert_rejoined(cluster: &Processes, node: usize) {
 fn kill_under_load(cluster: &Processes, load: &Load, victim: usize, leads: bool) {
     let [through, other] = others(victim);
     let doomed = cluster.submit(through, "sleep", &format!("node={victim}&arg=60000"), b"");
+    wait_for("the other node knows that the victim has room", PATIENCE, || {
+        let answer = cluster.invoke(other, "echo", &format!("node={victim}"), b"there");
+        (answer.status == 200).then_some(())
+    });
     // Some of these run on the victim, and are run again.
     let patient: Vec<String> =
         (0..9).map(|_| cluster.submit(other, "patient", "policy=spread&arg=3000", b"")).collect();
