@@ -1,5 +1,7 @@
 //! Programs of MPI, on ranks that are all in one process: what the standard says, call by call.
 
+#[path = "common/alone.rs"]
+mod alone;
 #[path = "common/guests.rs"]
 mod guests;
 #[path = "common/ranks.rs"]

@@ -1,5 +1,7 @@
 //! State as guests use it: real instances over a local tier, which has a global tier in memory.
 
+#[path = "common/alone.rs"]
+mod alone;
 #[path = "common/guests.rs"]
 mod guests;
 // Other tests use the rest of it.
@@ -7,83 +9,27 @@ mod guests;
 #[path = "common/global.rs"]
 mod memory;
 
-use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faasm::config::FunctionOptions;
-use faasm::errno::{CallError, Errno};
+use faasm::errno::Errno;
 use faasm::function::values::{Missing, Part, Pushed, StateHost, Written};
-use faasm::function::{
-    CallHost, Control, EndReason, FunctionSetup, Functions, Job, ModuleSource, Outcome, StateSpace,
-    Target,
-};
+use faasm::function::{Control, EndReason, FunctionSetup, Functions, Job, Outcome, StateSpace};
 use faasm::id::{BlobHash, CallId, FunctionKey, Name};
 use faasm::state::local::{Local, LocalSetup};
 use faasm::wire::calls::Entry;
 use faasm::wire::function::{FunctionEntry, Limits};
 use faasm::wire::shards::StateKey;
 // `memory` is a part of the crate's own tests, too, and names these from its root.
+use alone::{Alone, Source};
 use faasm::{id, state, wire};
-use futures_util::future::BoxFuture;
 use guests::guest;
 use memory::{Locks, Memory};
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Modules in memory.
-#[derive(Default)]
-struct Source {
-    blobs: Mutex<HashMap<BlobHash, Bytes>>,
-}
-
-impl ModuleSource for Source {
-    fn blob(&self, hash: BlobHash) -> BoxFuture<'static, Result<Bytes, String>> {
-        let found = self.blobs.lock().get(&hash).cloned();
-        Box::pin(std::future::ready(found.ok_or_else(|| format!("no blob {hash}"))))
-    }
-
-    fn recorded(&self, _: &BlobHash, _: u64) -> Option<BlobHash> {
-        None
-    }
-
-    fn record(self: Arc<Self>, _: BlobHash, _: u64, _: Bytes) {}
-}
-
-/// A call that chains none.
-struct Alone;
-
-fn none<T: Send + 'static>() -> BoxFuture<'static, Result<T, Errno>> {
-    Box::pin(std::future::ready(Err(Errno::Inval)))
-}
-
-impl CallHost for Alone {
-    fn chain(&self, _: Target<'_>, _: Bytes) -> BoxFuture<'_, Result<u32, CallError>> {
-        Box::pin(std::future::ready(Err(CallError::new(Errno::NoEnt, "no function"))))
-    }
-    fn wait(&self, _: u32, _: Option<Duration>) -> BoxFuture<'_, Result<u8, Errno>> {
-        none()
-    }
-    fn wait_any(&self, _: Vec<u32>, _: Option<Duration>) -> BoxFuture<'_, Result<u32, Errno>> {
-        none()
-    }
-    fn output(&self, _: u32) -> BoxFuture<'_, Result<Bytes, Errno>> {
-        none()
-    }
-    fn cancel(&self, _: u32) -> Result<(), Errno> {
-        Err(Errno::Inval)
-    }
-    fn error_text(&self, _: u32) -> Result<String, Errno> {
-        Err(Errno::Inval)
-    }
-    fn waiting(&self) {}
-    fn resumed(&self) {}
-    fn long_running(&self) {}
-    fn started(&self) {}
-}
 
 /// One node.
 struct World {

@@ -11,9 +11,14 @@ int main(int argc, char **argv) {
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+    /* Not before all others can handle it. */
     if (rank == 1) {
+        for (int other = 0; other < size - 1; other++) {
+            MPI_Recv(NULL, 0, MPI_INT, MPI_ANY_SOURCE, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        }
         return 0;
     }
+    MPI_Send(NULL, 0, MPI_INT, 1, 1, MPI_COMM_WORLD);
     FAILS(MPIX_ERR_PROC_FAILED, MPI_Recv(&number, 1, MPI_INT, 1, 0, MPI_COMM_WORLD,
                                          MPI_STATUS_IGNORE));
     CHECK(MPIX_Comm_get_failed(MPI_COMM_WORLD, &group) == MPI_SUCCESS);

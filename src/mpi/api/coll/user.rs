@@ -13,11 +13,11 @@ use crate::mpi::error::{Error, Result};
 
 /// Calls what collectives under way have asked for. For calls that look at requests.
 pub async fn serve(cx: &mut Cx<'_>) {
-    let queue = cx.rank().coll.queue.clone();
     // A callback calls nothing back.
-    if !queue.is_used() || cx.state().calling_back {
+    if !cx.rank().coll.queue.is_used() || cx.state().calling_back {
         return;
     }
+    let queue = cx.rank().coll.queue.clone();
     while let Some(job) = queue.take() {
         serve_job(cx, job).await;
     }

@@ -8,7 +8,7 @@ use crate::mpi::error::Result;
 use super::check::out;
 use super::finish::{Ended, Item, Place, give_all, items};
 use super::status::write_status;
-use super::test::in_vain;
+use super::test::{done_one, in_vain};
 use super::wait::{all_idle, first_done, lists};
 use super::{Entry, generalized};
 
@@ -46,21 +46,10 @@ async fn see_one(cx: &mut Cx<'_>, item: &Item, status: u32) -> Result<()> {
 
 /// `MPI_Request_get_status_any`
 pub async fn any(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
-    let items = items(cx, args.int(0), args.ptr(1))?;
-    out(args.ptr(2), "index")?;
-    out(args.ptr(3), "flag")?;
-    if all_idle(&items) {
-        cx.memory().write_i32(args.ptr(2), c::MPI_UNDEFINED)?;
-        cx.memory().write_i32(args.ptr(3), 1)?;
-        return write_status(cx.memory(), args.ptr(4), &Status::EMPTY, true);
+    match done_one(cx, args).await? {
+        Some(item) => see_one(cx, &item, args.ptr(4)).await,
+        None => Ok(()),
     }
-    let Some((index, item)) = first_done(&items) else {
-        cx.memory().write_i32(args.ptr(2), c::MPI_UNDEFINED)?;
-        return in_vain(cx, args.ptr(3)).await;
-    };
-    cx.memory().write_i32(args.ptr(2), index)?;
-    cx.memory().write_i32(args.ptr(3), 1)?;
-    see_one(cx, item, args.ptr(4)).await
 }
 
 /// `MPI_Request_get_status_all`

@@ -7,7 +7,7 @@ use crate::mpi::engine::Status;
 use crate::mpi::error::Result;
 
 use super::check::out;
-use super::finish::{Place, finish_all, finish_one, finish_some, items};
+use super::finish::{Item, Place, finish_all, finish_one, finish_some, items};
 use super::status::write_status;
 use super::wait::{all_idle, first_done, gives_up, lists};
 
@@ -35,21 +35,32 @@ pub async fn one(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 
 /// `MPI_Testany`
 pub async fn any(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
-    let items = items(cx, args.int(0), args.ptr(1))?;
+    match done_one(cx, args).await? {
+        Some(item) => finish_one(cx, item.place, args.ptr(4)).await,
+        None => Ok(()),
+    }
+}
+
+/// One of several requests that is complete, with its index and the flag told; without one all is
+/// told that there is to tell.
+pub(super) async fn done_one(cx: &mut Cx<'_>, args: &Args) -> Result<Option<Item>> {
+    let mut items = items(cx, args.int(0), args.ptr(1))?;
     out(args.ptr(2), "index")?;
     out(args.ptr(3), "flag")?;
     if all_idle(&items) {
         cx.memory().write_i32(args.ptr(2), c::MPI_UNDEFINED)?;
         cx.memory().write_i32(args.ptr(3), 1)?;
-        return write_status(cx.memory(), args.ptr(4), &Status::EMPTY, true);
+        write_status(cx.memory(), args.ptr(4), &Status::EMPTY, true)?;
+        return Ok(None);
     }
-    let Some((index, item)) = first_done(&items) else {
+    let Some((index, _)) = first_done(&items) else {
         cx.memory().write_i32(args.ptr(2), c::MPI_UNDEFINED)?;
-        return in_vain(cx, args.ptr(3)).await;
+        in_vain(cx, args.ptr(3)).await?;
+        return Ok(None);
     };
     cx.memory().write_i32(args.ptr(2), index)?;
     cx.memory().write_i32(args.ptr(3), 1)?;
-    finish_one(cx, item.place, args.ptr(4)).await
+    Ok(Some(items.swap_remove(usize::try_from(index).unwrap_or(0))))
 }
 
 /// `MPI_Testsome`
