@@ -119,12 +119,17 @@ impl CallCell {
         self.parent.as_ref().and_then(Weak::upgrade)
     }
 
-    /// Sets the end; only the first counts. Whether this was the first.
+    /// Sets the end; only the first counts. Whether this was the first. The work that was done
+    /// counts to the parent's before anybody sees the end: the parent may end at once.
     pub fn complete(&self, ended: Arc<Ended>, share: Option<Share>) -> bool {
+        let parent = self.parent();
         let wakers = {
             let mut inner = self.inner.lock();
             if inner.ended.is_some() {
                 return false;
+            }
+            if let Some(parent) = &parent {
+                parent.add_work(&ended.work);
             }
             inner.ended = Some(ended);
             inner.share = share;

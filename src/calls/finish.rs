@@ -155,7 +155,7 @@ impl Calls {
             self.recent().lock().push(spec, cell, &ended, clock::now());
         }
         if let Some(parent) = cell.parent()
-            && parent.child_ended(&ended)
+            && parent.child_ended()
         {
             self.forget(&parent);
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::Calls;
-use super::cell::{CallCell, Ended};
+use super::cell::CallCell;
 use super::locks::Involved;
 use super::place::PlaceHere;
 use super::spec::{Spec, now_us};
@@ -171,9 +171,13 @@ impl LiveCall {
         self.pending.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// A child ended: its work counts to this call's. Whether this call is wholly over with it.
-    pub(super) fn child_ended(&self, ended: &Ended) -> bool {
-        add_work(&mut self.work.lock(), &ended.work);
+    /// The work of a child counts to this call's.
+    pub(super) fn add_work(&self, work: &[Work]) {
+        add_work(&mut self.work.lock(), work);
+    }
+
+    /// A child ended. Whether this call is wholly over with it.
+    pub(super) fn child_ended(&self) -> bool {
         let left = self.pending.fetch_sub(1, Ordering::AcqRel) - 1;
         left == 0 && self.phase() == Phase::Done
     }
