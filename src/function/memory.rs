@@ -52,7 +52,10 @@ impl Door {
     /// # Safety
     /// As for [`Door::open`], for this length.
     pub unsafe fn grown(&self, len: usize) {
-        self.len.fetch_max(len, Ordering::Release);
+        // Nearly always it did not grow since it was asked last.
+        if self.len.load(Ordering::Relaxed) < len {
+            self.len.fetch_max(len, Ordering::Release);
+        }
     }
 
     /// Bytes that are accessible.

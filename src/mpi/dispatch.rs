@@ -2,6 +2,7 @@
 //! of errors. Both `MPI_` and `PMPI_` names are imports; neither is ever missing.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use futures_util::future::BoxFuture;
 use wasmtime::{Caller, FuncType, Linker, Val, ValType};
@@ -21,8 +22,8 @@ pub enum Handler {
     Wait(for<'x, 'a> fn(&'x mut Cx<'a>, &'x Args) -> BoxFuture<'x, Result<()>>),
     /// One whose result is a handle, a number or an address instead of an error code.
     Value(fn(&mut Cx<'_>, &Args) -> i64),
-    /// One whose result is a time.
-    Time(fn(&mut Cx<'_>) -> f64),
+    /// One whose result is a time; it needs no rank.
+    Time(fn() -> f64),
 }
 
 /// Calls by their names, without `_c`.
@@ -40,18 +41,193 @@ pub(crate) use waits;
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let tables = api::TABLES.iter().chain(api::env::TABLES);
     let handlers: HashMap<_, _> = tables.flat_map(|table| table.iter()).copied().collect();
-    let engine = linker.engine().clone();
     for function in abi::functions() {
-        let handler = handlers.get(function.base).copied();
-        let types = function.parameters.iter().map(|parameter| value_type(parameter.pass));
-        let of = FuncType::new(&engine, types, [value_type(function.result)]);
+        let import = Import { function, handler: handlers.get(function.base).copied() };
         for name in [function.name.to_owned(), format!("P{}", function.name)] {
-            linker.func_new_async("env", &name, of.clone(), move |caller, given, results| {
-                Box::new(serve(function, handler, caller, given, results))
-            })?;
+            match import.handler {
+                Some(Handler::Time(time)) => {
+                    linker.func_wrap("env", &name, move || time())?;
+                }
+                _ if import.is_narrow() => import.link_narrow(linker, &name)?,
+                _ => import.link_any(linker, &name)?,
+            }
         }
     }
     Ok(())
+}
+
+/// What an import gives to the program, later.
+type Given<'a> = Box<dyn Future<Output = wasmtime::Result<i32>> + Send + 'a>;
+
+/// An import: a function of the standard, and what serves it; nothing, if that is not supported.
+#[derive(Clone, Copy)]
+struct Import {
+    function: &'static Function,
+    handler: Option<Handler>,
+}
+
+/// How far a call came at once.
+enum Begun {
+    /// To its end.
+    Done(i32),
+    /// To an error, with which its error handler is to be called.
+    Failed(Error),
+    /// Nowhere: it may have to wait, or operations of the program wait to be called.
+    Not,
+}
+
+impl Import {
+    /// Whether all that it is given, and gives, has 32 bits: as nearly all functions, and all that
+    /// short messages need. WebAssembly's types are known to the compiler then.
+    fn is_narrow(&self) -> bool {
+        let mut parameters = self.function.parameters.iter();
+        parameters.all(|p| value_type(p.pass).is_i32()) && value_type(self.function.result).is_i32()
+    }
+
+    fn link_narrow(self, linker: &mut Linker<State>, name: &str) -> wasmtime::Result<()> {
+        macro_rules! link {
+            ($($n:literal => ($($value:ident)*),)*) => {
+                match self.function.parameters.len() {
+                    $($n => linker.func_wrap_async(
+                        "env",
+                        name,
+                        move |caller, ($($value,)*): ($(narrow!($value),)*)| {
+                            self.serve(caller, &[$($value),*])
+                        },
+                    ),)*
+                    _ => return self.link_any(linker, name),
+                }
+            };
+        }
+        macro_rules! narrow {
+            ($value:ident) => {
+                i32
+            };
+        }
+        link! {
+            0 => (),
+            1 => (a),
+            2 => (a b),
+            3 => (a b c),
+            4 => (a b c d),
+            5 => (a b c d e),
+            6 => (a b c d e f),
+            7 => (a b c d e f g),
+            8 => (a b c d e f g h),
+            9 => (a b c d e f g h i),
+            10 => (a b c d e f g h i j),
+            11 => (a b c d e f g h i j k),
+            12 => (a b c d e f g h i j k l),
+        }?;
+        Ok(())
+    }
+
+    fn link_any(self, linker: &mut Linker<State>, name: &str) -> wasmtime::Result<()> {
+        let types = self.function.parameters.iter().map(|parameter| value_type(parameter.pass));
+        let of = FuncType::new(linker.engine(), types, [value_type(self.function.result)]);
+        linker.func_new_async("env", name, of, move |caller, given, results| {
+            let values = given.iter().map(|value| match value {
+                Val::I32(value) => i64::from(*value),
+                Val::I64(value) => *value,
+                _ => 0,
+            });
+            let args = self.args(values);
+            Box::new(async move {
+                let code = Pin::from(self.begin(caller, args)).await?;
+                if let Some(result) = results.first_mut() {
+                    *result = Val::I32(code);
+                }
+                Ok(())
+            })
+        })?;
+        Ok(())
+    }
+
+    fn args(&self, given: impl Iterator<Item = i64>) -> Args {
+        Args::new(self.function.name, self.function.large, given)
+    }
+
+    fn serve<'a>(self, caller: Caller<'a, State>, given: &[i32]) -> Given<'a> {
+        let args = self.args(given.iter().map(|value| i64::from(*value)));
+        self.begin(caller, args)
+    }
+
+    /// Serves a call, at once if that needs no wait.
+    fn begin(self, caller: Caller<'_, State>, args: Args) -> Given<'_> {
+        let mut cx = match Cx::begin(caller) {
+            Ok(cx) => cx,
+            Err(error) => return Box::new(std::future::ready(Err(ended(error)))),
+        };
+        match self.at_once(&mut cx, &args) {
+            Begun::Done(code) => {
+                cx.end();
+                Box::new(std::future::ready(Ok(code)))
+            }
+            Begun::Failed(error) => Box::new(self.fail(cx, args, error)),
+            Begun::Not => Box::new(self.finish(cx, args)),
+        }
+    }
+
+    fn at_once(&self, cx: &mut Cx<'_>, args: &Args) -> Begun {
+        if cx.rank().coll.queue.is_used() {
+            return Begun::Not;
+        }
+        match self.handler {
+            Some(Handler::Wait(_)) => Begun::Not,
+            _ => self.call(cx, args),
+        }
+    }
+
+    /// A call that does not wait.
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Begun {
+        let done = match self.handler {
+            Some(Handler::Now(call)) => {
+                api::env::may_call(cx, self.function).and_then(|()| call(cx, args))
+            }
+            #[allow(clippy::cast_possible_truncation, reason = "such results have 32 bits")]
+            Some(Handler::Value(call)) => return Begun::Done(call(cx, args) as i32),
+            Some(Handler::Wait(_) | Handler::Time(_)) => return Begun::Not,
+            None => Err(Error::unsupported(self.function.name)),
+        };
+        match done {
+            Ok(()) => Begun::Done(0),
+            Err(error) => Begun::Failed(error),
+        }
+    }
+
+    async fn finish(self, mut cx: Cx<'_>, args: Args) -> wasmtime::Result<i32> {
+        if cx.rank().coll.queue.is_used() {
+            Box::pin(api::coll::serve(&mut cx)).await;
+        }
+        let done = match self.handler {
+            Some(Handler::Wait(call)) => match api::env::may_call(&mut cx, self.function) {
+                Ok(()) => call(&mut cx, &args).await.map(|()| 0),
+                Err(error) => Err(error),
+            },
+            _ => match self.call(&mut cx, &args) {
+                Begun::Done(code) => Ok(code),
+                Begun::Failed(error) => Err(error),
+                Begun::Not => Ok(0),
+            },
+        };
+        match cx.rank().coll.ended.take().map_or(done, Err) {
+            Ok(code) => {
+                cx.end();
+                Ok(code)
+            }
+            Err(error) => Box::pin(self.fail(cx, args, error)).await,
+        }
+    }
+
+    /// The end of a call that failed.
+    async fn fail(self, mut cx: Cx<'_>, args: Args, error: Error) -> wasmtime::Result<i32> {
+        let code = match error {
+            Error::End(error) => Err(error),
+            error => api::env::raise(&mut cx, self.function, &args, error).await,
+        };
+        cx.end();
+        code
+    }
 }
 
 fn value_type(pass: Pass) -> ValType {
@@ -59,61 +235,6 @@ fn value_type(pass: Pass) -> ValType {
         Pass::Int | Pass::Address | Pass::Aint => ValType::I32,
         Pass::Long => ValType::I64,
         Pass::Double => ValType::F64,
-    }
-}
-
-async fn serve(
-    function: &'static Function,
-    handler: Option<Handler>,
-    caller: Caller<'_, State>,
-    given: &[Val],
-    results: &mut [Val],
-) -> wasmtime::Result<()> {
-    let values = given.iter().zip(&function.parameters).map(|(value, parameter)| match value {
-        Val::I32(value) if parameter.pass == Pass::Address => i64::from(value.cast_unsigned()),
-        Val::I32(value) => i64::from(*value),
-        Val::I64(value) => *value,
-        _ => 0,
-    });
-    let args = Args::new(function.name, function.large, values);
-    let mut cx = Cx::begin(caller).map_err(ended)?;
-    api::coll::serve(&mut cx).await;
-    let done = match handler {
-        None => Err(Error::unsupported(function.name)),
-        Some(Handler::Now(call)) => {
-            api::env::may_call(&mut cx, function).and_then(|()| call(&mut cx, &args))
-        }
-        Some(Handler::Wait(call)) => match api::env::may_call(&mut cx, function) {
-            Ok(()) => call(&mut cx, &args).await,
-            Err(error) => Err(error),
-        },
-        Some(Handler::Value(call)) => {
-            let value = call(&mut cx, &args);
-            #[allow(clippy::cast_possible_truncation, reason = "such results have 32 bits")]
-            set(results, Val::I32(value as i32));
-            cx.end();
-            return Ok(());
-        }
-        Some(Handler::Time(call)) => {
-            set(results, Val::F64(call(&mut cx).to_bits()));
-            cx.end();
-            return Ok(());
-        }
-    };
-    let done = cx.rank().coll.ended.take().map_or(done, Err);
-    let code = match done {
-        Ok(()) => Ok(0),
-        Err(Error::End(error)) => Err(error),
-        Err(error) => api::env::raise(&mut cx, function, &args, error).await,
-    };
-    cx.end();
-    set(results, Val::I32(code?));
-    Ok(())
-}
-
-fn set(results: &mut [Val], value: Val) {
-    if let Some(result) = results.first_mut() {
-        *result = value;
     }
 }
 

@@ -140,11 +140,11 @@ fn abort(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 }
 
 /// Seconds since a moment in the past that is the same for all ranks of a node.
-fn wtime(_cx: &mut Cx<'_>) -> f64 {
+fn wtime() -> f64 {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     BEGAN.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
-fn wtick(_cx: &mut Cx<'_>) -> f64 {
+fn wtick() -> f64 {
     1e-9
 }
