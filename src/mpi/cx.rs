@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use wasmtime::{Caller, Extern, Ref, Val};
 
@@ -96,12 +96,13 @@ impl<'a> Cx<'a> {
         F::Output: Send,
     {
         let mut what = std::pin::pin!(what);
-        // What is there already needs no leave.
-        if let std::task::Poll::Ready(done) = futures_util::poll!(what.as_mut()) {
+        // What is there already, or soon, needs no leave, and nobody to wake.
+        let mut look = || what.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(done) = look() {
             return done;
         }
-        if let Some(endpoint) = self.rank.as_ref().map(|rank| rank.endpoint.clone())
-            && let Some(done) = endpoint.look_out(&mut what).await
+        if let Some(rank) = &self.rank
+            && let Some(done) = rank.endpoint.look_out(look)
         {
             return done;
         }

@@ -75,6 +75,8 @@ pub struct Meetings {
 pub struct Meeting {
     group: Group,
     state: Mutex<State>,
+    /// Counts changes of the state: who looks for one needs no lock to see that there was none.
+    changes: AtomicU64,
     /// The next piece of work of those that all share.
     pub next: AtomicU64,
     /// Pieces of work that are done.
@@ -105,6 +107,7 @@ impl Meetings {
             Arc::new(Meeting {
                 group: group.clone(),
                 state: Mutex::new(state),
+                changes: AtomicU64::new(0),
                 next: AtomicU64::new(0),
                 done: AtomicU64::new(0),
             })
@@ -115,7 +118,14 @@ impl Meetings {
             let failed = self.failed.lock().clone();
             failed.iter().for_each(|(rank, class)| meeting.lost(*rank, *class));
         }
-        Attendance { meetings: self, meeting, key, me, ended: false }
+        Attendance {
+            meetings: self,
+            meeting,
+            key,
+            me,
+            seen: AtomicU64::new(u64::MAX),
+            ended: false,
+        }
     }
 
     /// A rank of the world has ended: who waits for it, now or later, gets this class.
@@ -161,7 +171,7 @@ impl Meeting {
     pub fn fail(&self, class: i32) {
         let mut state = self.state.lock();
         state.class.get_or_insert(class);
-        state.wake();
+        self.changed(&mut state);
     }
 
     /// A rank of the world has ended. One that had finished here is not missed.
@@ -170,6 +180,11 @@ impl Meeting {
         if !self.state.lock().met(Need::Finished(rank)) {
             self.fail(class);
         }
+    }
+
+    fn changed(&self, state: &mut State) {
+        self.changes.fetch_add(1, Ordering::Release);
+        state.wake();
     }
 
     fn check(&self) -> Result<()> {
@@ -211,6 +226,8 @@ pub struct Attendance<'m> {
     meeting: Arc<Meeting>,
     key: Key,
     me: u32,
+    /// Changes up to which it has looked.
+    seen: AtomicU64,
     ended: bool,
 }
 
@@ -232,22 +249,31 @@ impl Attendance<'_> {
         if place.replace(Arc::new(gift)).is_none() {
             state.arrived += 1;
         }
-        state.wake();
+        self.meeting.changed(&mut state);
         state.met(Need::AllArrived)
     }
 
     /// Waits for something.
     pub async fn until(&self, need: Need) -> Result<()> {
+        self.seen.store(u64::MAX, Ordering::Relaxed);
         std::future::poll_fn(|context| self.poll(need, context)).await
     }
 
     fn poll(&self, need: Need, context: &Context<'_>) -> Poll<Result<()>> {
+        let looks_out = context.waker().will_wake(Waker::noop());
+        let changes = self.meeting.changes.load(Ordering::Acquire);
+        if self.seen.swap(changes, Ordering::Relaxed) == changes && looks_out {
+            return Poll::Pending;
+        }
         let mut state = self.meeting.state.lock();
         if state.met(need) {
             return Poll::Ready(Ok(()));
         }
         if let Some(class) = state.class {
             return Poll::Ready(Err(failed(class)));
+        }
+        if looks_out {
+            return Poll::Pending;
         }
         let waker = context.waker();
         match state.waiting.iter_mut().find(|waiting| waiting.0 == self.me) {
@@ -279,7 +305,7 @@ impl Attendance<'_> {
             && !std::mem::replace(finished, true)
         {
             state.finished_count += 1;
-            state.wake();
+            self.meeting.changed(&mut state);
         }
     }
 
@@ -287,7 +313,7 @@ impl Attendance<'_> {
     pub fn combined(&self) {
         let mut state = self.meeting.state.lock();
         state.combined = true;
-        state.wake();
+        self.meeting.changed(&mut state);
     }
 
     /// Could not do its part. Who needs what it has not brought gets this class.

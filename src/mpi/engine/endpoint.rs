@@ -89,9 +89,9 @@ impl Endpoint {
         self.world.forget_if_over();
     }
 
-    /// Waits for something as long as a rank that runs may need for it, without giving way. `None`
+    /// Looks for something as long as a rank that runs may need for it, without giving way. `None`
     /// if it did not come, or where ranks wait for each other's turn.
-    pub async fn look_out<F: Future + Unpin>(&self, what: &mut F) -> Option<F::Output> {
+    pub fn look_out<T>(&self, mut look: impl FnMut() -> Poll<T>) -> Option<T> {
         if !self.world.is_lively() || !self.place.looks_out() {
             return None;
         }
@@ -99,7 +99,7 @@ impl Endpoint {
         loop {
             for _ in 0..LOOKS {
                 (0..PAUSES).for_each(|_| std::hint::spin_loop());
-                if let Poll::Ready(done) = futures_util::poll!(&mut *what) {
+                if let Poll::Ready(done) = look() {
                     self.place.looked_out(false);
                     return Some(done);
                 }

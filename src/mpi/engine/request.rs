@@ -124,7 +124,8 @@ impl Request {
 
     /// What came of it, once it is complete.
     pub fn status(&self) -> Option<Status> {
-        self.state.lock().status
+        // The lock is left to who completes it.
+        if self.is_done() { self.state.lock().status } else { None }
     }
 
     /// The bytes of a receive into the host's memory.
@@ -134,6 +135,9 @@ impl Request {
 
     /// Looks whether it is complete, and else has `waker` woken when it is.
     pub fn poll(&self, waker: &Waker) -> Option<Status> {
+        if waker.will_wake(Waker::noop()) {
+            return self.status();
+        }
         let mut state = self.state.lock();
         if state.status.is_none() {
             state.register(waker);
