@@ -11,6 +11,7 @@ use super::engine::Endpoint;
 use super::error::{Error, Result};
 use super::memory::Memory;
 use super::rank::Rank;
+use super::turns;
 use crate::function::{State, Stop};
 use crate::host::{heap, waits};
 
@@ -73,6 +74,7 @@ impl<'a> Cx<'a> {
 
     /// Ends it: gives the rank back.
     pub fn end(mut self) -> Caller<'a, State> {
+        turns::goes_on();
         self.put_back();
         self.caller
     }
@@ -106,6 +108,7 @@ impl<'a> Cx<'a> {
         {
             return done;
         }
+        turns::gives_way();
         let queue = match &self.rank {
             Some(rank) if rank.coll.queue.is_used() && !self.caller.data().calling_back => {
                 rank.coll.queue.clone()

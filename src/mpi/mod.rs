@@ -13,6 +13,7 @@
 //! | [`topology`] | how ranks are laid out, and who is whose neighbour |
 //! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
 //! | [`engine`] | messages: matching, requests, other nodes, failures |
+//! | [`turns`] | which worker a woken rank runs on |
 //! | [`ops`], [`coll`] | operations of reductions; what ranks do together |
 //! | [`api`] | the standard's calls, a file per section |
 
@@ -35,4 +36,5 @@ pub mod memory;
 pub mod ops;
 pub mod rank;
 pub mod topology;
+pub mod turns;
 pub mod types;

@@ -13,6 +13,7 @@ use crate::mpi::constants as c;
 use crate::mpi::engine::Span;
 use crate::mpi::error::{Error, Result};
 use crate::mpi::group::Group;
+use crate::mpi::turns;
 
 /// Which collective: its context, its tag, which start of a persistent one, and the first rank of
 /// the group, as `MPI_COMM_SELF` has one context on all ranks.
@@ -212,7 +213,7 @@ impl State {
         let all = std::mem::take(&mut self.waiting);
         for (rank, need, waker) in all {
             match self.class.is_some() || self.met(need) {
-                true => waker.wake(),
+                true => turns::wake(waker),
                 false => self.waiting.push((rank, need, waker)),
             }
         }

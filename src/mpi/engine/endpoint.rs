@@ -14,6 +14,7 @@ use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
 use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
+use crate::mpi::turns;
 use crate::wire::mpi::{MpiTold, Route};
 
 /// Longest message between ranks of a node that is kept by the host for a receive to come, in
@@ -95,6 +96,7 @@ impl Endpoint {
         if !self.world.is_lively() || !self.place.looks_out() {
             return None;
         }
+        turns::goes_on();
         let begun = Instant::now();
         loop {
             for _ in 0..LOOKS {

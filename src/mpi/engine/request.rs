@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::mpi::constants as c;
+use crate::mpi::turns;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Request {
         let (waker, more) = (state.waker.take(), std::mem::take(&mut state.more));
         self.done.store(true, Ordering::Release);
         drop(state);
-        waker.into_iter().chain(more).for_each(Waker::wake);
+        waker.into_iter().chain(more).for_each(turns::wake);
     }
 
     /// Completes it with an error.
@@ -163,7 +164,7 @@ impl State {
             Some(_) if self.more.iter().any(|known| known.will_wake(waker)) => {}
             Some(_) => {
                 if self.more.len() >= MOST_WAITING {
-                    self.more.remove(0).wake();
+                    turns::wake(self.more.remove(0));
                 }
                 self.more.push(waker.clone());
             }
