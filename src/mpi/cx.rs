@@ -64,17 +64,20 @@ impl<'a> Cx<'a> {
     /// Begins a call: takes the rank out of the instance.
     pub fn begin(mut caller: Caller<'a, State>) -> Result<Self> {
         let memory = Memory::new(heap::door(&mut caller)?);
-        let rank = match caller.data_mut().mpi.take().map(|rank| rank.downcast::<Rank>()) {
+        let mut rank = match caller.data_mut().mpi.take().map(|rank| rank.downcast::<Rank>()) {
             Some(Ok(rank)) => rank,
             _ => Box::new(Rank::new(Endpoint::alone())),
         };
         rank.endpoint.has_memory(&memory);
+        rank.turn.begins();
         Ok(Self { caller, rank: Some(rank), memory })
     }
 
     /// Ends it: gives the rank back.
     pub fn end(mut self) -> Caller<'a, State> {
-        turns::goes_on();
+        if let Some(rank) = &mut self.rank {
+            rank.turn.ends();
+        }
         self.put_back();
         self.caller
     }
@@ -92,20 +95,24 @@ impl<'a> Cx<'a> {
         &self.memory
     }
 
+    /// Gives what is there already, or soon: that needs no leave, and nobody to wake.
+    pub fn look_out<F: Future>(&self, what: F) -> Option<F::Output> {
+        let mut what = std::pin::pin!(what);
+        let mut look = || what.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match (look(), &self.rank) {
+            (Poll::Ready(done), _) => Some(done),
+            (Poll::Pending, Some(rank)) if !turns::woke() => rank.endpoint.look_out(look),
+            (Poll::Pending, _) => None,
+        }
+    }
+
     /// Waits for something; the call's slot is free meanwhile.
     pub async fn wait<F: Future + Send>(&mut self, what: F) -> F::Output
     where
         F::Output: Send,
     {
         let mut what = std::pin::pin!(what);
-        // What is there already, or soon, needs no leave, and nobody to wake.
-        let mut look = || what.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(done) = look() {
-            return done;
-        }
-        if let Some(rank) = &self.rank
-            && let Some(done) = rank.endpoint.look_out(look)
-        {
+        if let Some(done) = self.look_out(what.as_mut()) {
             return done;
         }
         turns::gives_way();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use wasmtime::{Caller, FuncType, Linker, Val, ValType};
@@ -10,6 +11,7 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 use super::abi::{self, Function, Pass};
 use super::api;
 use super::cx::{Args, Cx};
+use super::engine::{Request, Status};
 use super::error::{Error, Result};
 use crate::function::State;
 
@@ -20,11 +22,19 @@ pub enum Handler {
     Now(fn(&mut Cx<'_>, &Args) -> Result<()>),
     /// One that may.
     Wait(for<'x, 'a> fn(&'x mut Cx<'a>, &'x Args) -> BoxFuture<'x, Result<()>>),
+    /// One that waits for one request and nothing else: how it begins, and how it ends. Short
+    /// messages are that often, so it costs no future when the request is complete soon.
+    Request(Begin, End),
     /// One whose result is a handle, a number or an address instead of an error code.
     Value(fn(&mut Cx<'_>, &Args) -> i64),
     /// One whose result is a time; it needs no rank.
     Time(fn() -> f64),
 }
+
+/// Begins a request.
+pub type Begin = fn(&mut Cx<'_>, &Args) -> Result<Arc<Request>>;
+/// Ends a call whose request is complete, with this status.
+pub type End = fn(&mut Cx<'_>, &Args, &Status) -> Result<()>;
 
 /// Calls by their names, without `_c`.
 pub type Table = &'static [(&'static str, Handler)];
@@ -46,7 +56,7 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         for name in [function.name.to_owned(), format!("P{}", function.name)] {
             match import.handler {
                 Some(Handler::Time(time)) => {
-                    linker.func_wrap("env", &name, move || time())?;
+                    linker.func_wrap("env", &name, time)?;
                 }
                 _ if import.is_narrow() => import.link_narrow(linker, &name)?,
                 _ => import.link_any(linker, &name)?,
@@ -72,6 +82,8 @@ enum Begun {
     Done(i32),
     /// To an error, with which its error handler is to be called.
     Failed(Error),
+    /// To where it has to wait for this.
+    Waits(Arc<Request>),
     /// Nowhere: it may have to wait, or operations of the program wait to be called.
     Not,
 }
@@ -164,7 +176,8 @@ impl Import {
                 Box::new(std::future::ready(Ok(code)))
             }
             Begun::Failed(error) => Box::new(self.fail(cx, args, error)),
-            Begun::Not => Box::new(self.finish(cx, args)),
+            Begun::Waits(request) => Box::new(self.finish(cx, args, Some(request))),
+            Begun::Not => Box::new(self.finish(cx, args, None)),
         }
     }
 
@@ -174,19 +187,32 @@ impl Import {
         }
         match self.handler {
             Some(Handler::Wait(_)) => Begun::Not,
+            Some(Handler::Request(begin, end)) => {
+                let begun = self.may(cx).and_then(|()| begin(cx, args));
+                match begun.map(|request| (cx.look_out(request.done()), request)) {
+                    Ok((Some(status), _)) => match end(cx, args, &status) {
+                        Ok(()) => Begun::Done(0),
+                        Err(error) => Begun::Failed(error),
+                    },
+                    Ok((None, request)) => Begun::Waits(request),
+                    Err(error) => Begun::Failed(error),
+                }
+            }
             _ => self.call(cx, args),
         }
+    }
+
+    fn may(&self, cx: &mut Cx<'_>) -> Result<()> {
+        api::env::may_call(cx, self.function)
     }
 
     /// A call that does not wait.
     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Begun {
         let done = match self.handler {
-            Some(Handler::Now(call)) => {
-                api::env::may_call(cx, self.function).and_then(|()| call(cx, args))
-            }
+            Some(Handler::Now(call)) => self.may(cx).and_then(|()| call(cx, args)),
             #[allow(clippy::cast_possible_truncation, reason = "such results have 32 bits")]
             Some(Handler::Value(call)) => return Begun::Done(call(cx, args) as i32),
-            Some(Handler::Wait(_) | Handler::Time(_)) => return Begun::Not,
+            Some(Handler::Wait(_) | Handler::Request(..) | Handler::Time(_)) => return Begun::Not,
             None => Err(Error::unsupported(self.function.name)),
         };
         match done {
@@ -195,19 +221,38 @@ impl Import {
         }
     }
 
-    async fn finish(self, mut cx: Cx<'_>, args: Args) -> wasmtime::Result<i32> {
-        if cx.rank().coll.queue.is_used() {
+    /// Serves a call that has to wait, for this if it has begun.
+    async fn finish(
+        self,
+        mut cx: Cx<'_>,
+        args: Args,
+        begun: Option<Arc<Request>>,
+    ) -> wasmtime::Result<i32> {
+        if begun.is_none() && cx.rank().coll.queue.is_used() {
             Box::pin(api::coll::serve(&mut cx)).await;
         }
-        let done = match self.handler {
-            Some(Handler::Wait(call)) => match api::env::may_call(&mut cx, self.function) {
+        let done = match (self.handler, begun) {
+            (Some(Handler::Request(_, end)), Some(request)) => {
+                let status = cx.wait(request.done()).await;
+                end(&mut cx, &args, &status).map(|()| 0)
+            }
+            (Some(Handler::Request(begin, end)), None) => {
+                match self.may(&mut cx).and_then(|()| begin(&mut cx, &args)) {
+                    Ok(request) => {
+                        let status = cx.wait(request.done()).await;
+                        end(&mut cx, &args, &status).map(|()| 0)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            (Some(Handler::Wait(call)), _) => match self.may(&mut cx) {
                 Ok(()) => call(&mut cx, &args).await.map(|()| 0),
                 Err(error) => Err(error),
             },
             _ => match self.call(&mut cx, &args) {
                 Begun::Done(code) => Ok(code),
                 Begun::Failed(error) => Err(error),
-                Begun::Not => Ok(0),
+                Begun::Not | Begun::Waits(_) => Ok(0),
             },
         };
         match cx.rank().coll.ended.take().map_or(done, Err) {

@@ -9,6 +9,7 @@ use super::engine::Endpoint;
 use super::error::{Error, Result, error};
 use super::group::Group;
 use super::handles::Handles;
+use super::turns::Turn;
 
 /// Where a program is between `MPI_Init` and `MPI_Finalize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Rank {
     pub endpoint: Arc<Endpoint>,
     /// Where the program is.
     pub phase: Phase,
+    /// What it does between its calls.
+    pub turn: Turn,
     /// `MPI_COMM_WORLD`.
     pub world: Arc<Comm>,
     /// `MPI_COMM_SELF`.
@@ -59,6 +62,7 @@ impl Rank {
         Self {
             endpoint,
             phase: Phase::Before,
+            turn: Turn::default(),
             world: Arc::new(world),
             itself: Arc::new(itself),
             comms: Handles::new(1),

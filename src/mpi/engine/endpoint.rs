@@ -14,15 +14,15 @@ use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
 use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
-use crate::mpi::turns;
 use crate::wire::mpi::{MpiTold, Route};
 
 /// Longest message between ranks of a node that is kept by the host for a receive to come, in
 /// bytes; a longer one stays with its sender.
 const EAGER: u64 = 64 << 10;
 /// How long a rank looks out for what it waits for before it gives way, as long as all ranks here
-/// can run at once; and how often it looks.
+/// can run at once.
 const LOOK_OUT: Duration = Duration::from_micros(20);
+/// How often a rank looks between two looks at the clock, and how long it pauses between.
 const LOOKS: u32 = 8;
 const PAUSES: u32 = 4;
 /// Shorter ones are copied at once, which takes less than to lock twice.
@@ -96,7 +96,6 @@ impl Endpoint {
         if !self.world.is_lively() || !self.place.looks_out() {
             return None;
         }
-        turns::goes_on();
         let begun = Instant::now();
         loop {
             for _ in 0..LOOKS {

@@ -150,7 +150,8 @@ impl World {
         let lively = nodes.iter().filter(|node| **node == me).count() <= workers;
         let places = nodes.iter().map(|_| Arc::default()).collect();
         let (trouble, fate) = (AtomicBool::new(false), Mutex::default());
-        Self { id, me, nodes, places, lively, far, meetings: Meetings::default(), trouble, fate }
+        let meetings = Meetings::default();
+        Self { id, me, nodes, places, lively, far, meetings, trouble, fate }
     }
 
     /// Whether its ranks here may look out for a moment before they sleep: all can run at once.

@@ -1,6 +1,9 @@
 //! Receives.
 
+use std::sync::Arc;
+
 use crate::mpi::cx::{Args, Cx};
+use crate::mpi::engine::{Request, Status};
 use crate::mpi::error::Result;
 
 use super::check::{USUAL, incoming, out, went_well};
@@ -8,14 +11,14 @@ use super::status::write_status;
 use super::{Entry, Kind};
 
 /// `MPI_Recv`
-pub async fn blocking(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
-    let request = incoming(cx, args, USUAL)?.begin(cx);
-    let status = match request.status() {
-        Some(status) => status,
-        None => cx.wait(request.done()).await,
-    };
-    write_status(cx.memory(), args.ptr(6), &status, false)?;
-    went_well(&status)
+pub fn blocking(cx: &mut Cx<'_>, args: &Args) -> Result<Arc<Request>> {
+    Ok(incoming(cx, args, USUAL)?.begin(cx))
+}
+
+/// The end of `MPI_Recv`.
+pub fn received(cx: &mut Cx<'_>, args: &Args, status: &Status) -> Result<()> {
+    write_status(cx.memory(), args.ptr(6), status, false)?;
+    went_well(status)
 }
 
 /// `MPI_Irecv`

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::mpi::cx::{Args, Cx};
-use crate::mpi::engine::{Mode, Request};
+use crate::mpi::engine::{Mode, Request, Status};
 use crate::mpi::error::Result;
 
 use super::check::{Outgoing, USUAL, out, outgoing, went_well};
@@ -27,14 +27,14 @@ pub fn begin(cx: &mut Cx<'_>, message: Outgoing, how: How) -> Result<Arc<Request
 }
 
 /// A send that is complete when the call returns.
-pub async fn blocking(cx: &mut Cx<'_>, args: &Args, how: How) -> Result<()> {
+pub fn blocking(cx: &mut Cx<'_>, args: &Args, how: How) -> Result<Arc<Request>> {
     let message = outgoing(cx, args, USUAL)?;
-    let request = begin(cx, message, how)?;
-    let status = match request.status() {
-        Some(status) => status,
-        None => cx.wait(request.done()).await,
-    };
-    went_well(&status)
+    begin(cx, message, how)
+}
+
+/// The end of that.
+pub fn sent(_cx: &mut Cx<'_>, _args: &Args, status: &Status) -> Result<()> {
+    went_well(status)
 }
 
 /// A send that goes on while the program does something else.

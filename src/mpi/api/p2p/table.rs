@@ -1,6 +1,6 @@
 //! The calls of these chapters by name.
 
-use crate::mpi::dispatch::Handler::{Now, Wait};
+use crate::mpi::dispatch::Handler::{Now, Request, Wait};
 use crate::mpi::dispatch::{Handler, Table, waits};
 use crate::mpi::engine::Mode;
 
@@ -19,10 +19,10 @@ const FLUSH: Handler = waits!(buffer::flush);
 
 /// The calls.
 pub const TABLE: Table = &[
-    ("MPI_Send", Wait(|cx, args| Box::pin(send::blocking(cx, args, STANDARD)))),
-    ("MPI_Bsend", Wait(|cx, args| Box::pin(send::blocking(cx, args, How::Buffered)))),
-    ("MPI_Ssend", Wait(|cx, args| Box::pin(send::blocking(cx, args, SYNCHRONOUS)))),
-    ("MPI_Rsend", Wait(|cx, args| Box::pin(send::blocking(cx, args, READY)))),
+    ("MPI_Send", Request(|cx, args| send::blocking(cx, args, STANDARD), send::sent)),
+    ("MPI_Bsend", Request(|cx, args| send::blocking(cx, args, How::Buffered), send::sent)),
+    ("MPI_Ssend", Request(|cx, args| send::blocking(cx, args, SYNCHRONOUS), send::sent)),
+    ("MPI_Rsend", Request(|cx, args| send::blocking(cx, args, READY), send::sent)),
     ("MPI_Isend", Now(|cx, args| send::started(cx, args, STANDARD))),
     ("MPI_Ibsend", Now(|cx, args| send::started(cx, args, How::Buffered))),
     ("MPI_Issend", Now(|cx, args| send::started(cx, args, SYNCHRONOUS))),
@@ -31,7 +31,7 @@ pub const TABLE: Table = &[
     ("MPI_Bsend_init", Now(|cx, args| persistent::send(cx, args, How::Buffered))),
     ("MPI_Ssend_init", Now(|cx, args| persistent::send(cx, args, SYNCHRONOUS))),
     ("MPI_Rsend_init", Now(|cx, args| persistent::send(cx, args, READY))),
-    ("MPI_Recv", waits!(receive::blocking)),
+    ("MPI_Recv", Request(receive::blocking, receive::received)),
     ("MPI_Irecv", Now(receive::started)),
     ("MPI_Recv_init", Now(persistent::receive)),
     ("MPI_Start", Now(persistent::start)),
