@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::guests::guest;
 use common::processes::{PATIENCE, Processes, wait_for};
-use faasm::gateway::view::{CallsView, JobView};
+use faasm::gateway::view::{CallsView, FunctionView, FunctionsView, JobView};
 
 /// A job has ended on all nodes within this time after one of its ranks, or a node, failed.
 const ENDS: Duration = Duration::from_secs(5);
@@ -167,6 +167,33 @@ fn output_comes_as_it_is_written_and_stdin_goes_to_rank_0() {
     followed.read_to_string(&mut line).expect("it comes to its end");
     assert!(follow.wait().expect("it ends").success());
     all_is_over(&cluster, 1);
+}
+
+/// As with another MPI: a program's file, its own options after it, its input files beside it, what
+/// it writes kept. Run again it is not uploaded again.
+#[test]
+fn a_program_on_this_machine_runs_with_its_files() {
+    let cluster = Processes::up(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("port files.x");
+    std::fs::copy(guest("mpi/port_files"), &program).expect("it is copied");
+    std::fs::write(folder.path().join("words.txt"), "one   two three\n").expect("it is written");
+    std::fs::write(folder.path().join("typed"), "typed\n").expect("it is written");
+    for version in [1, 1] {
+        let mut command = cluster.command(&["mpirun", "-np", "3", "--map-by", "node"]);
+        command.args(["--oversubscribe", "--file", "words.txt", "--save", "out"]);
+        command.args(["--stdin", "typed", "./port files.x", "-i", "words.txt"]);
+        let output = command.current_dir(&folder).stdin(Stdio::null()).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        let saved = std::fs::read_to_string(folder.path().join("out/result.txt"));
+        assert_eq!(saved.expect("rank 0 wrote it"), "rank 0\nmore\n");
+        assert!(!folder.path().join("out/words.txt").exists(), "what was given came back");
+        let functions: FunctionsView = cluster.ask(2, "GET /v1/functions", b"").json();
+        let of = |f: &&FunctionView| f.function.ends_with("/port_files.x");
+        assert_eq!(functions.functions.iter().find(of).expect("its name").version, version);
+    }
+    let output = mpirun(&cluster, &["-n", "2", file!()]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no WebAssembly module"));
 }
 
 #[test]

@@ -183,3 +183,63 @@ fn without_a_toolchain_the_error_says_what_to_do() {
     assert!(run(None).contains("./scripts/setup"), "{}", run(None));
     assert!(run(Some("/no/such/sdk")).contains("/no/such/sdk/bin/clang"));
 }
+
+/// Makefiles and configure scripts are written for a native mpicc: what only means something there
+/// is passed over, and what does not exist does not link.
+#[test]
+fn mpicc_has_the_habits_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mpicc = |arguments: &[&str]| {
+        let mut command = Command::new(Path::new(ROOT).join("sdk/c/faasm-mpicc"));
+        command.current_dir(folder.path()).args(arguments).output().unwrap()
+    };
+    let run = |arguments: &[&str]| {
+        let output = mpicc(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text_of(&output));
+        text_of(&output)
+    };
+    std::fs::write(path("part.c"), "int part(int x) { return x + N; }\n").unwrap();
+    std::fs::write(
+        path("main.c"),
+        "#include <mpi.h>\nint part(int);\nstatic MPI_Datatype type = MPI_INT;\n\
+         int MPI_Send(const void *b, int n, MPI_Datatype t, int d, int g, MPI_Comm c)\n\
+         { return PMPI_Send(b, n, t, d, g, c); }\n\
+         int main(int c, char **v)\n\
+         { (void)v; MPI_Init(0, 0); MPI_Send(&c, 1, type, 0, 0, MPI_COMM_WORLD);\n\
+         return part(c); }\n",
+    )
+    .unwrap();
+    std::fs::write(path("flags"), "-DN=3 -O3\n-march=native '-Wl,-rpath,/a b'\n").unwrap();
+    run(&["-Wall", "-Werror", "-MMD", "-fPIC", "-pthread", "-c", "@flags", "part.c"]);
+    assert!(path("part.o").exists() && path("part.d").exists());
+    let mut archive = Command::new("ar");
+    archive.current_dir(folder.path()).args(["rcs", "libpart.a", "part.o"]);
+    assert!(archive.status().unwrap().success());
+    let warned = run(&["-fopenmp", "-Wall", "-Werror", "-c", "main.c"]);
+    assert!(warned.contains("OpenMP"), "{warned}");
+    run(&[
+        "-static",
+        "-rdynamic",
+        "main.o",
+        "-L.",
+        "-lpart",
+        "-lm",
+        "-lpthread",
+        "-lmpi",
+        "-lrt",
+        "-Wl,-z,now,-rpath,/x,--as-needed",
+        "-Wl,--start-group",
+        "-o",
+        "prog",
+    ]);
+    let (imports, _) = doors_of(&std::fs::read(path("prog")).unwrap());
+    assert!(!imports.contains("env"), "something was not found");
+    std::fs::write(path("missing.c"), "char no_such_call(); int main(void) { no_such_call(); }\n")
+        .unwrap();
+    let missing = mpicc(&["missing.c", "-o", "missing"]);
+    assert!(text_of(&missing).contains("undefined symbol: no_such_call"), "{missing:?}");
+    assert!(!missing.status.success());
+    let shown = String::from_utf8(mpicc(&["-show"]).stdout).unwrap();
+    assert!(shown.trim().ends_with("sdk/c/faasm-cc"), "{shown}");
+}

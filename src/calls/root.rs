@@ -160,7 +160,7 @@ impl Calls {
         gang.check().map_err(|why| CallError::new(Errno::Inval, why))?;
         let hosts: Vec<_> = gang.hosts.iter().map(|host| host.node).collect();
         self.check_pin(&hosts)?;
-        let (budget, log) = (self.budget().clone(), function.entry.limits.log);
+        let (budget, log) = (self.budget().clone(), function.entry.limits.rank_log());
         let output = JobOutput::new(gang.tag_output, gang.ranks, log, budget, user.clone());
         Ok(Role::Job(JobRun::new(gang, output)))
     }

@@ -16,7 +16,7 @@ use crate::id::{FunctionKey, Name, NodeId};
 use crate::wire::function::Policy;
 
 /// Longest time for an upload to be compiled, stored and known: the node's own bounds, summed.
-const UPLOAD: Duration = Duration::from_secs(390);
+pub const UPLOAD: Duration = Duration::from_secs(390);
 
 /// Arguments of `faasm upload`. What is not given has its default, which `faasm functions` shows.
 #[derive(Debug, Args)]

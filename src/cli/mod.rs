@@ -4,6 +4,7 @@
 //! [`exit`] says how the process ends, [`table`] what people read.
 
 mod authority;
+mod bundle;
 mod calls;
 mod cert;
 mod client;
@@ -17,6 +18,7 @@ mod mpirun;
 mod node;
 mod nodes;
 mod out;
+mod program;
 mod secret;
 mod state;
 mod table;
@@ -106,7 +108,9 @@ enum Command {
 
 /// Parses the command line and runs it. The exit codes are those of [`exit::HELP`].
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    // What people are used to from other MPIs.
+    let line = std::env::args_os().map(|arg| if arg == "-np" { "-n".into() } else { arg });
+    let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
         Err(error) => {
             // A pipe that was closed is no error of ours, and there is nowhere else to say it.

@@ -10,7 +10,7 @@ use clap::Args;
 use super::client::{Ask, Client, MARGIN};
 use super::exit::{CliError, Exit};
 use super::invoke::timeout;
-use super::{Globals, jobs, out};
+use super::{Globals, bundle, jobs, out, program};
 use crate::calls::gang::{Host, MapBy};
 use crate::calls::{DEFAULT_DEADLINE, MAX_DEADLINE};
 use crate::files::MAX_BLOB;
@@ -32,8 +32,10 @@ The exit code is the job's: 0 when all ranks ended with 0, else that of the firs
 the code of MPI_Abort. When this command ends before the job, so does the job.
 
 Examples:
+  faasm mpirun -n 8 ./jacobi.wasm 1024 400
   faasm mpirun -n 8 alice/jacobi
   faasm mpirun -n 8 --map-by node --tag-output alice/jacobi -- 1024 400
+  faasm mpirun -n 4 --file in.lj --file pots --save results ./md.wasm -i in.lj
   faasm mpirun -n 6 --hosts n1,n2:4 --stdin input.txt alice/solver")]
 pub struct MpirunArgs {
     /// How many ranks.
@@ -54,19 +56,36 @@ pub struct MpirunArgs {
     /// A file that rank 0 reads as stdin, however long that takes; - for stdin itself.
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
-    /// The function, as USER/NAME.
-    #[arg(value_name = "USER/NAME")]
-    function: FunctionKey,
-    /// What `main` is given after the function's name.
-    #[arg(last = true, value_name = "ARGS")]
+    /// A file or a folder that every rank finds by this path in its working directory; any number.
+    #[arg(long = "file", value_name = "PATH")]
+    files: Vec<PathBuf>,
+    /// Where to put the files that rank 0 wrote.
+    #[arg(long, value_name = "FOLDER")]
+    save: Option<PathBuf>,
+    /// Taken for the sake of scripts: more ranks than cores need no leave.
+    #[arg(long, hide = true)]
+    oversubscribe: bool,
+    /// Taken for the sake of scripts.
+    #[arg(long, hide = true)]
+    allow_run_as_root: bool,
+    /// The function, as USER/NAME, or a module's file: it is uploaded first, if it is not yet.
+    #[arg(value_name = "PROGRAM")]
+    program: String,
+    /// What `main` is given after the function's name. After --, also what is an option of this
+    /// command.
+    #[arg(allow_hyphen_values = true, value_name = "ARGS")]
     args: Vec<String>,
+    /// The rest of them.
+    #[arg(last = true, value_name = "ARGS")]
+    more: Vec<String>,
 }
 
 /// Runs a job; gives its result, for the exit code.
 pub fn run(globals: &Globals, args: &MpirunArgs) -> Result<u8, CliError> {
     let client = Client::find(globals)?;
-    let input = stdin(args)?;
-    let path = path(args);
+    let function = program::function(&client, &args.program)?;
+    let input = bundle::input(&args.files, stdin(args)?)?;
+    let path = path(&function, args);
     let within = args.timeout.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE) + MARGIN;
     let opened = client.open(Ask { method: "POST", path: &path, body: &input, within })?;
     let call = opened.header(CALL_HEADER).to_owned();
@@ -80,6 +99,11 @@ pub fn run(globals: &Globals, args: &MpirunArgs) -> Result<u8, CliError> {
     let record = ended(&client, &call)?;
     if globals.json {
         out::json(&record)?;
+    }
+    if let (Some(_), Some(folder)) = (record.result, &args.save) {
+        let output = client.ask(Ask::get(&format!("/v1/calls/{call}/output")))?.body;
+        let count = bundle::save(output, folder)?;
+        eprintln!("faasm: {count} files in {}", folder.display());
     }
     match (record.result, record.error) {
         (Some(result), _) => Ok(result),
@@ -96,7 +120,7 @@ fn ended(client: &Client, call: &str) -> Result<CallView, CliError> {
     client.json(Ask { within: WAIT_STEP + MARGIN, ..Ask::get(&path) })
 }
 
-fn path(args: &MpirunArgs) -> String {
+fn path(function: &FunctionKey, args: &MpirunArgs) -> String {
     let mut query = format!("mpi={}&stream", args.ranks);
     if let Some(map_by) = args.map_by {
         query.push_str(&format!("&map_by={map_by}"));
@@ -111,10 +135,10 @@ fn path(args: &MpirunArgs) -> String {
     if let Some(timeout) = args.timeout {
         query.push_str(&format!("&timeout={}ms", timeout.as_millis()));
     }
-    for arg in &args.args {
+    for arg in args.args.iter().chain(&args.more) {
         query.push_str(&format!("&arg={}", encode(arg)));
     }
-    format!("/v1/functions/{}/invoke?{query}", args.function)
+    format!("/v1/functions/{function}/invoke?{query}")
 }
 
 fn stdin(args: &MpirunArgs) -> Result<Vec<u8>, CliError> {
@@ -198,9 +222,10 @@ mod tests {
         ];
         let expected = "/v1/functions/a/b/invoke?mpi=8&stream&map_by=node&hosts=n1,n2:4\
                         &tag_output&timeout=5000ms&arg=-x&arg=a%20b";
-        assert_eq!(path(&parse(&line).unwrap()), expected);
-        let plain = "/v1/functions/a/b/invoke?mpi=2&stream";
-        assert_eq!(path(&parse(&["--np", "2", "a/b"]).unwrap()), plain);
+        let key = FunctionKey::new("a", "b").unwrap();
+        assert_eq!(path(&key, &parse(&line).unwrap()), expected);
+        let plain = "/v1/functions/a/b/invoke?mpi=2&stream&arg=-s&arg=30";
+        assert_eq!(path(&key, &parse(&["--np", "2", "./b", "-s", "30"]).unwrap()), plain);
     }
 
     #[test]
@@ -208,7 +233,6 @@ mod tests {
         for line in [
             &["a/b"][..],
             &["-n", "x", "a/b"],
-            &["-n", "2", "a"],
             &["-n", "2", "--hosts", "n0:x", "a/b"],
             &["-n", "2", "--map-by", "core", "a/b"],
         ] {

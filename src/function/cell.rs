@@ -71,10 +71,16 @@ impl Cell {
         at as usize > memory.data_size(&self.store)
     }
 
-    /// The last output, and the log.
+    /// The last output, or the files that a rank wrote; and the log.
     pub fn results(&mut self) -> (Bytes, Bytes) {
         let state = self.store.data_mut();
-        (std::mem::take(&mut state.output), state.log.take())
+        let mut output = std::mem::take(&mut state.output);
+        if output.is_empty()
+            && let Some(disk) = &state.wasi.disk
+        {
+            output = disk.written(state.limits.output);
+        }
+        (output, state.log.take())
     }
 
     /// Bytes of memory that the end of this instance may have to clear.

@@ -21,6 +21,8 @@ pub const TABLE_ELEMENTS: usize = 1 << 16;
 /// Stacks beyond one an instance: a host call that calls back into its guest (for `malloc`) needs
 /// another one for some microseconds.
 const SPARE_STACKS: u32 = 256;
+/// Instances alive at once that may throw exceptions, at most: each needs a heap for them.
+const MAX_THROWING: u32 = 512;
 /// Mappings an instance can need: two for its stack and the guard page, four for its memory (below
 /// the image, the image, above it, the rest of the slot).
 const MAPS_PER_INSTANCE: usize = 6;
@@ -51,9 +53,12 @@ pub fn max_map_count() -> usize {
 /// Builds an engine whose pool holds this many instances.
 pub fn build(instances: usize) -> wasmtime::Result<Engine> {
     let count = u32::try_from(instances).unwrap_or(u32::MAX);
+    let throwing = count.min(MAX_THROWING);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(count)
-        .total_memories(count)
+        // Such a heap takes the place of a memory.
+        .total_memories(count.saturating_add(throwing))
+        .total_gc_heaps(throwing)
         .total_tables(count)
         .total_stacks(count.saturating_add(SPARE_STACKS))
         .max_memory_size(usize::try_from(Limits::MAX_MEMORY).unwrap_or(usize::MAX))
@@ -83,6 +88,7 @@ pub fn build(instances: usize) -> wasmtime::Result<Engine> {
         // Atomic instructions on a memory of its own are sound, and guests need them for regions
         // that others map too. Shared memories stay refused: they would not be pooled.
         .wasm_threads(true)
+        .wasm_exceptions(true)
         .wasm_simd(true)
         .wasm_bulk_memory(true);
     Engine::new(&config)

@@ -15,6 +15,7 @@ mod delivery;
 mod deserialize;
 mod ending;
 mod engine;
+pub mod files;
 mod growth;
 pub mod job;
 mod loader;

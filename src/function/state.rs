@@ -8,6 +8,7 @@ use wasmtime::{Memory, StoreContextMut, UpdateDeadline};
 
 use super::delivery::Order;
 use super::ending::Stop;
+use super::files::Files;
 use super::growth::{Budget, Growth};
 use super::job::CallHost;
 use super::log::Log;
@@ -64,11 +65,26 @@ pub struct State {
     gate: Arc<Gate>,
 }
 
+/// What a rank reads: the files that came with its job, and stdin, which is its input too.
+fn files_and_stdin(input: &mut Bytes) -> (Wasi, Bytes) {
+    if let Ok((files, stdin)) = Files::of(input) {
+        *input = stdin;
+        return (Wasi::with(files), input.clone());
+    }
+    (Wasi::with(Files::default()), input.clone())
+}
+
 impl State {
     /// For one call, which starts to run now.
     pub fn new(order: &mut Order, budget: Arc<Budget>, gate: Arc<Gate>) -> Self {
-        let limits = order.entry.limits.clone();
-        let stdin = if order.rank.is_some() { order.input.clone() } else { Bytes::new() };
+        let mut limits = order.entry.limits.clone();
+        if order.rank.is_some() {
+            limits.log = limits.rank_log();
+        }
+        let (wasi, stdin) = match order.rank.is_some() {
+            true => files_and_stdin(&mut order.input),
+            false => (Wasi::default(), Bytes::new()),
+        };
         Self {
             host: order.host.clone(),
             input: std::mem::take(&mut order.input),
@@ -85,7 +101,7 @@ impl State {
             calling_back: false,
             door: None,
             mpi: order.rank.take(),
-            wasi: Wasi::default(),
+            wasi,
             fetched: None,
             limits,
             pace: Pace::default(),

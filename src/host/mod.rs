@@ -15,6 +15,7 @@ mod state_key;
 mod state_windows;
 pub mod waits;
 pub mod wasi;
+pub mod wasi_files;
 mod wasi_io;
 mod wasi_poll;
 mod wasi_process;

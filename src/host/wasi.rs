@@ -1,12 +1,13 @@
-//! WASI preview 1 without files. What almost every program calls is done here and costs no more
+//! WASI preview 1; ranks of jobs have files, in memory. What almost every program calls is done here and costs no more
 //! than a host call; everything else is wasmtime-wasi's, whose context is made at its first use.
 
 use wasmtime::{Caller, Linker};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 
-use super::{wasi_io, wasi_poll, wasi_process};
+use super::{wasi_files, wasi_io, wasi_poll, wasi_process};
 use crate::function::State;
+use crate::function::files::Files;
 
 /// The wasm module of these imports.
 pub const MODULE: &str = "wasi_snapshot_preview1";
@@ -17,8 +18,24 @@ pub mod errno {
     pub const SUCCESS: i32 = 0;
     /// Bad file descriptor.
     pub const BADF: i32 = 8;
+    /// It exists.
+    pub const EXIST: i32 = 20;
     /// Invalid argument.
     pub const INVAL: i32 = 28;
+    /// It is a directory.
+    pub const ISDIR: i32 = 31;
+    /// Too many open files.
+    pub const MFILE: i32 = 33;
+    /// Too long a name.
+    pub const NAMETOOLONG: i32 = 37;
+    /// There is no such file.
+    pub const NOENT: i32 = 44;
+    /// No room left.
+    pub const NOSPC: i32 = 51;
+    /// It is no directory.
+    pub const NOTDIR: i32 = 54;
+    /// The directory is not empty.
+    pub const NOTEMPTY: i32 = 55;
     /// Not supported.
     pub const NOTSUP: i32 = 58;
     /// Invalid seek.
@@ -30,10 +47,17 @@ pub mod errno {
 pub struct Wasi {
     /// Which of stdin, stdout, stderr the guest closed.
     closed: [bool; 3],
+    /// The files, of a rank.
+    pub disk: Option<Box<wasi_files::Disk>>,
     context: Option<Box<WasiP1Ctx>>,
 }
 
 impl Wasi {
+    /// With these files.
+    pub fn with(files: Files) -> Self {
+        Self { disk: Some(Box::new(wasi_files::Disk::new(files))), ..Self::default() }
+    }
+
     /// Whether this is one of the three streams, and open.
     pub fn is_open(&self, fd: u32) -> bool {
         self.closed.get(fd as usize).is_some_and(|closed| !closed)
@@ -47,7 +71,7 @@ impl Wasi {
         }
     }
 
-    /// wasmtime-wasi's context: nothing to read, nowhere to write, no file, no network.
+    /// wasmtime-wasi's context: nothing to read, nowhere to write, no network.
     fn context(&mut self) -> &mut WasiP1Ctx {
         self.context.get_or_insert_with(|| Box::new(WasiCtxBuilder::new().build_p1()))
     }
@@ -59,6 +83,7 @@ pub fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     wasi_process::add(linker)?;
     wasi_io::add(linker)?;
+    wasi_files::add(linker)?;
     wasi_poll::add(linker)?;
     linker.allow_shadowing(false);
     Ok(())

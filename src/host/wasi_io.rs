@@ -4,6 +4,7 @@ use wasmtime::{Caller, Linker};
 
 use super::guest;
 use super::wasi::{self, MODULE, errno};
+use super::wasi_files;
 use crate::function::State;
 
 /// Most buffers of one write, as POSIX's IOV_MAX.
@@ -26,17 +27,21 @@ pub fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap(MODULE, "fd_read", fd_read)?;
     linker.func_wrap(MODULE, "fd_fdstat_get", fd_fdstat_get)?;
     linker.func_wrap(MODULE, "fd_close", |mut caller: Caller<'_, State>, fd: u32| {
+        if wasi_files::is_file(fd) {
+            return wasi_files::close(&mut caller, fd);
+        }
         if wasi::of(&mut caller).close(fd) { errno::SUCCESS } else { errno::BADF }
     })?;
     linker.func_wrap(
         MODULE,
         "fd_seek",
-        |mut caller: Caller<'_, State>, fd: u32, _offset: i64, _whence: u32, _at: u32| {
-            if wasi::of(&mut caller).is_open(fd) { errno::SPIPE } else { errno::BADF }
+        |mut caller: Caller<'_, State>, fd: u32, offset: i64, whence: u32, at: u32| {
+            if wasi_files::is_file(fd) {
+                return wasi_files::seek(&mut caller, fd, offset, whence, at);
+            }
+            Ok(if wasi::of(&mut caller).is_open(fd) { errno::SPIPE } else { errno::BADF })
         },
     )?;
-    // There are no directories and no other files.
-    linker.func_wrap(MODULE, "fd_prestat_get", |_fd: u32, _at: u32| errno::BADF)?;
     linker.func_wrap(
         MODULE,
         "fd_renumber",
@@ -49,20 +54,47 @@ pub fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// Addresses and lengths of a call's buffers; `None` when there are too many.
+pub fn buffers(
+    caller: &mut Caller<'_, State>,
+    table: u32,
+    n: u32,
+) -> wasmtime::Result<Option<Vec<(u32, u32)>>> {
+    if n > MAX_BUFFERS {
+        return Ok(None);
+    }
+    let table = guest::read(caller, table, n * 8)?;
+    Ok(Some(table.chunks_exact(8).map(buffer).collect()))
+}
+
+/// What is in a call's buffers, or the beginning of it; `None` when there are too many.
+pub fn gather(
+    caller: &mut Caller<'_, State>,
+    table: u32,
+    n: u32,
+) -> wasmtime::Result<Option<Vec<u8>>> {
+    let Some(buffers) = buffers(caller, table, n)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    for (at, len) in buffers {
+        guest::check(caller, at, len)?;
+        let most = MAX_WRITE - bytes.len();
+        let len = len.min(u32::try_from(most).unwrap_or(u32::MAX));
+        bytes.extend(guest::read(caller, at, len)?);
+    }
+    Ok(Some(bytes))
+}
+
 fn fd_write(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, written: u32) -> Result {
-    if !wasi::of(&mut caller).is_open(fd) || fd == STDIN {
+    let is_file = wasi_files::is_file(fd);
+    if !is_file && (!wasi::of(&mut caller).is_open(fd) || fd == STDIN) {
         return Ok(errno::BADF);
     }
-    if n > MAX_BUFFERS {
-        return Ok(errno::INVAL);
-    }
-    let table = guest::read(&mut caller, buffers, n * 8)?;
-    let mut text = Vec::new();
-    for (at, len) in table.chunks_exact(8).map(buffer) {
-        guest::check(&mut caller, at, len)?;
-        let most = MAX_WRITE - text.len();
-        let len = len.min(u32::try_from(most).unwrap_or(u32::MAX));
-        text.extend(guest::read(&mut caller, at, len)?);
+    let Some(text) = gather(&mut caller, buffers, n)? else { return Ok(errno::INVAL) };
+    if is_file {
+        return match wasi_files::write(&mut caller, fd, &text, None) {
+            Err(error) => Ok(error),
+            Ok(len) => guest::write_u32(&mut caller, written, len).map(|()| errno::SUCCESS),
+        };
     }
     guest::write_u32(&mut caller, written, u32::try_from(text.len()).unwrap_or(u32::MAX))?;
     caller.data_mut().write_log(&text).map_err(wasmtime::Error::new)?;
@@ -70,6 +102,15 @@ fn fd_write(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, writte
 }
 
 fn fd_read(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, read: u32) -> Result {
+    if wasi_files::is_file(fd) {
+        let Some(buffers) = self::buffers(&mut caller, buffers, n)? else {
+            return Ok(errno::INVAL);
+        };
+        return match wasi_files::read(&mut caller, fd, &buffers, None)? {
+            Err(error) => Ok(error),
+            Ok(len) => guest::write_u32(&mut caller, read, len).map(|()| errno::SUCCESS),
+        };
+    }
     if !wasi::of(&mut caller).is_open(fd) || fd != STDIN {
         return Ok(errno::BADF);
     }
@@ -95,6 +136,9 @@ fn fd_read(mut caller: Caller<'_, State>, fd: u32, buffers: u32, n: u32, read: u
 }
 
 fn fd_fdstat_get(mut caller: Caller<'_, State>, fd: u32, at: u32) -> Result {
+    if wasi_files::is_file(fd) {
+        return wasi_files::fdstat(&mut caller, fd, at);
+    }
     if !wasi::of(&mut caller).is_open(fd) {
         return Ok(errno::BADF);
     }

@@ -49,6 +49,7 @@ pub(crate) use waits;
 
 /// Adds all imports of the standard.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    super::environment::link(linker)?;
     let tables = api::TABLES.iter().chain(api::env::TABLES);
     let handlers: HashMap<_, _> = tables.flat_map(|table| table.iter()).copied().collect();
     for function in abi::functions() {

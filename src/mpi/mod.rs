@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`abi`], [`constants`] | the standard's functions, from one table; its constants |
 //! | [`dispatch`], [`cx`] | from an import to a call of ours, and to an error of the standard |
+//! | [`environment`] | what `getenv` tells a rank
 //! | [`memory`] | a rank's memory, for its own calls and for those of others |
 //! | [`handles`], [`rank`] | what a rank holds: communicators, types, requests and so on |
 //! | [`group`], [`comm`], [`attributes`], [`exchange`] | sets of ranks, what they share, and how they agree on it |
@@ -28,6 +29,7 @@ pub mod comm;
 pub mod cx;
 pub mod dispatch;
 pub mod engine;
+pub mod environment;
 pub mod error;
 pub mod exchange;
 pub mod group;

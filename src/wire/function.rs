@@ -37,6 +37,13 @@ impl Limits {
     pub const MAX_OUTPUT: u64 = 1 << 30;
     /// Largest linear memory, in bytes: all of a 32-bit address space.
     pub const MAX_MEMORY: u64 = 4 << 30;
+    /// What a rank of a job may write at least, in bytes: its output is all that it writes.
+    pub const RANK_LOG: u64 = 16 << 20;
+
+    /// Largest log of a rank, in bytes.
+    pub fn rank_log(&self) -> u64 {
+        self.log.max(Self::RANK_LOG)
+    }
 }
 
 impl Default for Limits {

@@ -6,6 +6,7 @@
 //! archive, not in it.
 
 pub mod blobs;
+pub mod bundle;
 pub mod calls;
 pub mod consensus;
 pub mod function;

@@ -29,6 +29,35 @@ fn an_error_that_nobody_handles_ends_the_program_and_says_which() {
     assert_eq!(node.run("mpi/env_fatal", 1, &[]).remove(0).result, Ok(0));
 }
 
+/// What programs for workstations use beside MPI: signals, processes and threads that are refused,
+/// memory, times, names, setjmp; and their own `MPI_Barrier` around ours.
+#[test]
+fn programs_find_what_they_know_of_a_workstation() {
+    if has_exceptions() {
+        Ranks::new().passes("mpi/port", 3);
+    }
+}
+
+#[test]
+fn exceptions_are_caught_and_one_that_is_not_is_named() {
+    if !has_exceptions() {
+        return;
+    }
+    let node = Ranks::new();
+    node.passes("mpi/port_exceptions", 3);
+    let outcome = node.run("mpi/port_exceptions", 1, &["throw"]).remove(0);
+    assert!(outcome.result.is_err());
+    let log = String::from_utf8_lossy(&outcome.log);
+    assert!(log.contains("'Failure'") && log.contains("nobody catches this"), "{log}");
+}
+
+/// Debian's clang-19 alone makes neither exceptions nor setjmp.
+fn has_exceptions() -> bool {
+    let cc = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk/c/faasm-cc");
+    let asked = std::process::Command::new(cc).arg("--print-toolchain").output();
+    !String::from_utf8_lossy(&asked.expect("it starts").stdout).contains("clang-19")
+}
+
 #[test]
 fn ranks_go_on_without_one_that_failed() {
     let node = Ranks::new();

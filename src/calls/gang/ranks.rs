@@ -16,6 +16,7 @@ use crate::function::RankNews;
 use crate::id::{Attempt, CallId, FunctionKey, NodeId};
 use crate::net::Peer;
 use crate::scheduler::{FunctionBook, Needs};
+use crate::wire::bundle;
 use crate::wire::calls::{CallMessage, Entry, INLINE_MAX};
 use crate::wire::function::Policy;
 use crate::wire::jobs::{RankEnd, RankSummary};
@@ -23,6 +24,11 @@ use crate::wire::mpi::Seat;
 
 /// What a rank wrote is passed on in the next tick, or at once when there is so much, in bytes.
 const SOON: usize = 32 << 10;
+
+/// What a rank is given of the job's input: files are for all, all else is for rank 0.
+fn input_of(rank: u32, input: &Bytes) -> Bytes {
+    if rank == 0 { input.clone() } else { bundle::before_stdin(input) }
+}
 
 /// A rank that was started.
 pub struct Started {
@@ -82,7 +88,7 @@ impl Calls {
             user: of.user.clone(),
             start: Entry::Main,
             args: of.args.clone(),
-            input: if rank == 0 { of.input.clone() } else { Bytes::new() },
+            input: input_of(rank, &of.input),
             share,
             tree: Tree { depth: of.tree.depth.saturating_add(1), ..of.tree },
             needs: Needs { policy: Policy::BinPack, pin: vec![node], wasm: of.needs.wasm },

@@ -1,0 +1,306 @@
+//! The files of a rank, in memory: those that came with its job, and what it writes. They are gone
+//! with it; what rank 0 wrote goes into the job's output.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::wire::bundle;
+
+/// Most files and folders of a rank.
+const MAX_ENTRIES: usize = 20_000;
+/// Most bytes that a rank's files may take beyond those that came with its job.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Why something cannot be done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileError {
+    /// There is none.
+    Missing,
+    /// There is one.
+    Exists,
+    /// It is a folder.
+    IsFolder,
+    /// It is none.
+    NoFolder,
+    /// The folder is not empty.
+    NotEmpty,
+    /// No room.
+    Full,
+    /// The path cannot be.
+    Invalid,
+}
+
+/// What a file holds.
+#[derive(Default)]
+pub struct Content {
+    given: Bytes,
+    own: Option<Vec<u8>>,
+}
+
+/// One file, also after its name is gone.
+pub type File = Arc<Mutex<Content>>;
+
+/// What a name stands for.
+#[derive(Clone)]
+pub enum Entry {
+    /// A folder.
+    Folder,
+    /// A file.
+    File(File),
+}
+
+/// A rank's tree of files. Paths are as [`bundle::normal`] gives them; the root is empty.
+#[derive(Default)]
+pub struct Files {
+    entries: BTreeMap<String, Entry>,
+    /// Bytes that were added by writing.
+    added: u64,
+}
+
+impl Content {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.own.as_deref().unwrap_or(&self.given)
+    }
+
+    /// Bytes that it takes more when it is written up to there.
+    pub fn grows_by(&self, end: u64) -> u64 {
+        let before = self.own.as_ref().map_or(0, |own| own.len() as u64);
+        end.max(self.bytes().len() as u64).saturating_sub(before)
+    }
+
+    fn own(&mut self) -> &mut Vec<u8> {
+        self.own.get_or_insert_with(|| self.given.to_vec())
+    }
+
+    /// Writes at a place; what is between the end and there becomes zeros.
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        let own = self.own();
+        let end = at + bytes.len();
+        if own.len() < end {
+            own.resize(end, 0);
+        }
+        if let Some(place) = own.get_mut(at..end) {
+            place.copy_from_slice(bytes);
+        }
+    }
+}
+
+impl Files {
+    /// The files of a bundle; its stdin apart.
+    pub fn of(input: &Bytes) -> Result<(Self, Bytes), &'static str> {
+        let mut files = Self::default();
+        let mut stdin = Bytes::new();
+        for (path, content) in bundle::files(input)? {
+            if path == bundle::STDIN {
+                stdin = content;
+                continue;
+            }
+            files.folders_above(&path);
+            let content = Content { given: content, own: None };
+            files.entries.insert(path, Entry::File(Arc::new(Mutex::new(content))));
+        }
+        Ok((files, stdin))
+    }
+
+    fn folders_above(&mut self, path: &str) {
+        for (at, _) in path.match_indices('/') {
+            let above = path.get(..at).unwrap_or_default();
+            self.entries.entry(above.to_owned()).or_insert(Entry::Folder);
+        }
+    }
+
+    /// What is there.
+    pub fn find(&self, path: &str) -> Result<Entry, FileError> {
+        match self.entries.get(path) {
+            _ if path.is_empty() => Ok(Entry::Folder),
+            Some(entry) => Ok(entry.clone()),
+            None => Err(FileError::Missing),
+        }
+    }
+
+    /// Makes a file or a folder where nothing is.
+    pub fn make(&mut self, path: &str, folder: bool) -> Result<Entry, FileError> {
+        if self.find(path).is_ok() {
+            return Err(FileError::Exists);
+        }
+        match self.find(above(path))? {
+            Entry::Folder => {}
+            Entry::File(_) => return Err(FileError::NoFolder),
+        }
+        if self.entries.len() >= MAX_ENTRIES {
+            return Err(FileError::Full);
+        }
+        let entry = if folder { Entry::Folder } else { Entry::File(File::default()) };
+        self.entries.insert(path.to_owned(), entry.clone());
+        Ok(entry)
+    }
+
+    /// Removes a file or an empty folder; an open file lives on without its name.
+    pub fn remove(&mut self, path: &str, folder: bool) -> Result<(), FileError> {
+        match (self.find(path)?, folder) {
+            (Entry::File(_), true) => return Err(FileError::NoFolder),
+            (Entry::Folder, false) => return Err(FileError::IsFolder),
+            (Entry::Folder, true) if path.is_empty() || !self.list(path).is_empty() => {
+                return Err(FileError::NotEmpty);
+            }
+            _ => {}
+        }
+        self.entries.remove(path);
+        Ok(())
+    }
+
+    /// Gives what is at `from` another path, in place of a file that is there.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        let entry = self.find(from)?;
+        if from == to {
+            return Ok(());
+        }
+        if from.is_empty() || to.starts_with(&format!("{from}/")) {
+            return Err(FileError::Invalid);
+        }
+        if let Entry::File(_) = self.find(above(to))? {
+            return Err(FileError::NoFolder);
+        }
+        match (&entry, self.find(to)) {
+            (Entry::File(_), Ok(Entry::Folder)) => return Err(FileError::IsFolder),
+            (Entry::Folder, Ok(Entry::File(_))) => return Err(FileError::NoFolder),
+            (Entry::Folder, Ok(Entry::Folder)) => self.remove(to, true)?,
+            _ => {}
+        }
+        let below = format!("{from}/");
+        let moved: Vec<String> =
+            self.entries.keys().filter(|p| p.starts_with(&below)).cloned().collect();
+        for path in moved {
+            if let (Some(entry), Some(end)) = (self.entries.remove(&path), path.get(from.len()..)) {
+                self.entries.insert(format!("{to}{end}"), entry);
+            }
+        }
+        self.entries.remove(from);
+        self.entries.insert(to.to_owned(), entry);
+        Ok(())
+    }
+
+    /// The names in a folder, and whether each is a folder.
+    pub fn list(&self, folder: &str) -> Vec<(String, bool)> {
+        let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let within = self.entries.range(below.clone()..).take_while(|(p, _)| p.starts_with(&below));
+        let direct = within.filter_map(|(path, entry)| {
+            let name = path.get(below.len()..)?;
+            let folder = matches!(entry, Entry::Folder);
+            (!name.is_empty() && !name.contains('/')).then(|| (name.to_owned(), folder))
+        });
+        direct.collect()
+    }
+
+    /// Writes into a file; all or nothing.
+    pub fn write(&mut self, file: &File, at: u64, bytes: &[u8]) -> Result<(), FileError> {
+        let mut content = file.lock();
+        let end = at.checked_add(bytes.len() as u64).ok_or(FileError::Full)?;
+        self.takes(&content, end)?;
+        content.write(usize::try_from(at).map_err(|_| FileError::Full)?, bytes);
+        Ok(())
+    }
+
+    /// Cuts a file, or lengthens it with zeros.
+    pub fn resize(&mut self, file: &File, len: u64) -> Result<(), FileError> {
+        let mut content = file.lock();
+        self.takes(&content, len)?;
+        content.own().resize(usize::try_from(len).map_err(|_| FileError::Full)?, 0);
+        Ok(())
+    }
+
+    /// Counts what a file grows by, and what it takes when it is copied for its first change.
+    fn takes(&mut self, content: &Content, end: u64) -> Result<(), FileError> {
+        let added = self.added.saturating_add(content.grows_by(end));
+        if added > MAX_BYTES {
+            return Err(FileError::Full);
+        }
+        self.added = added;
+        Ok(())
+    }
+
+    /// What was written, as a bundle within so many bytes; empty if that was nothing.
+    pub fn written(&self, most: u64) -> Bytes {
+        let mut archive = bundle::MAGIC.to_vec();
+        for (path, entry) in &self.entries {
+            let Entry::File(file) = entry else { continue };
+            let content = file.lock();
+            if let Some(own) = &content.own
+                && (archive.len() + own.len()) as u64 + 4096 <= most
+            {
+                bundle::append(&mut archive, path, own);
+            }
+        }
+        if archive.len() == bundle::MAGIC.len() {
+            return Bytes::new();
+        }
+        bundle::finish(&mut archive);
+        Bytes::from(archive)
+    }
+}
+
+fn above(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(above, _)| above)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(files: &mut Files, path: &str, text: &[u8]) {
+        let Ok(Entry::File(made)) = files.make(path, false) else { panic!("{path} is not made") };
+        files.write(&made, 0, text).unwrap();
+    }
+
+    fn given() -> Files {
+        let mut input = bundle::MAGIC.to_vec();
+        bundle::append(&mut input, "in/a", b"given");
+        bundle::append(&mut input, bundle::STDIN, b"typed");
+        bundle::finish(&mut input);
+        let (files, stdin) = Files::of(&Bytes::from(input)).unwrap();
+        assert_eq!(stdin, "typed");
+        files
+    }
+
+    #[test]
+    fn a_tree_of_files_behaves_as_one() {
+        let mut files = given();
+        assert_eq!(files.list(""), [("in".to_owned(), true)]);
+        assert_eq!(files.make("no/b", false).err(), Some(FileError::Missing));
+        assert_eq!(files.make("in/a/b", false).err(), Some(FileError::NoFolder));
+        file(&mut files, "in/b", b"b");
+        assert_eq!(files.remove("in", true), Err(FileError::NotEmpty));
+        files.make("out", true).unwrap();
+        files.rename("in", "out/in").unwrap();
+        assert_eq!(files.rename("out", "out/x"), Err(FileError::Invalid));
+        assert_eq!(files.find("in/a").err(), Some(FileError::Missing));
+        let Ok(Entry::File(a)) = files.find("out/in/a") else { panic!("it did not move") };
+        files.write(&a, 7, b"!").unwrap();
+        assert_eq!(a.lock().bytes(), b"given\0\0!");
+        files.remove("out/in/a", false).unwrap();
+        assert_eq!(a.lock().bytes().len(), 8);
+    }
+
+    #[test]
+    fn what_was_written_comes_back_and_what_was_given_does_not() {
+        let mut files = given();
+        assert!(files.written(1 << 20).is_empty());
+        file(&mut files, "result", b"42");
+        let back = bundle::files(&files.written(1 << 20)).unwrap();
+        assert_eq!(back, [("result".to_owned(), Bytes::from_static(b"42"))]);
+        assert!(files.written(1000).is_empty());
+    }
+
+    #[test]
+    fn files_are_bounded() {
+        let mut files = Files::default();
+        let Ok(Entry::File(one)) = files.make("one", false) else { panic!("it is not made") };
+        assert_eq!(files.write(&one, MAX_BYTES, b"x"), Err(FileError::Full));
+        assert_eq!(files.write(&one, u64::MAX, b"x"), Err(FileError::Full));
+        assert_eq!(files.resize(&one, MAX_BYTES + 1), Err(FileError::Full));
+    }
+}
