@@ -106,7 +106,7 @@ impl<'a> Cx<'a> {
             return done;
         }
         let queue = match &self.rank {
-            Some(rank) if rank.coll.queue.is_used() && !self.caller.data().calling_back => {
+            Some(rank) if rank.coll.queue.is_used() && self.caller.data().callbacks <= 1 => {
                 rank.coll.queue.clone()
             }
             _ => return waits::away(&mut self.caller, what).await,
