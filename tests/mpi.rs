@@ -15,6 +15,8 @@ mod comm;
 mod env;
 #[path = "mpi/hostile.rs"]
 mod hostile;
+#[path = "mpi/native.rs"]
+mod native;
 #[path = "mpi/p2p.rs"]
 mod p2p;
 #[path = "mpi/topo.rs"]

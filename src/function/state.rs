@@ -49,8 +49,8 @@ pub struct State {
     pub views: Views,
     /// Whether the guest's libc has laid out its heap, so that the host may grow the memory.
     pub primed: bool,
-    /// Whether a host call is calling back into the guest; it does so but once at a time.
-    pub calling_back: bool,
+    /// How many calls back into the guest there are, each within the one before.
+    pub callbacks: u32,
     /// The memory as others see it, once something made it known to them.
     pub door: Option<Arc<Door>>,
     /// What it is in an MPI job, for the part that serves those.
@@ -98,7 +98,7 @@ impl State {
             regions: Regions::default(),
             views: Views::new(order.state.take(), order.call, order.key.user.clone()),
             primed: false,
-            calling_back: false,
+            callbacks: 0,
             door: None,
             mpi: order.rank.take(),
             wasi,

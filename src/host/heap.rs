@@ -119,8 +119,24 @@ pub async fn free(caller: &mut Caller<'_, State>, pointer: u32) -> wasmtime::Res
     }
 }
 
-/// Calls the guest within its host call. Each such call takes a stack from the pool, so a guest
-/// must not nest them.
+/// Most calls back into a guest at once, each within the one before: each takes a stack from the
+/// pool.
+const MOST_NESTED: u32 = 8;
+
+/// Begins to call back.
+fn enter(caller: &mut Caller<'_, State>) -> wasmtime::Result<()> {
+    let nested = &mut caller.data_mut().callbacks;
+    if *nested >= MOST_NESTED {
+        return Err(wasmtime::Error::msg(format!(
+            "callbacks of the function made calls that need callbacks themselves, {MOST_NESTED} \
+             deep",
+        )));
+    }
+    *nested += 1;
+    Ok(())
+}
+
+/// Calls the guest within its host call.
 async fn call_back<P, R>(
     caller: &mut Caller<'_, State>,
     function: &TypedFunc<P, R>,
@@ -130,14 +146,10 @@ where
     P: wasmtime::WasmParams + Sync,
     R: wasmtime::WasmResults + Sync,
 {
-    if std::mem::replace(&mut caller.data_mut().calling_back, true) {
-        return Err(wasmtime::Error::msg(
-            "the function's malloc or free called a host function that needs malloc",
-        ));
-    }
-    // A failure ends the call, and with it the flag.
+    enter(caller)?;
+    // A failure ends the call, and with it the count.
     let result = function.call_async(caller.as_context_mut(), params).await?;
-    caller.data_mut().calling_back = false;
+    caller.data_mut().callbacks -= 1;
     Ok(result)
 }
 
@@ -148,13 +160,9 @@ pub async fn call_back_any(
     params: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    if std::mem::replace(&mut caller.data_mut().calling_back, true) {
-        return Err(wasmtime::Error::msg(
-            "a callback of the function made a call that needs a callback itself",
-        ));
-    }
+    enter(caller)?;
     function.call_async(caller.as_context_mut(), params, results).await?;
-    caller.data_mut().calling_back = false;
+    caller.data_mut().callbacks -= 1;
     Ok(())
 }
 

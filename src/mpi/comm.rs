@@ -20,8 +20,8 @@ pub enum Errhandler {
     Abort,
     /// The call returns its code.
     Return,
-    /// A function of the program, by its place in the table.
-    Guest(u32),
+    /// A function of the program, by its place in the table, and the handle that it was set by.
+    Guest(u32, i32),
 }
 
 /// A communicator. Its own messages are in `context`, those of its collectives in `context + 1`.
@@ -35,6 +35,8 @@ pub struct Comm {
     pub rank: u32,
     /// The remote group of an intercommunicator.
     pub remote: Option<Group>,
+    /// The session that it comes from, by its handle; 0 if from none.
+    pub session: i32,
     /// How its ranks are laid out.
     pub topology: Option<Arc<Topology>>,
     /// Of one that is not complete yet: what it becomes.
@@ -87,6 +89,7 @@ impl Comm {
             group,
             rank,
             remote,
+            session: 0,
             topology: None,
             becomes: None,
             begun: AtomicU32::new(0),

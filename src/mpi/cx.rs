@@ -117,7 +117,7 @@ impl<'a> Cx<'a> {
         }
         turns::gives_way();
         let queue = match &self.rank {
-            Some(rank) if rank.coll.queue.is_used() && !self.caller.data().calling_back => {
+            Some(rank) if rank.coll.queue.is_used() && self.caller.data().callbacks <= 1 => {
                 rank.coll.queue.clone()
             }
             _ => return waits::away(&mut self.caller, what).await,

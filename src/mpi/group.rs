@@ -16,6 +16,7 @@ pub struct Group(Arc<Members>);
 #[derive(Debug)]
 struct Members {
     list: Vec<u32>,
+    session: i32,
     index: OnceLock<HashMap<u32, u32>>,
 }
 
@@ -41,7 +42,22 @@ pub enum Likeness {
 impl Group {
     /// Of these ranks of the world, in this order.
     pub fn new(members: Vec<u32>) -> Self {
-        Self(Arc::new(Members { list: members, index: OnceLock::new() }))
+        Self::of_session(members, 0)
+    }
+
+    /// The same, from a session, by its handle.
+    pub fn of_session(members: Vec<u32>, session: i32) -> Self {
+        Self(Arc::new(Members { list: members, session, index: OnceLock::new() }))
+    }
+
+    /// The session that it comes from; 0 if from none.
+    pub fn session(&self) -> i32 {
+        self.0.session
+    }
+
+    /// Of these members, from where this one comes.
+    fn like(&self, members: Vec<u32>) -> Self {
+        Self::of_session(members, self.0.session)
     }
 
     /// Its size.
@@ -96,19 +112,19 @@ impl Group {
     /// All of the first, then those of the second that are not in the first.
     pub fn union(&self, other: &Self) -> Self {
         let more = other.members().iter().filter(|member| self.rank_of(**member).is_none());
-        Self::new(self.members().iter().chain(more).copied().collect())
+        self.like(self.members().iter().chain(more).copied().collect())
     }
 
     /// Those of the first that are in the second, as the first orders them.
     pub fn intersection(&self, other: &Self) -> Self {
         let both = self.members().iter().filter(|member| other.rank_of(**member).is_some());
-        Self::new(both.copied().collect())
+        self.like(both.copied().collect())
     }
 
     /// Those of the first that are not in the second, as the first orders them.
     pub fn difference(&self, other: &Self) -> Self {
         let rest = self.members().iter().filter(|member| other.rank_of(**member).is_none());
-        Self::new(rest.copied().collect())
+        self.like(rest.copied().collect())
     }
 
     /// Those of these ranks, in the order given. No rank may be given twice.
@@ -121,7 +137,7 @@ impl Group {
                 false => error(c::MPI_ERR_RANK, format!("rank {rank} is given twice")),
             }
         });
-        Ok(Self::new(members.collect::<Result<_>>()?))
+        Ok(self.like(members.collect::<Result<_>>()?))
     }
 
     /// All but those of these ranks.

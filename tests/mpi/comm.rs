@@ -48,3 +48,31 @@ fn wrong_arguments_and_refusing_callbacks_end_calls_with_their_codes() {
     let node = Ranks::new();
     [1, 2, 3, 8].into_iter().for_each(|ranks| node.passes("mpi/comm_errors", ranks));
 }
+
+#[test]
+fn functions_of_attributes_call_mpi_which_calls_others() {
+    let node = Ranks::new();
+    for ranks in [1, 2, 4] {
+        for outcome in node.run("mpi/comm_callbacks", ranks, &[]) {
+            let log = String::from_utf8_lossy(&outcome.log);
+            assert!(outcome.result == Ok(0) && log.contains("all deleted"), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn communicators_are_made_and_freed_without_end() {
+    passes_both("mpi/comm_many", &[1, 2, 3, 4, 8]);
+}
+
+#[test]
+fn messages_and_children_of_intercommunicators() {
+    passes_both("mpi/comm_between", &[2, 3, 4, 8]);
+}
+
+/// With ranks whose collectives are done in memory, and by messages.
+fn passes_both(program: &str, ranks: &[u32]) {
+    for node in [Ranks::new(), Ranks::apart()] {
+        ranks.iter().for_each(|ranks| node.passes(program, *ranks));
+    }
+}

@@ -65,3 +65,26 @@ fn ranks_go_on_without_one_that_failed() {
         node.passes("mpi/env_failures", ranks);
     }
 }
+
+#[test]
+fn handlers_live_as_long_as_something_has_them_and_may_make_errors_themselves() {
+    let node = Ranks::new();
+    [1, 3].into_iter().for_each(|ranks| node.passes("mpi/env_handlers", ranks));
+}
+
+#[test]
+fn hints_are_kept_as_they_were_given_at_any_time() {
+    Ranks::new().passes("mpi/env_hints", 2);
+}
+
+#[test]
+fn sessions_need_no_init_and_have_buffers_and_handlers_of_their_own() {
+    let node = Ranks::new();
+    [1, 2, 4].into_iter().for_each(|ranks| node.passes("mpi/env_sessions", ranks));
+}
+
+#[test]
+fn what_may_be_called_when_and_memory_as_aligned_as_is_asked_for() {
+    let node = Ranks::new();
+    [1, 3].into_iter().for_each(|ranks| node.passes("mpi/env_state", ranks));
+}

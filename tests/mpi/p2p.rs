@@ -85,3 +85,13 @@ fn messages_of_made_types() {
 fn messages_in_communicators_of_the_program() {
     passes("mpi/p2p_comms", &[1, 2, 3, 5, 17]);
 }
+
+#[test]
+fn requests_in_odd_uses() {
+    passes("mpi/p2p_odd", &[1, 2, 3, 8]);
+}
+
+#[test]
+fn many_senders_and_one_who_takes_from_any() {
+    passes("mpi/p2p_senders", &[2, 3, 8]);
+}

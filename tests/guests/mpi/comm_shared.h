@@ -26,13 +26,15 @@ static inline int comm_compare(MPI_Comm one, MPI_Comm other) {
  * of another come in. */
 static inline void around(MPI_Comm comm, int mark) {
     int rank = comm_rank(comm), size = comm_size(comm), sum = 0, sent;
+    MPI_Request request;
     if (rank > 0) MPI_Recv(&sum, 1, MPI_INT, rank - 1, 3, comm, MPI_STATUS_IGNORE);
     sent = sum + rank + mark;
-    MPI_Send(&sent, 1, MPI_INT, (rank + 1) % size, 3, comm);
+    MPI_Isend(&sent, 1, MPI_INT, (rank + 1) % size, 3, comm, &request);
     if (rank == 0) {
         MPI_Recv(&sum, 1, MPI_INT, size - 1, 3, comm, MPI_STATUS_IGNORE);
         CHECK(sum == size * (size - 1) / 2 + size * mark);
     }
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
 }
 
 /* Every rank of one side swaps a number with one of the other. */

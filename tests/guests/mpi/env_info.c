@@ -7,7 +7,7 @@ static void infos(void) {
     int flag, count, length = 0;
     CHECK(MPI_Info_create(&info) == MPI_SUCCESS);
     CHECK(MPI_Info_set(info, "one", "1") == MPI_SUCCESS);
-    CHECK(MPI_Info_set(info, " two ", "  zwei  ") == MPI_SUCCESS);
+    CHECK(MPI_Info_set(info, "two", "zwei") == MPI_SUCCESS);
     CHECK(MPI_Info_set(info, "one", "eins") == MPI_SUCCESS);
     CHECK(MPI_Info_get_nkeys(info, &count) == MPI_SUCCESS && count == 2);
     CHECK(MPI_Info_get_string(info, "two", &length, NULL, &flag) == MPI_SUCCESS);

@@ -6,7 +6,7 @@
 
 static int rank, size;
 
-static void begin(int *argc, char ***argv) {
+static inline void begin(int *argc, char ***argv) {
     CHECK(MPI_Init(argc, argv) == MPI_SUCCESS);
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);

@@ -21,7 +21,7 @@ static int put(int tag) {
 static void of_the_process(void) {
     static char buffer[3 * ONE];
     void *at = NULL;
-    int len = 0, flag;
+    int len = 0;
     MPI_Count long_len = 0;
     MPI_Request flush;
     FAILS(MPI_ERR_BUFFER, put(0));
@@ -33,26 +33,48 @@ static void of_the_process(void) {
     OK(MPI_Buffer_attach(buffer, sizeof buffer));
     FAILS(MPI_ERR_BUFFER, MPI_Buffer_attach(buffer, sizeof buffer));
     OK(MPI_Buffer_flush());
+    FAILS(MPI_ERR_BUFFER, MPI_Bsend(buffer, 3 * ONE, MPI_BYTE, rank, 0, MPI_COMM_WORLD));
     for (int round = 0; round < 5; round++) {
         for (int n = 0; n < 3; n++) {
             OK(put(n));
         }
-        /* A fourth has no room until one has left. */
-        FAILS(MPI_ERR_BUFFER, put(3));
-        take(1, 1);
-        OK(put(3));
         OK(MPI_Buffer_iflush(&flush));
-        OK(MPI_Test(&flush, &flag, MPI_STATUS_IGNORE));
-        CHECK(flag == 0);
+        OK(MPI_Wait(&flush, MPI_STATUS_IGNORE));
+        take(1, 1);
         take(0, 0);
         take(2, 2);
-        take(3, 3);
-        OK(MPI_Wait(&flush, MPI_STATUS_IGNORE));
-        OK(MPI_Buffer_flush());
     }
     OK(MPI_Buffer_detach_c(&at, &long_len));
     CHECK(at == buffer && long_len == sizeof buffer);
     FAILS(MPI_ERR_BUFFER, put(0));
+}
+
+/* What the receiver's side has no room for stays in the buffer. */
+static void long_ones(void) {
+    enum { LONG = 5 << 20 };
+    char *long_one = malloc(LONG), *buffer = malloc(LONG + MPI_BSEND_OVERHEAD);
+    MPI_Request flush;
+    void *at;
+    int len, flag;
+    CHECK(long_one && buffer);
+    OK(MPI_Buffer_attach(buffer, LONG + MPI_BSEND_OVERHEAD));
+    for (int n = 0; n < 2; n++) {
+        memset(long_one, n, LONG);
+        OK(MPI_Bsend(long_one, LONG, MPI_BYTE, rank, n, MPI_COMM_WORLD));
+    }
+    FAILS(MPI_ERR_BUFFER, MPI_Bsend(long_one, LONG, MPI_BYTE, rank, 2, MPI_COMM_WORLD));
+    OK(MPI_Buffer_iflush(&flush));
+    OK(MPI_Test(&flush, &flag, MPI_STATUS_IGNORE));
+    CHECK(flag == 0);
+    for (int n = 1; n >= 0; n--) {
+        OK(MPI_Recv(long_one, LONG, MPI_BYTE, rank, n, MPI_COMM_WORLD, MPI_STATUS_IGNORE));
+        CHECK(long_one[0] == n && long_one[LONG - 1] == n);
+    }
+    OK(MPI_Wait(&flush, MPI_STATUS_IGNORE));
+    OK(MPI_Buffer_detach(&at, &len));
+    CHECK(at == buffer && len == LONG + (int)MPI_BSEND_OVERHEAD);
+    free(long_one);
+    free(buffer);
 }
 
 static void of_a_communicator(void) {
@@ -65,7 +87,7 @@ static void of_a_communicator(void) {
     FAILS(MPI_ERR_BUFFER, MPI_Buffer_attach(buffer + 100, 100));
     OK(MPI_Buffer_attach(other, sizeof other));
     OK(put(1));
-    FAILS(MPI_ERR_BUFFER, put(2));
+    FAILS(MPI_ERR_BUFFER, MPI_Bsend(other, 2 * ONE, MPI_BYTE, rank, 2, MPI_COMM_WORLD));
     OK(MPI_Bsend(out, INTS, MPI_INT, 0, 2, MPI_COMM_SELF));
     OK(MPI_Recv(in, INTS, MPI_INT, 0, 2, MPI_COMM_SELF, MPI_STATUS_IGNORE));
     OK(MPI_Comm_iflush_buffer(comm, &flush));
@@ -138,6 +160,7 @@ int main(int argc, char **argv) {
         out[i] = i;
     }
     of_the_process();
+    long_ones();
     of_a_communicator();
     automatic();
     of_a_session();

@@ -13,8 +13,8 @@ use crate::mpi::error::{Error, Result};
 
 /// Calls what collectives under way have asked for. For calls that look at requests.
 pub async fn serve(cx: &mut Cx<'_>) {
-    // A callback calls nothing back.
-    if !cx.rank().coll.queue.is_used() || cx.state().calling_back {
+    // An operation's own calls of MPI begin no others.
+    if !cx.rank().coll.queue.is_used() || cx.state().callbacks > 1 {
         return;
     }
     let queue = cx.rank().coll.queue.clone();

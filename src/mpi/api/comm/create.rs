@@ -69,8 +69,10 @@ pub async fn create_from_group(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         };
     };
     let parent = Parent(cx.rank().itself.clone());
-    let made = parent.child(cx, context, group, None);
-    if let Some(made) = &made {
+    let session = group.session();
+    let mut made = parent.child(cx, context, group, None);
+    if let Some(made) = &mut made {
+        made.session = session;
         let mut state = made.state.lock();
         (state.info, state.errhandler) = (info, errhandler);
     }

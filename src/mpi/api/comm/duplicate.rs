@@ -47,6 +47,7 @@ async fn copy(cx: &mut Cx<'_>, handle: i32, info: Hints, at: u32) -> Result<()> 
 fn heir(comm: &Comm, context: u64, values: Values, info: Hints) -> Comm {
     let mut made = Comm::new(context, comm.group.clone(), comm.rank, comm.remote.clone());
     made.topology = comm.topology.clone();
+    made.session = comm.session;
     let mut attributes = Attributes::default();
     for (key, value) in values {
         attributes.set(key, value);

@@ -150,7 +150,11 @@ pub fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 }
 
 pub fn of_comm(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
-    let group = cx.rank().comm(args.i32(0))?.group.clone();
+    let comm = cx.rank().comm(args.i32(0))?;
+    let group = match comm.session == comm.group.session() {
+        true => comm.group.clone(),
+        false => Group::of_session(comm.group.members().to_vec(), comm.session),
+    };
     give(cx, args.ptr(1), group)
 }
 

@@ -15,29 +15,30 @@ use crate::mpi::group::Group;
 pub async fn create(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let comm = intra(cx, args.i32(0))?;
     let leader = leader(&comm.group, args.int(1))?;
-    let tag = args.i32(4);
     begin(cx, args.ptr(5))?;
     let pair = match leader == comm.rank {
-        false => None,
-        true => {
-            let peers = cx.rank().comm(args.i32(2))?;
-            let Some(other) =
-                u32::try_from(args.i32(3)).ok().and_then(|r| peers.peers().world_rank(r))
-            else {
-                let why = format!("{} is no rank of the leaders' communicator", args.i32(3));
-                return error(c::MPI_ERR_RANK, why);
-            };
-            if tag < 0 {
-                return error(c::MPI_ERR_TAG, format!("the tag {tag} is negative"));
-            }
-            Some(Pair::chosen(&cx.rank().endpoint, (peers.context, tag), other))
-        }
+        false => Ok(None),
+        true => leaders(cx, args).map(Some),
     };
     let circle = Circle::of(&cx.rank().endpoint, &comm).led_by(leader);
     let (context, remote) = join(cx, circle, pair, &comm.group).await?;
     let group = comm.group.clone();
     let made = Parent(comm).child(cx, context, group, Some(remote));
     give(cx, args.ptr(5), made)
+}
+
+/// This leader's way to the other, whose rank only the leaders are given.
+fn leaders(cx: &mut Cx<'_>, args: &Args) -> Result<Pair> {
+    let (peers, tag) = (cx.rank().comm(args.i32(2))?, args.i32(4));
+    let other = u32::try_from(args.i32(3)).ok().and_then(|rank| peers.peers().world_rank(rank));
+    let Some(other) = other else {
+        let why = format!("{} is no rank of the leaders' communicator", args.i32(3));
+        return error(c::MPI_ERR_RANK, why);
+    };
+    if tag < 0 {
+        return error(c::MPI_ERR_TAG, format!("the tag {tag} is negative"));
+    }
+    Ok(Pair::chosen(&cx.rank().endpoint, (peers.context, tag), other))
 }
 
 /// The same without any communicator.
@@ -52,23 +53,27 @@ pub async fn create_from_groups(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     };
     let leader = leader(&group, args.int(1))?;
     let pair = match leader == rank {
-        false => None,
-        true => {
-            let remote = cx.rank().group(args.i32(2))?;
-            let other = self::leader(&remote, args.int(3))?;
-            let other = remote.world_rank(other).unwrap_or(0);
-            Some(Pair::chosen(&cx.rank().endpoint, within, other))
-        }
+        false => Ok(None),
+        true => remote_leader(cx, args)
+            .map(|other| Some(Pair::chosen(&cx.rank().endpoint, within, other))),
     };
     let circle = Circle::chosen(&cx.rank().endpoint, group.clone(), rank, within).led_by(leader);
     let (context, remote) = join(cx, circle, pair, &group).await?;
     let parent = Parent(cx.rank().itself.clone());
-    let made = parent.child(cx, context, group, Some(remote));
-    if let Some(made) = &made {
+    let session = group.session();
+    let mut made = parent.child(cx, context, group, Some(remote));
+    if let Some(made) = &mut made {
+        made.session = session;
         let mut state = made.state.lock();
         (state.info, state.errhandler) = (info, errhandler);
     }
     give(cx, args.ptr(7), made)
+}
+
+fn remote_leader(cx: &mut Cx<'_>, args: &Args) -> Result<u32> {
+    let remote = cx.rank().group(args.i32(2))?;
+    let other = leader(&remote, args.int(3))?;
+    Ok(remote.world_rank(other).unwrap_or(0))
 }
 
 fn leader(group: &Group, rank: i64) -> Result<u32> {
@@ -78,17 +83,23 @@ fn leader(group: &Group, rank: i64) -> Result<u32> {
     }
 }
 
-/// The leaders find a context and tell each other their groups; then they tell their own.
+/// The leaders find a context and tell each other their groups; then they tell their own. What a
+/// leader cannot do is told to its group, which would wait for it.
 async fn join(
     cx: &mut Cx<'_>,
     circle: Circle,
-    pair: Option<Pair>,
+    pair: Result<Option<Pair>>,
     local: &Group,
 ) -> Result<(u64, Group)> {
     let plan = Plan { group: local.members().to_vec(), ..Plan::draw(cx) };
     let told = match pair {
-        None => cx.wait(circle.hear(None)).await?,
-        Some(pair) => {
+        Err(error) => {
+            let told = Some(Err(class_of(&error)));
+            let _ = cx.wait(circle.hear(told)).await;
+            return Err(error);
+        }
+        Ok(None) => cx.wait(circle.hear(None)).await?,
+        Ok(Some(pair)) => {
             let mine = plan.encode();
             let there = match pair.other == cx.rank().endpoint.rank() {
                 // Nobody can lead both.

@@ -109,7 +109,8 @@ impl Parent {
         remote: Option<Group>,
     ) -> Option<Comm> {
         let rank = group.rank_of(cx.rank().endpoint.rank())?;
-        let comm = Comm::new(context, group, rank, remote);
+        let mut comm = Comm::new(context, group, rank, remote);
+        comm.session = self.0.session;
         comm.state.lock().errhandler = self.0.state.lock().errhandler;
         Some(comm)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hooks;
+use super::hooks::{self, Hints};
 use super::make::{Parent, Plan, Plans, begin, give, round};
 use crate::mpi::comm::Comm;
 use crate::mpi::constants as c;
@@ -55,6 +55,9 @@ fn of_color(plans: &[Plan], group: &Group, color: i32) -> Option<(u64, Group)> {
     Some((context, Group::new(chosen.into_iter().map(|(_, member)| *member).collect())))
 }
 
+/// What the ranks of a node share, as hints name it.
+const RESOURCE: &[u8] = b"mpi_shared_memory";
+
 /// What a split asks for.
 enum Part {
     /// To be in none.
@@ -63,6 +66,24 @@ enum Part {
     Node,
     /// Those of a node, if not all are of one.
     SmallerThanAll,
+    /// All.
+    Whole,
+    /// Each for itself.
+    Own,
+}
+
+/// What hints ask for that name a kind of resource, or a set of processes. Nodes are the only parts
+/// of the machine that ranks are known to share.
+fn guided(kind: i32, info: &Hints) -> Part {
+    let hint = |key: &[u8]| info.get(key).map(Vec::as_slice);
+    if hint(b"mpi_hw_resource_type") == Some(RESOURCE) {
+        return Part::Node;
+    }
+    match hint(b"mpi_pset_name").filter(|_| kind == c::MPI_COMM_TYPE_RESOURCE_GUIDED) {
+        Some(b"mpi://WORLD") => Part::Whole,
+        Some(b"mpi://SELF") => Part::Own,
+        _ => Part::None,
+    }
 }
 
 pub async fn split_type(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
@@ -70,16 +91,11 @@ pub async fn split_type(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let (kind, key) = (args.i32(1), args.i32(2));
     let info = hooks::hints(cx, args.i32(3))?;
     begin(cx, args.ptr(4))?;
-    let resource = info.get(&b"mpi_hw_resource_type"[..]).map(Vec::as_slice);
     let part = match kind {
         c::MPI_UNDEFINED => Part::None,
         c::MPI_COMM_TYPE_SHARED => Part::Node,
         c::MPI_COMM_TYPE_HW_UNGUIDED => Part::SmallerThanAll,
-        // Nodes are the only parts of the machine that ranks are known to share.
-        c::MPI_COMM_TYPE_HW_GUIDED | c::MPI_COMM_TYPE_RESOURCE_GUIDED => match resource {
-            Some(b"mpi_shared_memory") => Part::Node,
-            _ => Part::None,
-        },
+        c::MPI_COMM_TYPE_HW_GUIDED | c::MPI_COMM_TYPE_RESOURCE_GUIDED => guided(kind, &info),
         _ => return error(c::MPI_ERR_ARG, format!("{kind} is no way to split a communicator")),
     };
     let nodes = hooks::nodes(cx, &comm.group);
@@ -89,7 +105,12 @@ pub async fn split_type(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         Part::None => c::MPI_UNDEFINED,
         Part::SmallerThanAll if whole => c::MPI_UNDEFINED,
         Part::Node | Part::SmallerThanAll => mine,
+        Part::Whole => 0,
+        Part::Own => comm.rank.cast_signed(),
     };
     let made = parted(cx, comm, color, key).await?;
+    if let (Some(made), Part::Node | Part::SmallerThanAll) = (&made, part) {
+        made.state.lock().info.insert(b"mpi_hw_resource_type".to_vec(), RESOURCE.to_vec());
+    }
     give(cx, args.ptr(4), made)
 }

@@ -143,7 +143,8 @@ async fn shrink(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let Some(rank) = group.rank_of(me) else {
         return error(c::MPIX_ERR_PROC_FAILED, "the others take this rank for failed");
     };
-    let shrunk = Comm::new(value.context, group, rank, None);
+    let mut shrunk = Comm::new(value.context, group, rank, None);
+    shrunk.session = comm.session;
     shrunk.state.lock().errhandler = comm.state.lock().errhandler;
     match cx.rank().comms.insert(Arc::new(shrunk)) {
         Some(handle) => cx.memory().write_i32(args.ptr(1), handle),

@@ -39,7 +39,7 @@ struct Made {
 #[derive(Debug)]
 pub struct Handlers {
     made: Handles<Made>,
-    /// Room in the program's memory for what a handler is given.
+    /// Room in the program's memory for what a handler is given, while none is called.
     scratch: Option<u32>,
 }
 
@@ -95,20 +95,24 @@ pub async fn raise(
     }
 }
 
-/// The first communicator or session that a call names, if it is one; else `MPI_COMM_SELF`.
+/// The first communicator or session that a call names, if it is one; else `MPI_COMM_SELF`, or a
+/// session where there is no such.
 fn about(rank: &Rank, function: &Function, args: &Args) -> About {
     if let Some(at) = function.first(Kind::Session)
         && rank.env.sessions.has(args.i32(at))
     {
         return About::Session(args.i32(at));
     }
-    if rank.phase != Phase::Active {
-        return rank.env.sessions.only().map_or(About::Nothing, About::Session);
-    }
+    let active = rank.phase == Phase::Active;
     let comm = function.first(Kind::Comm).map(|at| args.i32(at));
     match comm {
-        Some(handle) if rank.comm(handle).is_ok() => About::Comm(handle),
-        _ => About::Comm(c::MPI_COMM_SELF),
+        Some(c::MPI_COMM_WORLD | c::MPI_COMM_SELF) if !active => {}
+        Some(handle) if rank.comm(handle).is_ok() => return About::Comm(handle),
+        _ => {}
+    }
+    match active {
+        true => About::Comm(c::MPI_COMM_SELF),
+        false => rank.env.sessions.only().map_or(About::Nothing, About::Session),
     }
 }
 
@@ -132,7 +136,7 @@ async fn handle_with(
             let text = format!("rank {rank}: {text}");
             Err(cx.abort(code.clamp(1, 255), &text))
         }
-        Errhandler::Guest(function) => call(cx, function, about, code).await,
+        Errhandler::Guest(function, _) => call(cx, function, about, code).await,
     }
 }
 
@@ -144,17 +148,22 @@ fn is_borne(code: i32) -> bool {
 
 /// Calls a handler with addresses of the handle and the code.
 async fn call(cx: &mut Cx<'_>, function: u32, about: i32, code: i32) -> Result<()> {
-    let scratch = match cx.rank().env.handlers.scratch {
+    let scratch = match cx.rank().env.handlers.scratch.take() {
         Some(scratch) => scratch,
         None => match cx.malloc(8).await? {
-            Some(scratch) => *cx.rank().env.handlers.scratch.insert(scratch),
+            Some(scratch) => scratch,
             None => return error(c::MPI_ERR_NO_MEM, "there is no memory for an error handler"),
         },
     };
     cx.memory().write_i32(scratch, about)?;
     cx.memory().write_i32(scratch + 4, code)?;
     let args = [Val::I32(scratch.cast_signed()), Val::I32((scratch + 4).cast_signed())];
-    cx.call(function, &args, false).await.map(drop)
+    cx.call(function, &args, false).await?;
+    // A handler that this one called has left its own.
+    match cx.rank().env.handlers.scratch.replace(scratch) {
+        Some(other) => cx.free(other).await,
+        None => Ok(()),
+    }
 }
 
 fn create(cx: &mut Cx<'_>, args: &Args, kind: Kind) -> Result<()> {
@@ -190,7 +199,7 @@ pub fn of(rank: &Rank, handle: i32, kind: Kind) -> Result<Errhandler> {
         c::MPI_ERRORS_ABORT => Ok(Errhandler::Abort),
         c::MPI_ERRORS_RETURN => Ok(Errhandler::Return),
         _ => match rank.env.handlers.made.get(handle) {
-            Some(made) if made.kind == kind => Ok(Errhandler::Guest(made.function)),
+            Some(made) if made.kind == kind => Ok(Errhandler::Guest(made.function, handle)),
             _ => none(handle),
         },
     }
@@ -198,15 +207,18 @@ pub fn of(rank: &Rank, handle: i32, kind: Kind) -> Result<Errhandler> {
 
 /// A handle of what an object has: the program frees it.
 fn handle(rank: &mut Rank, handler: Errhandler, kind: Kind) -> Result<i32> {
-    let function = match handler {
+    let (function, set_by) = match handler {
         Errhandler::Fatal => return Ok(c::MPI_ERRORS_ARE_FATAL),
         Errhandler::Abort => return Ok(c::MPI_ERRORS_ABORT),
         Errhandler::Return => return Ok(c::MPI_ERRORS_RETURN),
-        Errhandler::Guest(function) => function,
+        Errhandler::Guest(function, handle) => (function, handle),
     };
     let made = &mut rank.env.handlers.made;
     let same = |made: &Made| made.function == function && made.kind == kind;
-    let known = made.iter().find(|(_, made)| same(made)).map(|(handle, _)| handle);
+    let known = match made.get(set_by) {
+        Some(found) if same(found) => Some(set_by),
+        _ => made.iter().find(|(_, made)| same(made)).map(|(handle, _)| handle),
+    };
     if let Some(handle) = known {
         if let Some(found) = made.get_mut(handle) {
             found.uses += 1;

@@ -85,8 +85,7 @@ fn find(rank: &mut Rank, handle: i32) -> Result<&mut Hints> {
 
 fn key(cx: &Cx<'_>, at: u32) -> Result<Vec<u8>> {
     let most = c::MPI_MAX_INFO_KEY.cast_unsigned() as usize - 1;
-    let key = cx.memory().read_string(at, most)?.map(|key| key.trim_ascii().to_vec());
-    match key {
+    match cx.memory().read_string(at, most)? {
         Some(key) if !key.is_empty() => Ok(key),
         _ => error(c::MPI_ERR_INFO_KEY, format!("a key has 1 to {most} bytes")),
     }
@@ -130,7 +129,7 @@ fn set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     if hints.len() >= MOST_KEYS && !hints.contains_key(&key) {
         return error(c::MPI_ERR_NO_MEM, format!("at most {MOST_KEYS} keys are kept"));
     }
-    hints.insert(key, value.trim_ascii().to_vec());
+    hints.insert(key, value);
     Ok(())
 }
 

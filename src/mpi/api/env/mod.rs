@@ -38,6 +38,8 @@ pub struct Env {
     pub infos: info::Infos,
     /// Sessions.
     pub sessions: session::Sessions,
+    /// Where memory really begins that was asked for with an alignment.
+    pub aligned: std::collections::BTreeMap<u32, u32>,
     /// The level of threads that was agreed on.
     pub threads: i32,
     /// Failed ranks that were acknowledged, by the communicator's context.

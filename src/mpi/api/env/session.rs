@@ -77,8 +77,8 @@ pub fn group_of(cx: &mut Cx<'_>, session: i32, name: &[u8]) -> Result<Group> {
     cx.rank().env.sessions.get(session)?;
     let (rank, size) = (cx.rank().endpoint.rank(), cx.rank().endpoint.size());
     match SETS.iter().position(|set| set.as_bytes().eq_ignore_ascii_case(name)) {
-        Some(0) => Ok(Group::new((0..size).collect())),
-        Some(_) => Ok(Group::new(vec![rank])),
+        Some(0) => Ok(Group::of_session((0..size).collect(), session)),
+        Some(_) => Ok(Group::of_session(vec![rank], session)),
         None => error(c::MPI_ERR_ARG, "there is no process set of this name"),
     }
 }

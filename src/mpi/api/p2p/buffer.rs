@@ -1,10 +1,12 @@
 //! Buffered sends. A buffer that the program attaches says how much may be on its way; the bytes
 //! themselves are kept by the host. A message takes its bytes and `MPI_BSEND_OVERHEAD` of its
-//! buffer until its receive has begun.
+//! buffer until the receiver's side has taken it in, as it does short ones before they are
+//! received: a detach need not wait for their receives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::mpi::comm::Comm;
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::engine::{Mode, Payload, Request, Status};
@@ -71,10 +73,15 @@ impl Buffer {
 }
 
 impl Buffers {
-    /// The one that a message of a communicator goes to.
-    fn of(&mut self, context: u64) -> Option<&mut Buffer> {
-        let owner = Owner::Comm(context);
-        let owner = if self.by_owner.contains_key(&owner) { owner } else { Owner::Process };
+    /// The one that a message of a communicator goes to: its own, else that of the session that it
+    /// comes from, or the process's if it comes from none.
+    fn of(&mut self, comm: &Comm) -> Option<&mut Buffer> {
+        let own = Owner::Comm(comm.context);
+        let owner = match comm.session {
+            _ if self.by_owner.contains_key(&own) => own,
+            0 => Owner::Process,
+            session => Owner::Session(session),
+        };
         self.by_owner.get_mut(&owner)
     }
 
@@ -108,7 +115,7 @@ impl Buffers {
 pub fn begin(cx: &mut Cx<'_>, message: Outgoing) -> Result<Arc<Request>> {
     let Some(to) = message.to else { return Ok(Request::completed(Status::EMPTY)) };
     let takes = message.span.bytes().saturating_add(OVERHEAD);
-    let Some(buffer) = cx.rank().p2p.buffers.of(message.comm.context) else {
+    let Some(buffer) = cx.rank().p2p.buffers.of(&message.comm) else {
         return error(c::MPI_ERR_BUFFER, "a buffered send needs a buffer: attach one");
     };
     let room = buffer.room();
@@ -117,10 +124,8 @@ pub fn begin(cx: &mut Cx<'_>, message: Outgoing) -> Result<Arc<Request>> {
         return error(c::MPI_ERR_BUFFER, why);
     }
     let payload = Payload::Host(aside(&message)?);
-    // Complete when the message has left, not when it was copied.
-    let mode = Mode::Synchronous;
-    let request = cx.rank().endpoint.send(to, message.envelope, payload, mode);
-    if let Some(buffer) = cx.rank().p2p.buffers.of(message.comm.context) {
+    let request = cx.rank().endpoint.send(to, message.envelope, payload, Mode::Standard);
+    if let Some(buffer) = cx.rank().p2p.buffers.of(&message.comm) {
         buffer.messages.push((takes, request));
     }
     Ok(Request::completed(Status::EMPTY))

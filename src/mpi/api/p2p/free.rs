@@ -20,11 +20,12 @@ pub async fn free(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         let own = own.clone();
         return free_generalized(cx, place, &own).await;
     }
-    if let Some(held) = p2p.remove(place.handle)
-        && held.kind == Kind::Send
-        && let Progress::One(request) = held.progress()
-        && !request.is_done()
-    {
+    let sends = p2p.remove(place.handle).and_then(|held| match held.progress() {
+        Progress::One(request) if held.kind == Kind::Send => Some(request),
+        Progress::Two(send, _) => Some(send),
+        _ => None,
+    });
+    if let Some(request) = sends.filter(|request| !request.is_done()) {
         p2p.orphan(request);
     }
     cx.memory().write_i32(place.at, c::MPI_REQUEST_NULL)
