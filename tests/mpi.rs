@@ -4,6 +4,8 @@
 mod alone;
 #[path = "common/guests.rs"]
 mod guests;
+#[path = "common/linked.rs"]
+mod linked;
 #[path = "common/ranks.rs"]
 mod ranks;
 
@@ -13,10 +15,14 @@ mod coll;
 mod comm;
 #[path = "mpi/env.rs"]
 mod env;
+#[path = "mpi/failure.rs"]
+mod failure;
 #[path = "mpi/hostile.rs"]
 mod hostile;
 #[path = "mpi/native.rs"]
 mod native;
+#[path = "mpi/nodes.rs"]
+mod nodes;
 #[path = "mpi/p2p.rs"]
 mod p2p;
 #[path = "mpi/topo.rs"]

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::agree::Past;
 use super::attributes::Attributes;
+use super::coll::layout::Layout;
 use super::group::{Group, Likeness};
 use super::topology::{Neighbours, Topology};
 
@@ -43,6 +44,8 @@ pub struct Comm {
     pub becomes: Option<Arc<OnceLock<Arc<Comm>>>>,
     /// Collectives begun: all ranks begin them in the same order.
     begun: AtomicU32,
+    /// Where its ranks are, once that was asked for.
+    pub layout: OnceLock<Layout>,
     /// Agreements of its ranks.
     pub agreements: Past,
     /// What may change.
@@ -93,6 +96,7 @@ impl Comm {
             topology: None,
             becomes: None,
             begun: AtomicU32::new(0),
+            layout: OnceLock::new(),
             agreements: Past::default(),
             state: Mutex::new(state),
         }

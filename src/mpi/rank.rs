@@ -11,6 +11,9 @@ use super::group::Group;
 use super::handles::Handles;
 use super::turns::Turn;
 
+/// Set in the contexts of `MPI_COMM_SELF`.
+const SELF: u64 = 1 << 60;
+
 /// Where a program is between `MPI_Init` and `MPI_Finalize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -56,8 +59,9 @@ impl Rank {
         let (rank, size) = (endpoint.rank(), endpoint.size());
         let world = Comm::new(0, Group::new((0..size).collect()), rank, None);
         world.state.lock().name = b"MPI_COMM_WORLD".to_vec();
-        // The same number on every rank is no harm: nobody else is in it.
-        let itself = Comm::new(2, Group::new(vec![rank]), 0, None);
+        // One for each rank: what becomes of it is none of the others' business.
+        let itself = Comm::new(SELF | u64::from(rank) << 1, Group::new(vec![rank]), 0, None);
+        endpoint.has_members(itself.context, &[rank]);
         itself.state.lock().name = b"MPI_COMM_SELF".to_vec();
         Self {
             endpoint,

@@ -1,4 +1,4 @@
-//! Programs of MPI on ranks that are all in one process.
+//! Programs of MPI on ranks that are all in one process, on one node or on several.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -6,27 +6,45 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use faasm::config::FunctionOptions;
 use faasm::function::{Control, EndReason, FunctionSetup, Functions, Job, Outcome};
-use faasm::id::{BlobHash, CallId, FunctionKey};
+use faasm::id::{BlobHash, CallId, FunctionKey, NodeId};
 use faasm::mpi::cx;
-use faasm::mpi::engine::{Endpoint, World};
+use faasm::mpi::engine::{Endpoint, Traffic, World};
 use faasm::wire::calls::Entry;
 use faasm::wire::function::{FunctionEntry, Limits};
+use faasm::wire::mpi::Seat;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use crate::alone::{Alone, Source};
 use crate::guests::guest;
+use crate::linked::{Linked, linked};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A rank that was begun, and where its end is told.
 type Started = (Arc<Control>, mpsc::Receiver<Outcome>);
 
-/// A node for ranks.
+/// Gives a rank its way to the others.
+type Sits<'r> = Box<dyn Fn(u32, &Arc<Control>) -> Arc<Endpoint> + 'r>;
+
+/// Where a job's ranks are.
+enum Placed {
+    /// On one node.
+    Here,
+    /// The same, but their collectives are done by messages.
+    Apart,
+    /// Each on one of these nodes, by its number.
+    On(Vec<u64>),
+}
+
+/// A node for ranks, or several whose instances are in one pool.
 pub struct Ranks {
     functions: Functions,
     source: Arc<Source>,
-    apart: bool,
-    _control: Runtime,
+    placed: Placed,
+    nodes: Vec<Linked>,
+    control: Runtime,
+    job: Mutex<CallId>,
     _dir: tempfile::TempDir,
 }
 
@@ -34,7 +52,28 @@ impl Ranks {
     /// With two workers, and ranks whose collectives are done by messages.
     #[allow(dead_code, reason = "not every test needs it")]
     pub fn apart() -> Self {
-        Self { apart: true, ..Self::new() }
+        Self { placed: Placed::Apart, ..Self::new() }
+    }
+
+    /// So many nodes that are connected.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn linked(nodes: u64) -> Self {
+        let node = Self::new();
+        let nodes = node.control.block_on(linked(nodes));
+        Self { nodes, ..node }
+    }
+
+    /// Where the ranks of the next jobs are: the node of each.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn place(&mut self, on: &[u64]) {
+        self.placed = Placed::On(on.to_vec());
+    }
+
+    /// What all ranks of the last job sent.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let job = *self.job.lock();
+        self.nodes.iter().flat_map(|node| node.worlds.traffic(job)).collect()
     }
 
     /// With two workers.
@@ -56,7 +95,8 @@ impl Ranks {
             imports: faasm::mpi::dispatch::link,
         };
         let functions = Functions::start(setup).expect("it starts");
-        Self { functions, source, apart: false, _control: control, _dir: dir }
+        let (placed, nodes, job) = (Placed::Here, Vec::new(), Mutex::new(CallId(0)));
+        Self { functions, source, placed, nodes, job, control, _dir: dir }
     }
 
     /// Begins a module on so many ranks.
@@ -68,11 +108,12 @@ impl Ranks {
         let options = Default::default();
         let entry = FunctionEntry { wasm: hash, size, version: 1, uploaded_ms: 0, limits, options };
         let entry = Arc::new(entry);
-        let world = if self.apart { World::apart(ranks) } else { World::local(ranks) };
+        let endpoint = self.job(ranks);
         (0..ranks)
             .map(|rank| {
                 let (done, outcome) = mpsc::channel();
                 let control = Control::new();
+                let seat = cx::seat(endpoint(rank, &control));
                 self.functions.run(Job {
                     call: CallId::random(),
                     key: FunctionKey::new("tester", "f").expect("a name"),
@@ -83,13 +124,36 @@ impl Ranks {
                     control: control.clone(),
                     host: Arc::new(Alone),
                     state: None,
-                    rank: Some(cx::seat(Endpoint::new(world.clone(), rank))),
+                    rank: Some(seat),
                     span: tracing::Span::none(),
                     done: Box::new(move |outcome| drop(done.send(outcome))),
                 });
                 (control, outcome)
             })
             .collect()
+    }
+
+    /// A new job: how its ranks reach the others.
+    fn job(&self, ranks: u32) -> Sits<'_> {
+        let world = match &self.placed {
+            Placed::Here => World::local(ranks),
+            Placed::Apart => World::apart(ranks),
+            Placed::On(on) => {
+                assert_eq!(on.len(), ranks as usize, "each rank has a place");
+                let world = CallId::random();
+                *self.job.lock() = world;
+                let nodes: Vec<_> = on.iter().map(|node| NodeId(*node)).collect();
+                return Box::new(move |rank, control| {
+                    let node = self.nodes.iter().find(|node| node.id == nodes[rank as usize]);
+                    let seat = Seat { world, epoch: 1, rank, nodes: nodes.clone() };
+                    node.expect("there is such a node")
+                        .worlds
+                        .endpoint(&seat, control)
+                        .expect("a seat")
+                });
+            }
+        };
+        Box::new(move |rank, _| Endpoint::new(world.clone(), rank))
     }
 
     /// Runs a program on so many ranks; what came of each.

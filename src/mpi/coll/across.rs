@@ -33,7 +33,9 @@ pub async fn run(plan: &Plan) -> Result<()> {
             let bytes = pack(send)?;
             swap(&others, vec![bytes; others.size() as usize], receive).await
         }
-        Work::Alltoall { send: Some(send), receive } => swap(&others, packed(send)?, receive).await,
+        Work::Alltoall { send: Some(send), receive, .. } => {
+            swap(&others, packed(send)?, receive).await
+        }
         Work::Reduce { root, send, receive, combine } => match (root, receive) {
             (Root::At(root), _) => match tree::reduce(&inside, 0, pack(send)?, combine).await? {
                 Some(sum) => others.put(*root, sum).await,

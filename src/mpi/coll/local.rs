@@ -1,8 +1,12 @@
-//! Collectives among ranks of one node that only move elements.
+//! Collectives among ranks of one node that only move elements: each copies what is for it out of
+//! the memory of the others.
+
+use std::collections::BTreeMap;
 
 use super::meeting::{Attendance, Gift, Need, Piece};
 use super::places::{copy, pack, unpack};
 use super::{Root, SMALL, Work};
+use crate::mpi::constants as c;
 use crate::mpi::engine::Span;
 use crate::mpi::error::{Error, Result};
 
@@ -26,7 +30,7 @@ pub async fn run(room: &Attendance<'_>, me: u32, work: &Work) -> Result<()> {
         }
         Work::Scatter { root: Root::At(root), send, receive, .. } => {
             if *root == me {
-                room.give(Gift { pieces: pieces(send)?, into: None });
+                room.give(Gift::of(pieces(send)?));
             } else {
                 room.give(Gift::default());
             }
@@ -43,18 +47,19 @@ pub async fn run(room: &Attendance<'_>, me: u32, work: &Work) -> Result<()> {
             take_all(room, me, receive, send.is_none()).await?;
             readers(room, mine).await
         }
-        Work::Alltoall { send: Some(send), receive } => {
-            room.give(Gift { pieces: pieces(send)?, into: None });
+        Work::Alltoall { send: Some(send), receive, .. } => {
+            room.give(Gift::of(pieces(send)?));
             take_all(room, me, receive, false).await?;
             readers(room, send).await
         }
-        Work::Alltoall { send: None, receive } => {
+        Work::Alltoall { send: None, receive, .. } => {
             // What comes takes the place of what goes.
             let copies: Result<Vec<_>> =
                 receive.iter().map(|span| pack(span).map(Piece::Bytes)).collect();
-            room.give(Gift { pieces: copies?, into: None });
+            room.give(Gift::of(copies?));
             take_all(room, me, receive, false).await
         }
+        Work::Neighbours { send, receive } => neighbours(room, me, send, receive).await,
         _ => Err(Error::unsupported("this collective between groups of one node")),
     }
 }
@@ -84,7 +89,7 @@ async fn gather(
 
 /// Brings one piece for all: a copy of a short one.
 async fn give(room: &Attendance<'_>, span: &Span) -> Result<bool> {
-    Ok(room.give(Gift { pieces: vec![piece(span)?], into: None }))
+    Ok(room.give(Gift::of(vec![piece(span)?])))
 }
 
 /// What a rank brings of its elements.
@@ -95,16 +100,47 @@ pub fn piece(span: &Span) -> Result<Piece> {
     }
 }
 
-fn pieces(spans: &[Span]) -> Result<Vec<Piece>> {
+pub fn pieces<'s>(
+    spans: impl IntoIterator<Item = &'s Span, IntoIter: Clone>,
+) -> Result<Vec<Piece>> {
     // Copies only where all are short, so that they can be waited for together.
-    match spans.iter().map(Span::bytes).sum::<u64>() <= SMALL {
-        true => spans.iter().map(|span| pack(span).map(Piece::Bytes)).collect(),
-        false => Ok(spans.iter().cloned().map(Piece::Span).collect()),
+    let spans = spans.into_iter();
+    match spans.clone().map(Span::bytes).sum::<u64>() <= SMALL {
+        true => spans.map(|span| pack(span).map(Piece::Bytes)).collect(),
+        false => Ok(spans.cloned().map(Piece::Span).collect()),
     }
 }
 
+/// Each rank takes from those that have something for it, in the order in which they have it.
+async fn neighbours(
+    room: &Attendance<'_>,
+    me: u32,
+    send: &[(u32, Span)],
+    receive: &[(u32, Span)],
+) -> Result<()> {
+    let pieces = pieces(send.iter().map(|(_, span)| span))?;
+    room.give(Gift { to: send.iter().map(|(to, _)| *to).collect(), ..Gift::of(pieces) });
+    let mut taken = BTreeMap::new();
+    for (from, into) in receive {
+        room.until(Need::Arrived(*from)).await?;
+        let gift = room.gift(*from)?;
+        let nth: &mut usize = taken.entry(from).or_default();
+        // It has nothing more: the others' topology is another.
+        let none = || Error::new(c::MPI_ERR_TOPOLOGY, "a neighbour has nothing for this rank");
+        take_piece(gift.pieces_to(me).nth(*nth).ok_or_else(none)?, into)?;
+        *nth += 1;
+    }
+    room.finish();
+    if send.iter().map(|(_, span)| span.bytes()).sum::<u64>() > SMALL {
+        for (to, _) in send {
+            room.until(Need::Finished(*to)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits for who reads this rank's memory.
-async fn readers(room: &Attendance<'_>, of: impl IntoIterator<Item = &Span>) -> Result<()> {
+pub async fn readers(room: &Attendance<'_>, of: impl IntoIterator<Item = &Span>) -> Result<()> {
     room.finish();
     match of.into_iter().map(Span::bytes).sum::<u64>() <= SMALL {
         true => Ok(()),
@@ -115,10 +151,14 @@ async fn readers(room: &Attendance<'_>, of: impl IntoIterator<Item = &Span>) -> 
 async fn take(room: &Attendance<'_>, from: u32, me: u32, into: &Span) -> Result<()> {
     room.until(Need::Arrived(from)).await?;
     let gift = room.gift(from)?;
-    match gift.piece(me) {
-        Some(Piece::Bytes(bytes)) => unpack(into, bytes),
-        Some(Piece::Span(span)) => copy(span, into),
-        None => Ok(()),
+    gift.piece(me).map_or(Ok(()), |piece| take_piece(piece, into))
+}
+
+/// Takes one piece.
+pub fn take_piece(piece: &Piece, into: &Span) -> Result<()> {
+    match piece {
+        Piece::Bytes(bytes) => unpack(into, bytes),
+        Piece::Span(span) => copy(span, into),
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Piece {
 pub struct Gift {
     /// One piece for everybody, or one for each.
     pub pieces: Vec<Piece>,
+    /// For whom they are, where there are not as many for each.
+    pub to: Vec<u32>,
     /// Where its part of what is combined goes.
     pub into: Option<Span>,
 }
@@ -44,6 +46,16 @@ impl Gift {
             [one] => Some(one),
             all => all.get(rank as usize),
         }
+    }
+
+    /// All pieces that say that they are for a rank.
+    pub fn pieces_to(&self, rank: u32) -> impl Iterator<Item = &Piece> {
+        self.to.iter().zip(&self.pieces).filter(move |(to, _)| **to == rank).map(|(_, piece)| piece)
+    }
+
+    /// One piece for everybody, or one for each, and no more.
+    pub fn of(pieces: Vec<Piece>) -> Self {
+        Self { pieces, ..Self::default() }
     }
 }
 
@@ -60,6 +72,8 @@ pub enum Need {
     AllFinished,
     /// That everything is combined.
     Combined,
+    /// That the leader has told what came of it.
+    Told,
 }
 
 /// The meetings of a world on one node.
@@ -82,6 +96,8 @@ pub struct Meeting {
     pub next: AtomicU64,
     /// Pieces of work that are done.
     pub done: AtomicU64,
+    /// What is combined for the leader.
+    pub sum: Mutex<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +108,7 @@ struct State {
     finished_count: usize,
     left: usize,
     combined: bool,
+    told: Option<Arc<Gift>>,
     /// The class of what went wrong, once something did.
     class: Option<i32>,
     waiting: Vec<(u32, Need, Waker)>,
@@ -111,6 +128,7 @@ impl Meetings {
                 changes: AtomicU64::new(0),
                 next: AtomicU64::new(0),
                 done: AtomicU64::new(0),
+                sum: Mutex::default(),
             })
         });
         let meeting = meeting.clone();
@@ -202,6 +220,7 @@ impl State {
             Need::Finished(rank) => self.finished.get(at(rank)).is_none_or(|finished| *finished),
             Need::AllFinished => self.finished_count == self.finished.len(),
             Need::Combined => self.combined,
+            Need::Told => self.told.is_some(),
         }
     }
 
@@ -315,6 +334,20 @@ impl Attendance<'_> {
         let mut state = self.meeting.state.lock();
         state.combined = true;
         self.meeting.changed(&mut state);
+    }
+
+    /// Tells all what came of it, as their leader.
+    pub fn tell(&self, gift: Gift) {
+        let mut state = self.meeting.state.lock();
+        state.told.get_or_insert_with(|| Arc::new(gift));
+        state.wake();
+    }
+
+    /// What the leader tells.
+    pub async fn hear(&self) -> Result<Arc<Gift>> {
+        self.until(Need::Told).await?;
+        let told = self.meeting.state.lock().told.clone();
+        told.ok_or_else(|| failed(c::MPI_ERR_INTERN))
     }
 
     /// Could not do its part. Who needs what it has not brought gets this class.

@@ -1,19 +1,34 @@
 //! Collectives: what the ranks of a communicator do together.
 //!
 //! A call becomes a [`Work`], which knows where elements lie; it runs as a future, awaited by the
-//! call or by a task of its own. Ranks that are all on one node meet in memory ([`meeting`]);
-//! others exchange messages of packed bytes ([`tree`], [`ring`]). Elements are combined in the
-//! order of the ranks, and every result is computed once, so all ranks see the same bits.
+//! call or by a task of its own. Who does what depends on where the ranks are:
+//!
+//! | ranks | part | how |
+//! |---|---|---|
+//! | all on one node | [`local`], [`reducing`] | they meet in memory ([`meeting`]) and copy from each other |
+//! | on several nodes | [`nodes`] | those of a node meet in memory; their leaders exchange messages |
+//! | the same, where that does not pay or would break the order of ranks | [`messages`] | all exchange messages |
+//! | two groups | [`across`] | messages |
+//!
+//! Messages go by trees and by doubling ([`tree`]) where they are short, else in rings and by pieces
+//! ([`ring`]); [`choice`] picks by size and count. Every result is computed once, or in the same way by all who
+//! need it, so all ranks see the same bits. [`traffic`] says what a collective in memory counts for.
 
 mod across;
+mod bundle;
+mod choice;
 pub mod combine;
+pub mod layout;
 mod local;
 pub mod meeting;
+mod messages;
+mod nodes;
 pub mod places;
 pub mod queue;
 mod reducing;
 pub mod ring;
 mod run;
+mod traffic;
 pub mod tree;
 
 #[cfg(test)]
@@ -78,6 +93,7 @@ pub enum Work {
     Alltoall {
         send: Option<Vec<Span>>,
         receive: Vec<Span>,
+        equal: Option<u64>,
     },
     /// With the ranks, in the order in which messages of one pair match.
     Neighbours {
@@ -144,6 +160,14 @@ impl Peers {
     /// Those that ranks of calls name.
     pub fn named(plan: &Plan) -> Self {
         Self::new(&plan.endpoint, &plan.comm, plan.tag, plan.comm.peers().clone())
+    }
+
+    /// The leaders of the nodes, if this rank is one: as ranks of those.
+    pub fn leaders(plan: &Plan, leaders: &[u32]) -> Option<Self> {
+        let me = leaders.iter().position(|leader| *leader == plan.comm.rank)?;
+        let world = leaders.iter().filter_map(|rank| plan.comm.group.world_rank(*rank)).collect();
+        let me = u32::try_from(me).ok()?;
+        Some(Self { me, ..Self::new(&plan.endpoint, &plan.comm, plan.tag, Group::new(world)) })
     }
 
     /// Of this group.
@@ -231,11 +255,16 @@ fn failed(class: i32) -> Error {
 }
 
 fn exactly(bytes: Bytes, len: u64) -> Result<Bytes> {
-    match bytes.len() as u64 == len {
-        true => Ok(bytes),
+    due(bytes.len() as u64, len).map(|()| bytes)
+}
+
+/// Whether a rank gave as many bytes as the others wait for.
+fn due(came: u64, len: u64) -> Result<()> {
+    match came == len {
+        true => Ok(()),
         false => Err(Error::new(
             c::MPI_ERR_TRUNCATE,
-            format!("a rank gave {} bytes to a collective where {len} are due", bytes.len()),
+            format!("a rank gave {came} bytes to a collective where {len} are due"),
         )),
     }
 }

@@ -26,20 +26,23 @@ pub async fn allgather(peers: &Peers, mine: Bytes, lens: &[u64]) -> Result<Vec<B
     Ok(blocks)
 }
 
-/// The same for short blocks of one length: fewer messages, each of more blocks.
-pub async fn allgather_short(peers: &Peers, mine: Bytes, len: u64) -> Result<Vec<Bytes>> {
+/// The same for short blocks: fewer messages, each of more blocks.
+pub async fn allgather_short(peers: &Peers, mine: Bytes, lens: &[u64]) -> Result<Vec<Bytes>> {
     let (me, size) = (peers.me, peers.size());
-    let mut all = mine.to_vec();
+    // From the own one on.
+    let mut blocks = vec![mine];
     let mut step = 1;
     while step < size {
-        let blocks = u64::from(step.min(size - step));
+        let count = step.min(size - step);
         let (to, from) = ((me + size - step) % size, (me + step) % size);
-        let count = usize::try_from(blocks * len).unwrap_or(usize::MAX).min(all.len());
-        let send = Bytes::copy_from_slice(&all[..count]);
-        all.extend_from_slice(&peers.swap(to, send, from, blocks * len).await?);
+        let of = (from..from + count).map(|rank| rank % size);
+        let due: Vec<_> =
+            of.map(|rank| lens.get(rank as usize).copied().unwrap_or_default()).collect();
+        let send = blocks.iter().take(count as usize).map(Bytes::as_ref).collect::<Vec<_>>();
+        let came = peers.swap(to, send.concat().into(), from, due.iter().sum()).await?;
+        blocks.extend(cut(&came, &due));
         step *= 2;
     }
-    let mut blocks = cut(&all.into(), &vec![len; size as usize]);
     blocks.rotate_right(me as usize);
     Ok(blocks)
 }

@@ -84,7 +84,7 @@ fn blocks_go_from_the_root_and_to_it() {
         assert!(came.iter().all(|bytes| *bytes == mine(root, 5)), "{size} from {root}");
         let came = all(size, move |peers| async move {
             let own = mine(peers.me, 3);
-            tree::gather(&peers, root, own, 24).await
+            tree::gather(&peers, root, own, &vec![24; size as usize]).await
         });
         for (rank, blocks) in (0..).zip(came) {
             let due = (0..size).map(|rank| mine(rank, 3)).collect::<Vec<_>>();
@@ -92,7 +92,7 @@ fn blocks_go_from_the_root_and_to_it() {
         }
         let came = all(size, move |peers| async move {
             let own = (peers.me == root).then(|| (0..size).map(|rank| mine(rank, 3)).collect());
-            tree::scatter(&peers, root, own, 24).await
+            tree::scatter(&peers, root, own, &vec![24; size as usize]).await
         });
         for (rank, block) in (0..).zip(came) {
             assert_eq!(block, mine(rank, 3), "{size} from {root}");
@@ -111,7 +111,7 @@ fn blocks_go_around() {
         assert!(came.iter().all(|blocks| *blocks == due), "{size}");
         let due: Vec<_> = (0..size).map(|rank| mine(rank, 2)).collect();
         let came = all(size, move |peers| async move {
-            ring::allgather_short(&peers, mine(peers.me, 2), 16).await
+            ring::allgather_short(&peers, mine(peers.me, 2), &vec![16; size as usize]).await
         });
         assert!(came.iter().all(|blocks| *blocks == due), "{size}");
         let came = all(size, move |peers| async move {

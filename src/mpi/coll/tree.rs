@@ -146,9 +146,14 @@ pub async fn scan(
     Ok(before)
 }
 
-/// Blocks of `len` bytes of all ranks, in order, at the root.
-pub async fn gather(peers: &Peers, root: u32, mine: Bytes, len: u64) -> Result<Option<Vec<Bytes>>> {
-    let size = peers.size();
+/// The blocks of all ranks, in order, at the root; `lens` has their lengths.
+pub async fn gather(
+    peers: &Peers,
+    root: u32,
+    mine: Bytes,
+    lens: &[u64],
+) -> Result<Option<Vec<Bytes>>> {
+    let (size, lens) = (peers.size(), from_root(lens, root));
     let me = (peers.me + size - root) % size;
     let mut all = mine.to_vec();
     let mut step = 1;
@@ -158,24 +163,25 @@ pub async fn gather(peers: &Peers, root: u32, mine: Bytes, len: u64) -> Result<O
             return Ok(None);
         }
         if me + step < size {
-            let blocks = u64::from(step.min(size - me - step));
-            all.extend_from_slice(&peers.get((me + step + root) % size, blocks * len).await?);
+            let due = total(&lens, me + step, step);
+            all.extend_from_slice(&peers.get((me + step + root) % size, due).await?);
         }
         step *= 2;
     }
-    let mut blocks = cut(&all.into(), &vec![len; size as usize]);
+    let mut blocks = cut(&all.into(), &lens);
     blocks.rotate_right(root as usize);
     Ok(Some(blocks))
 }
 
-/// The block of `len` bytes that the root has for this rank; `mine` are the root's, in order.
+/// The block that the root has for this rank; `mine` are the root's, in order, and `lens` has their
+/// lengths.
 pub async fn scatter(
     peers: &Peers,
     root: u32,
     mine: Option<Vec<Bytes>>,
-    len: u64,
+    lens: &[u64],
 ) -> Result<Bytes> {
-    let size = peers.size();
+    let (size, lens) = (peers.size(), from_root(lens, root));
     let me = (peers.me + size - root) % size;
     let reach = if me == 0 { size.next_power_of_two() } else { me & me.wrapping_neg() };
     let all: Bytes = match mine {
@@ -183,25 +189,33 @@ pub async fn scatter(
             blocks.rotate_left(root as usize);
             blocks.concat().into()
         }
-        _ => {
-            let blocks = u64::from(reach.min(size - me));
-            peers.get((me - reach + root) % size, blocks * len).await?
-        }
+        _ => peers.get((me - reach + root) % size, total(&lens, me, reach)).await?,
     };
     let mut sends = Vec::new();
     let mut step = reach / 2;
     while step > 0 {
         if me + step < size {
-            let blocks = u64::from(step.min(size - me - step));
-            let begin = u64::from(step) * len;
-            sends.push(peers.send((me + step + root) % size, slice(&all, begin, blocks * len)));
+            let begin = total(&lens, me, step);
+            let part = slice(&all, begin, total(&lens, me + step, step));
+            sends.push(peers.send((me + step + root) % size, part));
         }
         step /= 2;
     }
     for send in &sends {
         super::done(send).await?;
     }
-    Ok(slice(&all, 0, len))
+    Ok(slice(&all, 0, total(&lens, me, 1)))
+}
+
+/// The same, from that of the root on.
+fn from_root(lens: &[u64], root: u32) -> Vec<u64> {
+    let (before, after) = lens.split_at(lens.len().min(root as usize));
+    [after, before].concat()
+}
+
+/// So many of these together, from this one on.
+fn total(lens: &[u64], from: u32, count: u32) -> u64 {
+    lens.iter().skip(from as usize).take(count as usize).sum()
 }
 
 /// Cuts bytes into pieces of these lengths, as far as they go.

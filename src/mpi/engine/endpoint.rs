@@ -12,7 +12,6 @@ use super::{Envelope, Found, Message, Mode, Pattern, Payload, Request, Status, T
 use crate::id::NodeId;
 use crate::mpi::coll::meeting::Meetings;
 use crate::mpi::constants as c;
-use crate::mpi::group::Group;
 use crate::mpi::memory::Memory;
 use crate::wire::mpi::{MpiTold, Route};
 
@@ -112,11 +111,16 @@ impl Endpoint {
         }
     }
 
-    /// Where ranks of this group meet, if all are on this node.
-    pub fn meetings(&self, group: &Group) -> Option<&Meetings> {
-        let here = |rank: &u32| self.world.here(*rank).is_some();
-        let all = self.world.far.is_none() || group.members().iter().all(here);
-        (all && !self.world.meetings.are_closed()).then_some(&self.world.meetings)
+    /// Where ranks of this node meet, unless all ranks are to exchange messages.
+    pub fn meetings(&self) -> Option<&Meetings> {
+        (!self.world.meetings.are_closed()).then_some(&self.world.meetings)
+    }
+
+    /// Counts what one rank of this node took of another in memory, as if it had been sent.
+    pub fn took(&self, from: u32, to: u32, bytes: u64) {
+        if let Some(place) = self.world.here(from) {
+            place.count(to, self.world.nodes.len(), bytes);
+        }
     }
 
     /// Begins to send to a rank of the world.

@@ -19,6 +19,9 @@ use crate::wire::mpi::{MAX_WHY, MpiTold};
 /// Most communicators of a job that can be revoked, and most whose members are known.
 const MOST_CONTEXTS: usize = 1 << 16;
 
+/// From this bit on, those of contexts say that they are not a communicator's own.
+const SPECIAL: u32 = 61;
+
 /// What is known to have ended.
 #[derive(Debug, Default)]
 pub struct Fate {
@@ -37,6 +40,14 @@ pub struct Fate {
 impl Fate {
     fn failed(&self) -> impl Iterator<Item = u32> {
         self.gone.iter().filter(|(_, failed)| **failed).map(|(rank, _)| *rank)
+    }
+
+    /// Whether a communicator has a rank that failed, and this is what its collectives say: none of
+    /// those can be completed by all any more, so none of its ranks is to wait for another.
+    fn is_broken(&self, context: u64) -> bool {
+        let members = self.members.get(&(context & !1));
+        let of = |failed: u32| members.is_none_or(|(members, _)| members.contains(&failed));
+        is_collective(context) && self.failed().any(of)
     }
 
     /// Failed ranks of a communicator that a rank has not acknowledged.
@@ -66,8 +77,14 @@ impl Fate {
             Some(source) => self.gone.contains_key(&source),
             None => pattern.source.is_none() && self.unknown(rank, pattern.context),
         };
-        lost.then_some(c::MPIX_ERR_PROC_FAILED)
+        (lost || self.is_broken(pattern.context)).then_some(c::MPIX_ERR_PROC_FAILED)
     }
+}
+
+/// Whether messages of a communicator's collectives have this context: it is odd, and none of the
+/// special ones.
+fn is_collective(context: u64) -> bool {
+    context & 1 == 1 && context >> SPECIAL == 0
 }
 
 impl World {
@@ -77,8 +94,8 @@ impl World {
             return None;
         }
         let fate = self.fate.lock();
-        let lost = || fate.gone.contains_key(&to).then_some(c::MPIX_ERR_PROC_FAILED);
-        fate.is_over(context).or_else(lost)
+        let lost = || fate.gone.contains_key(&to) || fate.is_broken(context);
+        fate.is_over(context).or_else(|| lost().then_some(c::MPIX_ERR_PROC_FAILED))
     }
 
     /// Why nothing can be received in a context, whatever is there already.
@@ -125,13 +142,22 @@ impl World {
             let lost = |posted: &Posted| fate.no_receive(receiver, &posted.pattern).is_some();
             let stays = |message: &Unexpected| matches!(message.body, Body::Host(_));
             let posted = inbox.drain_posted(lost);
-            let sent = inbox.drain_unexpected(|m| m.from == rank && !stays(m));
+            let broken = |m: &Unexpected| fate.is_broken(m.envelope.context);
+            let sent = inbox.drain_unexpected(|m| match m.from == rank {
+                true => !stays(m),
+                false => m.request.is_some() && broken(m),
+            });
             drop((fate, inbox));
             fail_all(posted, sent, class);
             place.stir();
         }
         if let Some(far) = &self.far {
-            far.fail_sends(|sending| sending.to == rank || sending.from == rank, class);
+            let fate = self.fate.lock();
+            let lost = |to: u32| to == rank;
+            far.fail_sends(
+                |sending| lost(sending.to) || lost(sending.from) || fate.is_broken(sending.context),
+                class,
+            );
         }
         if !finalized {
             self.judge(why);

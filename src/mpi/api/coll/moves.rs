@@ -119,18 +119,24 @@ fn allgather_as(cx: &mut Cx<'_>, args: &Args, read: Blocks, at: usize, equal: bo
 }
 
 pub fn alltoall(cx: &mut Cx<'_>, args: &Args) -> Prepared {
-    alltoall_as(cx, args, blocks, [3, 6])
+    alltoall_as(cx, args, blocks, [3, 6], true)
 }
 
 pub fn alltoallv(cx: &mut Cx<'_>, args: &Args) -> Prepared {
-    alltoall_as(cx, args, blocks_v, [4, 8])
+    alltoall_as(cx, args, blocks_v, [4, 8], false)
 }
 
 pub fn alltoallw(cx: &mut Cx<'_>, args: &Args) -> Prepared {
-    alltoall_as(cx, args, blocks_w, [4, 8])
+    alltoall_as(cx, args, blocks_w, [4, 8], false)
 }
 
-fn alltoall_as(cx: &mut Cx<'_>, args: &Args, read: Blocks, [to, at]: [usize; 2]) -> Prepared {
+fn alltoall_as(
+    cx: &mut Cx<'_>,
+    args: &Args,
+    read: Blocks,
+    [to, at]: [usize; 2],
+    equal: bool,
+) -> Prepared {
     let comm = comm(cx, args, at)?;
     let number = comm.peers().size();
     let send = match in_place(&comm, args, 0)? {
@@ -141,5 +147,6 @@ fn alltoall_as(cx: &mut Cx<'_>, args: &Args, read: Blocks, [to, at]: [usize; 2])
         apart(args, 0, to, send.iter().map(|span| span.count).max().unwrap_or(0))?;
     }
     let receive = read(cx, args, to, number)?;
-    Ok((comm, Work::Alltoall { send, receive }))
+    let len = equal.then(|| receive.first().map_or(0, Span::bytes));
+    Ok((comm, Work::Alltoall { send, receive, equal: len }))
 }

@@ -8,7 +8,7 @@ mod groups;
 mod hooks;
 mod inter;
 mod keys;
-mod make;
+pub mod make;
 mod names;
 mod predefined;
 mod split;

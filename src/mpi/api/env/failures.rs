@@ -1,9 +1,8 @@
 //! What a program needs to go on after ranks have failed (user-level failure mitigation): to hear who
 //! failed, to stop all use of a communicator, to agree, and to make one without those that failed.
 
-use std::sync::Arc;
-
 use crate::mpi::agree::{Value, agree};
+use crate::mpi::api::comm::make;
 use crate::mpi::api::p2p::Entry;
 use crate::mpi::comm::Comm;
 use crate::mpi::constants as c;
@@ -146,8 +145,5 @@ async fn shrink(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let mut shrunk = Comm::new(value.context, group, rank, None);
     shrunk.session = comm.session;
     shrunk.state.lock().errhandler = comm.state.lock().errhandler;
-    match cx.rank().comms.insert(Arc::new(shrunk)) {
-        Some(handle) => cx.memory().write_i32(args.ptr(1), handle),
-        None => error(c::MPI_ERR_NO_MEM, "there are too many communicators"),
-    }
+    make::give(cx, args.ptr(1), Some(shrunk))
 }

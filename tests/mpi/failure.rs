@@ -1,0 +1,1 @@
+//! Ranks and nodes that fail.
