@@ -18,7 +18,8 @@ pub async fn barrier(peers: &Peers) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of the root at all ranks; `mine` are those of the root.
+/// Bytes of the root at all ranks; `mine` are those of the root. What came goes on before it is
+/// looked at: a rank that asked for less must not keep it from others.
 pub async fn bcast(peers: &Peers, root: u32, mine: Option<Bytes>, len: u64) -> Result<Bytes> {
     let size = peers.size();
     let me = (peers.me + size - root) % size;
@@ -26,7 +27,7 @@ pub async fn bcast(peers: &Peers, root: u32, mine: Option<Bytes>, len: u64) -> R
     let reach = if me == 0 { size.next_power_of_two() } else { me & me.wrapping_neg() };
     let bytes = match mine {
         Some(bytes) if me == 0 => bytes,
-        _ => peers.get((me - reach + root) % size, len).await?,
+        _ => peers.get_any((me - reach + root) % size).await?,
     };
     let mut sends = Vec::new();
     let mut step = reach / 2;
@@ -39,7 +40,7 @@ pub async fn bcast(peers: &Peers, root: u32, mine: Option<Bytes>, len: u64) -> R
     for send in &sends {
         super::done(send).await?;
     }
-    Ok(bytes)
+    super::exactly(bytes, len)
 }
 
 /// The bytes of all combined, at the root. Ranks that do not commute stay in order.
@@ -183,25 +184,24 @@ pub async fn scatter(
             blocks.rotate_left(root as usize);
             blocks.concat().into()
         }
-        _ => {
-            let blocks = u64::from(reach.min(size - me));
-            peers.get((me - reach + root) % size, blocks * len).await?
-        }
+        _ => peers.get_any((me - reach + root) % size).await?,
     };
+    // As long as the root's: a rank that asked for less must not keep theirs from others.
+    let block = all.len() as u64 / u64::from(reach.min(size - me));
     let mut sends = Vec::new();
     let mut step = reach / 2;
     while step > 0 {
         if me + step < size {
             let blocks = u64::from(step.min(size - me - step));
-            let begin = u64::from(step) * len;
-            sends.push(peers.send((me + step + root) % size, slice(&all, begin, blocks * len)));
+            let begin = u64::from(step) * block;
+            sends.push(peers.send((me + step + root) % size, slice(&all, begin, blocks * block)));
         }
         step /= 2;
     }
     for send in &sends {
         super::done(send).await?;
     }
-    Ok(slice(&all, 0, len))
+    super::exactly(slice(&all, 0, block), len)
 }
 
 /// Cuts bytes into pieces of these lengths, as far as they go.
