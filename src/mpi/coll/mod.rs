@@ -211,6 +211,11 @@ impl Peers {
         exactly(done(&self.receive(from, len)).await?, len)
     }
 
+    /// Receives as many bytes as come.
+    pub async fn get_any(&self, from: u32) -> Result<Bytes> {
+        done(&self.receive(from, places::MOST)).await
+    }
+
     /// Sends to one and receives from another, at the same time.
     pub async fn swap(&self, to: u32, bytes: Bytes, from: u32, len: u64) -> Result<Bytes> {
         let (receive, send) = (self.receive(from, len), self.send(to, bytes));

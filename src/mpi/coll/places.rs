@@ -8,7 +8,7 @@ use crate::mpi::error::{Error, Result};
 use crate::mpi::types::Datatype;
 
 /// Most bytes that a rank packs for one collective.
-const MOST: u64 = 1 << 32;
+pub const MOST: u64 = 1 << 32;
 /// Bytes that are copied through the host at a time.
 const PIECE: u64 = 64 << 10;
 

@@ -18,7 +18,8 @@ pub async fn barrier(peers: &Peers) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of the root at all ranks; `mine` are those of the root.
+/// Bytes of the root at all ranks; `mine` are those of the root. What came goes on before it is
+/// looked at: a rank that asked for less must not keep it from others.
 pub async fn bcast(peers: &Peers, root: u32, mine: Option<Bytes>, len: u64) -> Result<Bytes> {
     let size = peers.size();
     let me = (peers.me + size - root) % size;
@@ -26,7 +27,7 @@ pub async fn bcast(peers: &Peers, root: u32, mine: Option<Bytes>, len: u64) -> R
     let reach = if me == 0 { size.next_power_of_two() } else { me & me.wrapping_neg() };
     let bytes = match mine {
         Some(bytes) if me == 0 => bytes,
-        _ => peers.get((me - reach + root) % size, len).await?,
+        _ => peers.get_any((me - reach + root) % size).await?,
     };
     let mut sends = Vec::new();
     let mut step = reach / 2;
@@ -39,7 +40,7 @@ pub async fn bcast(peers: &Peers, root: u32, mine: Option<Bytes>, len: u64) -> R
     for send in &sends {
         super::done(send).await?;
     }
-    Ok(bytes)
+    super::exactly(bytes, len)
 }
 
 /// The bytes of all combined, at the root. Ranks that do not commute stay in order.
@@ -189,22 +190,39 @@ pub async fn scatter(
             blocks.rotate_left(root as usize);
             blocks.concat().into()
         }
-        _ => peers.get((me - reach + root) % size, total(&lens, me, reach)).await?,
+        _ => peers.get_any((me - reach + root) % size).await?,
     };
+    // In the root's measure: a rank that asked for less must not keep theirs from others.
+    let measure = Measure { due: total(&lens, me, reach), came: all.len() as u64 };
+    let part = |from, count| measure.of(total(&lens, from, count));
     let mut sends = Vec::new();
     let mut step = reach / 2;
     while step > 0 {
         if me + step < size {
-            let begin = total(&lens, me, step);
-            let part = slice(&all, begin, total(&lens, me + step, step));
-            sends.push(peers.send((me + step + root) % size, part));
+            let bytes = slice(&all, part(me, step), part(me + step, step));
+            sends.push(peers.send((me + step + root) % size, bytes));
         }
         step /= 2;
     }
     for send in &sends {
         super::done(send).await?;
     }
-    Ok(slice(&all, 0, total(&lens, me, 1)))
+    super::exactly(slice(&all, 0, part(me, 1)), total(&lens, me, 1))
+}
+
+/// How many bytes came where so many were due.
+struct Measure {
+    due: u64,
+    came: u64,
+}
+
+impl Measure {
+    /// What came of so many of the bytes that were due.
+    fn of(&self, due: u64) -> u64 {
+        let came = u128::from(due) * u128::from(self.came);
+        let came = came.checked_div(u128::from(self.due)).unwrap_or(0);
+        u64::try_from(came).unwrap_or(u64::MAX)
+    }
 }
 
 /// The same, from that of the root on.
