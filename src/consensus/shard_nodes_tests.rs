@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Consensus;
+use super::shards::Shards;
 use super::testnet::{TestCluster, soon};
 use crate::id::NodeId;
 use crate::wire::consensus::Response;
@@ -44,6 +45,29 @@ async fn a_dead_nodes_shards_go_to_others_as_soon_as_its_session_is_over() {
     cluster.ready().await;
     cluster.catch_up().await;
     assert!(all(cluster.node(leader.0), |shard| shard.in_sync.len() == 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_new_session_does_not_answer_for_what_it_owned_in_the_one_before() {
+    let mut cluster = founded(3).await;
+    let leader = cluster.ready().await;
+    let gone = NodeId(1 + leader.0 % 3);
+    let shards = cluster.node(gone.0).shards();
+    let owned: Vec<(ShardId, u64)> = shards
+        .iter()
+        .filter(|(_, shard)| shard.owner == gone)
+        .map(|(id, shard)| (id, shard.epoch))
+        .collect();
+    assert!(owned.iter().all(|(id, epoch)| cluster.node(gone.0).owns(*id, *epoch)));
+    cluster.kill(gone).await;
+    let lost = |shards: &Arc<Shards>| shards.iter().all(|(_, shard)| shard.owner != gone);
+    let mut shards = cluster.node(leader.0).watch_shards();
+    shards.wait_for(lost).await.unwrap();
+    cluster.start_node(gone).await;
+    let node = cluster.node(gone.0);
+    cluster.until("it has a session again", |_| node.session_is_live()).await;
+    let still = owned.iter().filter(|(id, epoch)| node.owns(*id, *epoch)).count();
+    assert_eq!(still, 0, "another node owns them by now, and may have written");
 }
 
 #[tokio::test(flavor = "multi_thread")]

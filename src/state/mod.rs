@@ -11,6 +11,7 @@
 //! ```
 //! `replica` and `values` are pure; `driver` is the one thread that does what they want.
 
+mod applying;
 mod asks;
 mod client;
 mod copy;
