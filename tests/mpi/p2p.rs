@@ -95,3 +95,8 @@ fn requests_in_odd_uses() {
 fn many_senders_and_one_who_takes_from_any() {
     passes("mpi/p2p_senders", &[2, 3, 8]);
 }
+
+#[test]
+fn requests_of_the_program_and_messages_in_parts() {
+    passes("mpi/p2p_own", &[1, 2, 3, 8]);
+}

@@ -82,6 +82,8 @@ static void messages(MPI_Comm inter) {
                 CHECK(count == 3);
             }
         }
+        /* Nobody's next message is of these. */
+        OK(MPI_Barrier(MPI_COMM_WORLD));
     }
     /* Persistent, and both ways in one call, between the ranks that have partners. */
     int smaller = comm_size(inter) < there ? comm_size(inter) : there;

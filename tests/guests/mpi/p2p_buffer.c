@@ -101,6 +101,17 @@ static void of_a_communicator(void) {
     CHECK(at == other);
 }
 
+/* A communicator that is freed needs its buffer no more. */
+static void of_a_freed_one(void) {
+    static char buffer[ONE];
+    MPI_Comm comm;
+    for (int i = 0; i < 3; i++) {
+        OK(MPI_Comm_dup(MPI_COMM_SELF, &comm));
+        OK(MPI_Comm_attach_buffer(comm, buffer, sizeof buffer));
+        OK(MPI_Comm_free(&comm));
+    }
+}
+
 static void automatic(void) {
     void *at = NULL;
     int len = -1;
@@ -162,6 +173,7 @@ int main(int argc, char **argv) {
     of_the_process();
     long_ones();
     of_a_communicator();
+    of_a_freed_one();
     automatic();
     of_a_session();
     meet();

@@ -376,6 +376,35 @@ static void messages_of_nobody(void) {
     CHECK(status.MPI_SOURCE == MPI_PROC_NULL && n == 7);
 }
 
+/* What was freed before it has left is not lost when its sender ends. */
+static void freed_at_the_end(void) {
+    enum { LONG = 300000 };
+    static char out[2][LONG], in[LONG];
+    MPI_Request request;
+    MPI_Status status;
+    int flag;
+    if (size == 1) return;
+    if (rank == 0) {
+        memset(out, 5, sizeof out);
+        OK(MPI_Issend(out[0], LONG, MPI_BYTE, size - 1, 1, MPI_COMM_WORLD, &request));
+        OK(MPI_Request_free(&request));
+        OK(MPI_Isendrecv(out[1], LONG, MPI_BYTE, size - 1, 2, NULL, 0, MPI_BYTE, MPI_PROC_NULL, 0,
+                         MPI_COMM_WORLD, &request));
+        OK(MPI_Request_free(&request));
+    } else if (rank == size - 1) {
+        OK(MPI_Probe(0, 2, MPI_COMM_WORLD, &status));
+        /* Each of these gives the sender time. */
+        for (int i = 0; i < 2000; i++) {
+            OK(MPI_Iprobe(0, 3, MPI_COMM_WORLD, &flag, &status));
+        }
+        for (int tag = 1; tag < 3; tag++) {
+            in[0] = in[LONG - 1] = 0;
+            OK(MPI_Recv(in, LONG, MPI_BYTE, 0, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE));
+            CHECK(in[0] == 5 && in[LONG - 1] == 5);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     begin(&argc, &argv);
     OK(MPI_Comm_dup(MPI_COMM_WORLD, &apart));
@@ -392,6 +421,7 @@ int main(int argc, char **argv) {
     messages_of_nobody();
     meet();
     OK(MPI_Comm_free(&apart));
+    freed_at_the_end();
     OK(MPI_Finalize());
     return 0;
 }
