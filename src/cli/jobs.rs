@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::mpsc;
 
 use super::exit::CliError;
 use super::out;
@@ -11,16 +12,33 @@ use crate::gateway::view::{CallsView, JobView};
 /// Most ranks or nodes whose traffic is shown as a matrix; of more it is a list.
 const MATRIX: usize = 16;
 
-/// Prints a body as it comes. Whether it came to its end.
-pub fn print(mut body: impl Read) -> Result<bool, CliError> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match body.read(&mut buffer) {
-            Ok(0) => return Ok(true),
-            Ok(len) => out::bytes(buffer.get(..len).unwrap_or_default())?,
+/// Bytes read at once, and how many such pieces wait to be printed: as much as a job may write.
+const PIECE: usize = 64 << 10;
+const WAITING: usize = 1024;
+
+/// Prints a body as it comes. Whether it came to its end. It is read on while nobody takes what is
+/// printed, as when a pager waits: a node ends the call of a client that stops reading.
+pub fn print(mut body: impl Read + Send + 'static) -> Result<bool, CliError> {
+    let (reads, prints) = mpsc::sync_channel(WAITING);
+    std::thread::spawn(move || {
+        loop {
+            let mut piece = vec![0; PIECE];
+            let read = body.read(&mut piece);
+            let over = !matches!(read, Ok(1..));
+            piece.truncate(*read.as_ref().unwrap_or(&0));
+            if reads.send(read.map(|_| piece)).is_err() || over {
+                return;
+            }
+        }
+    });
+    for read in prints {
+        match read {
+            Ok(piece) if piece.is_empty() => return Ok(true),
+            Ok(piece) => out::bytes(&piece)?,
             Err(_) => return Ok(false),
         }
     }
+    Ok(false)
 }
 
 /// A text with another one below it, if that says anything.

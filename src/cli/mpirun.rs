@@ -19,7 +19,7 @@ use crate::gateway::view::{CALL_HEADER, CallView, ErrorView};
 use crate::id::FunctionKey;
 
 /// How long a stdin that is neither a file nor a terminal may take to say something.
-const SILENT: Duration = Duration::from_millis(500);
+const SILENT: Duration = Duration::from_millis(100);
 /// Longest wait asked of a node at once.
 const WAIT_STEP: Duration = Duration::from_secs(20);
 

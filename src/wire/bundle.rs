@@ -68,7 +68,8 @@ fn member(archive: &mut Vec<u8>, name: &[u8], kind: u8, content: &[u8]) {
     }
     archive.extend_from_slice(&head);
     archive.extend_from_slice(content);
-    archive.resize(archive.len().next_multiple_of(BLOCK), 0);
+    let padding = content.len().next_multiple_of(BLOCK) - content.len();
+    archive.resize(archive.len() + padding, 0);
 }
 
 /// The files of a bundle by their paths, as views of it; what is wrong with it, else. Only files

@@ -2744,4 +2744,6 @@ int PMPI_T_source_get_timestamp(int source_index, MPI_Count *timestamp);
 }
 #endif
 
+#include <mpi-1.h>
+
 #endif

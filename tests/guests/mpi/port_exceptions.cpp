@@ -107,7 +107,7 @@ static void library()
     CHECK(throws<std::out_of_range>([] { CHECK(std::stoi("99999999999") == 0); }));
     CHECK(std::stod("2.5") == 2.5 && std::stoull("18446744073709551615") == ~0ULL);
     CHECK(throws<std::length_error>([] { std::vector<char>().reserve(~size_t{0}); }));
-    CHECK(throws<std::bad_alloc>([] { ::operator delete(::operator new(2000000000)); }));
+    CHECK(throws<std::bad_alloc>([] { ::operator delete(::operator new(4290000000)); }));
     CHECK(throws<std::bad_function_call>([] { std::function<void()>()(); }));
     First first;
     First *plain = &first;
