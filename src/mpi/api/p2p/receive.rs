@@ -12,7 +12,10 @@ pub async fn blocking(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let request = incoming(cx, args, USUAL)?.begin(cx);
     let status = match request.status() {
         Some(status) => status,
-        None => cx.wait(request.done()).await,
+        None => {
+            let endpoint = cx.rank().endpoint.clone();
+            cx.wait(endpoint.received(&request)).await
+        }
     };
     write_status(cx.memory(), args.ptr(6), &status, false)?;
     went_well(&status)
