@@ -1,11 +1,10 @@
-//! Nodes that die, or fall silent, under ranks of a job, whatever those do.
+//! Nodes that die under ranks of a job, whatever those do.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
 
 use faasm::gateway::view::{CallView, CallsView};
-use rustix::process::Signal;
 
 use super::{ENDS, ENDS_WITHOUT_LEADER, all_is_over, upload};
 use crate::common::processes::{PATIENCE, Processes, wait_for};
@@ -90,26 +89,5 @@ fn ranks_that_bear_failures_go_on_without_the_nodes_that_died() {
         let log = cluster.ask(1, &format!("GET /v1/calls/{call}/logs"), b"").text();
         assert_eq!(record.result, Some(7), "{what}: {:?}\n{log}", record.error);
         cluster.restart();
-    }
-}
-
-#[test]
-fn a_node_that_falls_silent_is_lost_to_the_job_and_ends_its_ranks_when_it_wakes() {
-    let cluster = Processes::up(3);
-    upload(&cluster, "survive", &[]);
-    let before = places(&cluster, 3);
-    for (left, code) in [(0, None), (4, Some(7))] {
-        let call = start(&cluster, 3, "all", left);
-        let led = cluster.leader(1) == 3;
-        let begun = Instant::now();
-        cluster.signal(3, Signal::STOP);
-        let record = ends(&cluster, &call, begun, led, "stop");
-        assert_eq!(record.result, code, "{:?}", record.error);
-        cluster.signal(3, Signal::CONT);
-        wait_for("the node is ready again", PATIENCE, || {
-            cluster.ready(3).filter(|(status, _)| *status == 200).map(drop)
-        });
-        all_is_over(&cluster, 3);
-        wait_for("no place is kept", PATIENCE, || (places(&cluster, 3) == before).then_some(()));
     }
 }
