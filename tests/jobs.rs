@@ -12,6 +12,9 @@ use common::guests::guest;
 use common::processes::{PATIENCE, Processes, wait_for};
 use faasm::gateway::view::{CallsView, FunctionView, FunctionsView, JobView};
 
+#[path = "jobs/failures.rs"]
+mod failures;
+
 /// A job has ended on all nodes within this time after one of its ranks, or a node, failed.
 const ENDS: Duration = Duration::from_secs(5);
 /// The same where the failed node may have led the cluster.

@@ -18,6 +18,11 @@ use super::error::{Error, Result, error};
 
 /// Of agreements: they go on in a communicator that was revoked.
 const APART: u64 = 1 << 62;
+/// What messages are, by their tags: what a rank contributes, what was decided, and a question that
+/// who has heard a decision answers with it.
+const GIVEN: i32 = 0;
+const DECIDED: i32 = 1;
+const ASKED: i32 = 2;
 /// Longest message, in bytes: a set of ranks.
 const LONGEST: u64 = 64 << 10;
 
@@ -85,8 +90,8 @@ impl Part {
             if first == self.comm.rank {
                 return self.coordinate(mine, &lost).await;
             }
-            self.send(first, 0, &mine);
-            match self.receive(first, 1).await {
+            self.send(first, GIVEN, &Value { context: 0, ..mine.clone() });
+            match self.receive(first, DECIDED).await {
                 Ok(value) => return Ok(value),
                 Err(_) => lost.push(first),
             }
@@ -98,11 +103,15 @@ impl Part {
         let (mut value, mut decided) = (mine, None);
         let others: Vec<u32> = (0..size).filter(|rank| *rank != self.comm.rank).collect();
         let mut told = Vec::new();
+        // Another one may have decided before it failed, and told some.
+        if self.comm.rank > 0 {
+            others.iter().for_each(|rank| self.send(*rank, ASKED, &Value::default()));
+        }
         for rank in others {
             let world = self.comm.group.world_rank(rank).unwrap_or(u32::MAX);
             let given = match lost.contains(&rank) || self.endpoint.failed().contains(&world) {
                 true => None,
-                false => self.receive(rank, 0).await.ok(),
+                false => self.receive(rank, GIVEN).await.ok(),
             };
             let Some(given) = given else {
                 value.failed.push(world);
@@ -120,23 +129,26 @@ impl Part {
         value.failed.sort_unstable();
         value.failed.dedup();
         let value = decided.unwrap_or(value);
-        told.into_iter().for_each(|rank| self.send(rank, 1, &value));
+        told.into_iter().for_each(|rank| self.send(rank, DECIDED, &value));
         Ok(value)
     }
 
-    /// Answers those that did not hear of the decision from who made it.
+    /// Answers those that did not hear of the decision from who made it: those that give this rank
+    /// what they have for one, and those that gather it anew.
     async fn answer(self, value: Value) {
         let size = self.comm.group.size();
-        let asked = (0..size).filter(|rank| *rank != self.comm.rank);
+        let others = (0..size).filter(|rank| *rank != self.comm.rank);
+        let asked = others.flat_map(|rank| [(rank, GIVEN, DECIDED), (rank, ASKED, GIVEN)]);
         let asked: Vec<_> = asked
-            .map(|rank| {
-                let request = self.endpoint.receive(self.pattern(rank, 0), Target::Host(LONGEST));
-                (rank, Posted { endpoint: self.endpoint.clone(), request })
+            .map(|(rank, step, answer)| {
+                let request =
+                    self.endpoint.receive(self.pattern(rank, step), Target::Host(LONGEST));
+                (rank, answer, Posted { endpoint: self.endpoint.clone(), request })
             })
             .collect();
-        let answers = asked.iter().map(|(rank, posted)| async {
+        let answers = asked.iter().map(|(rank, answer, posted)| async {
             if posted.request.done().await.error == c::MPI_SUCCESS {
-                self.send(*rank, 1, &value);
+                self.send(*rank, *answer, &value);
             }
         });
         futures_util::future::join_all(answers).await;
@@ -152,16 +164,14 @@ impl Part {
     }
 
     fn tag(&self, step: i32) -> i32 {
-        (self.number << 1).cast_signed() | step
+        (self.number << 2).cast_signed() | step
     }
 
     fn send(&self, rank: u32, step: i32, value: &Value) {
         let Some(to) = self.comm.group.world_rank(rank) else { return };
         let context = self.comm.context | APART;
         let envelope = Envelope { context, source: self.comm.rank, tag: self.tag(step) };
-        // Who contributes draws no context.
-        let value = Value { context: if step == 0 { 0 } else { value.context }, ..value.clone() };
-        self.endpoint.send(to, envelope, Payload::Host(encode(&value)), Mode::Standard);
+        self.endpoint.send(to, envelope, Payload::Host(encode(value)), Mode::Standard);
     }
 
     async fn receive(&self, rank: u32, step: i32) -> Result<Value> {
@@ -235,6 +245,27 @@ mod tests {
                 assert!(values.into_iter().all(|value| value.unwrap() == expected));
             }
         }
+    }
+
+    /// The first rank fails when it has told only one of the others.
+    #[tokio::test]
+    async fn all_get_what_was_decided_by_one_that_failed() {
+        let members = members(4);
+        members.iter().for_each(|(endpoint, _)| endpoint.survives_failures(true));
+        let decided = Value { flag: 77, context: 1 << 42, failed: vec![] };
+        let part = |rank: usize| {
+            let (endpoint, comm) = &members[rank];
+            Part { endpoint: endpoint.clone(), comm: comm.clone(), number: 1 }
+        };
+        part(0).send(2, DECIDED, &decided);
+        let agreed = |rank: usize| {
+            let (endpoint, comm) = &members[rank];
+            agree(endpoint.clone(), comm.clone(), mine(u32::try_from(rank).unwrap()))
+        };
+        assert_eq!(agreed(2).await.unwrap(), decided);
+        members[0].0.leave(false);
+        let (one, three) = tokio::join!(agreed(1), agreed(3));
+        assert_eq!((one.unwrap(), three.unwrap()), (decided.clone(), decided));
     }
 
     #[test]

@@ -234,13 +234,13 @@ impl Import {
         }
         let done = match (self.handler, begun) {
             (Some(Handler::Request(_, end)), Some(request)) => {
-                let status = cx.wait(request.done()).await;
+                let status = ended_request(&mut cx, &request).await;
                 end(&mut cx, &args, &status).map(|()| 0)
             }
             (Some(Handler::Request(begin, end)), None) => {
                 match self.may(&mut cx).and_then(|()| begin(&mut cx, &args)) {
                     Ok(request) => {
-                        let status = cx.wait(request.done()).await;
+                        let status = ended_request(&mut cx, &request).await;
                         end(&mut cx, &args, &status).map(|()| 0)
                     }
                     Err(error) => Err(error),
@@ -274,6 +274,11 @@ impl Import {
         cx.end();
         code
     }
+}
+
+async fn ended_request(cx: &mut Cx<'_>, request: &Arc<Request>) -> Status {
+    let endpoint = cx.rank().endpoint.clone();
+    cx.wait(endpoint.received(request)).await
 }
 
 fn value_type(pass: Pass) -> ValType {

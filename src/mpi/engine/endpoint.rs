@@ -199,15 +199,35 @@ impl Endpoint {
             self.world.deliver(self.rank, posted, message);
             return request;
         }
-        if let Some(class) = self.world.no_receive(self.rank, &pattern) {
+        if let Some(class) = self.world.no_receive(&pattern) {
             request.fail(class);
             return request;
+        }
+        if self.world.is_doubtful(self.rank, &pattern) {
+            request.doubts();
         }
         match inbox.post(posted) {
             Ok(slot) => request.waits(Where::Posted(slot)),
             Err(_) => request.fail(c::MPI_ERR_NO_MEM),
         }
         request
+    }
+
+    /// Waits for a receive that nobody can wait for again: doubt ends it.
+    pub async fn received(&self, request: &Arc<Request>) -> Status {
+        let settled = std::future::poll_fn(|cx| match request.poll_settled(cx.waker()) {
+            Some(status) => Poll::Ready(status),
+            None => Poll::Pending,
+        });
+        let status = settled.await;
+        if status.error != c::MPIX_ERR_PROC_FAILED_PENDING {
+            return status;
+        }
+        match self.cancel(request) {
+            true => Status::failed(c::MPIX_ERR_PROC_FAILED),
+            // It has just taken a message.
+            false => request.done().await,
+        }
     }
 
     /// Withdraws a receive that has not matched, or a send that was not matched; whether it could
@@ -243,8 +263,11 @@ impl Endpoint {
         if let Some(class) = self.world.is_over(pattern.context) {
             return Err(class);
         }
-        match (inbox.find(pattern), self.world.no_receive(self.rank, pattern)) {
+        match (inbox.find(pattern), self.world.no_receive(pattern)) {
             (None, Some(class)) => Err(class),
+            (None, None) if self.world.is_doubtful(self.rank, pattern) => {
+                Err(c::MPIX_ERR_PROC_FAILED)
+            }
             (found, _) => Ok(found),
         }
     }

@@ -69,15 +69,18 @@ impl Fate {
     }
 
     /// Why a rank cannot receive this, if nothing is there that it takes.
-    fn no_receive(&self, rank: u32, pattern: &Pattern) -> Option<i32> {
+    fn no_receive(&self, pattern: &Pattern) -> Option<i32> {
         if let Some(class) = self.is_over(pattern.context) {
             return Some(class);
         }
-        let lost = match pattern.world_source {
-            Some(source) => self.gone.contains_key(&source),
-            None => pattern.source.is_none() && self.unknown(rank, pattern.context),
-        };
+        let lost = pattern.world_source.is_some_and(|source| self.gone.contains_key(&source));
         (lost || self.is_broken(pattern.context)).then_some(c::MPIX_ERR_PROC_FAILED)
+    }
+
+    /// Whether a receive from any source may wait for one that has failed, and its rank has not
+    /// acknowledged that.
+    fn is_doubtful(&self, rank: u32, pattern: &Pattern) -> bool {
+        pattern.source.is_none() && self.unknown(rank, pattern.context)
     }
 }
 
@@ -98,6 +101,16 @@ impl World {
         fate.is_over(context).or_else(|| lost().then_some(c::MPIX_ERR_PROC_FAILED))
     }
 
+    /// Why a message of another node is of no use. Whether its communicator has lost a rank is not
+    /// asked: a rank here may not have that communicator yet.
+    pub(super) fn no_arrival(&self, to: u32, context: u64) -> bool {
+        if !self.trouble.load(Ordering::Acquire) {
+            return false;
+        }
+        let fate = self.fate.lock();
+        fate.is_over(context).is_some() || fate.gone.contains_key(&to)
+    }
+
     /// Why nothing can be received in a context, whatever is there already.
     pub(super) fn is_over(&self, context: u64) -> Option<i32> {
         if !self.trouble.load(Ordering::Acquire) {
@@ -107,11 +120,16 @@ impl World {
     }
 
     /// Why a message will not come. Look with the rank's inbox locked.
-    pub(super) fn no_receive(&self, rank: u32, pattern: &Pattern) -> Option<i32> {
+    pub(super) fn no_receive(&self, pattern: &Pattern) -> Option<i32> {
         if !self.trouble.load(Ordering::Acquire) {
             return None;
         }
-        self.fate.lock().no_receive(rank, pattern)
+        self.fate.lock().no_receive(pattern)
+    }
+
+    /// Whether a message may not come. Look with the rank's inbox locked.
+    pub(super) fn is_doubtful(&self, rank: u32, pattern: &Pattern) -> bool {
+        self.trouble.load(Ordering::Acquire) && self.fate.lock().is_doubtful(rank, pattern)
     }
 
     fn places_here(&self) -> impl Iterator<Item = (u32, &Arc<Place>)> {
@@ -139,9 +157,11 @@ impl World {
         for (receiver, place) in self.places_here() {
             let mut inbox = place.inbox.lock();
             let fate = self.fate.lock();
-            let lost = |posted: &Posted| fate.no_receive(receiver, &posted.pattern).is_some();
+            let lost = |posted: &Posted| fate.no_receive(&posted.pattern).is_some();
             let stays = |message: &Unexpected| matches!(message.body, Body::Host(_));
             let posted = inbox.drain_posted(lost);
+            let doubtful = inbox.posted().filter(|p| fate.is_doubtful(receiver, &p.pattern));
+            doubtful.for_each(|posted| posted.request.doubts());
             let broken = |m: &Unexpected| fate.is_broken(m.envelope.context);
             let sent = inbox.drain_unexpected(|m| match m.from == rank {
                 true => !stays(m),
@@ -294,6 +314,7 @@ impl World {
 
     /// A rank knows of the failures that there were; gives those in the communicator.
     pub(super) fn acknowledge(&self, rank: u32, context: u64) -> Vec<u32> {
+        let inbox = self.here(rank).map(|place| place.inbox.lock());
         let mut fate = self.fate.lock();
         let members = fate.members.get(&(context & !1)).cloned();
         let of =
@@ -303,6 +324,9 @@ impl World {
         if fate.acknowledged.len() < MOST_CONTEXTS {
             fate.acknowledged.insert((rank, context & !1), failed);
         }
+        let all = inbox.iter().flat_map(|inbox| inbox.posted());
+        let sure = all.filter(|posted| !fate.is_doubtful(rank, &posted.pattern));
+        sure.for_each(|posted| posted.request.trusts());
         known
     }
 }

@@ -189,6 +189,11 @@ impl Inbox {
         self.remove_unexpected(slot)
     }
 
+    /// The receives that wait.
+    pub fn posted(&self) -> impl Iterator<Item = &Posted> {
+        self.posted.values()
+    }
+
     /// Takes out the receives that `wanted` wants.
     pub fn drain_posted(&mut self, wanted: impl Fn(&Posted) -> bool) -> Vec<Posted> {
         let drained = self.posted.drain_where(wanted);

@@ -141,7 +141,7 @@ impl World {
         let message =
             Unexpected { envelope, from: route.from, body, request: None, credit, number };
         let inbox = place.inbox.lock();
-        if self.no_send(route.to, context).is_some() {
+        if self.no_arrival(route.to, context) {
             // Its sender hears, or has heard, why.
             return;
         }

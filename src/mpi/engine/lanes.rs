@@ -149,6 +149,11 @@ impl<K: Copy + Eq + Hash, V> Lanes<K, V> {
         Some(value)
     }
 
+    /// All elements.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.slots.iter().filter_map(|slot| slot.held.as_ref()).map(|(_, _, value)| value)
+    }
+
     /// Takes out all that `wanted` wants, in their order.
     pub fn drain_where(&mut self, wanted: impl Fn(&V) -> bool) -> Vec<V> {
         let held = self.slots.iter().zip(0u32..).filter_map(|(slot, at)| {

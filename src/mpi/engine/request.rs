@@ -35,6 +35,11 @@ impl Status {
         cancelled: false,
     };
 
+    /// Of a receive that may wait for a process that has failed.
+    pub fn in_doubt() -> Self {
+        Self::failed(c::MPIX_ERR_PROC_FAILED_PENDING)
+    }
+
     /// Of something that failed.
     pub fn failed(class: i32) -> Self {
         Self { error: class, ..Self::EMPTY }
@@ -59,6 +64,8 @@ pub(super) enum Where {
 #[derive(Debug, Default)]
 pub struct Request {
     done: AtomicBool,
+    /// Whether it may wait for a process that has failed, and its rank does not know that yet.
+    doubt: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -106,6 +113,44 @@ impl Request {
     /// Completes it with an error.
     pub fn fail(&self, class: i32) {
         self.complete(Status::failed(class), None);
+    }
+
+    /// It may wait for a process that has failed: whoever waits is told that, and it goes on.
+    pub(super) fn doubts(&self) {
+        let mut state = self.state.lock();
+        if state.status.is_some() {
+            return;
+        }
+        self.doubt.store(true, Ordering::Release);
+        let (waker, more) = (state.waker.take(), std::mem::take(&mut state.more));
+        drop(state);
+        waker.into_iter().chain(more).for_each(turns::wake);
+    }
+
+    /// Its rank knows of those failures now.
+    pub(super) fn trusts(&self) {
+        self.doubt.store(false, Ordering::Release);
+    }
+
+    /// Whether it may wait for a process that has failed.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubt.load(Ordering::Acquire) && !self.is_done()
+    }
+
+    /// What a wait or a test is to say: what came of it, or that it is in doubt. Else has `waker`
+    /// woken when there is something to say.
+    pub fn poll_settled(&self, waker: &Waker) -> Option<Status> {
+        let doubt = self.doubt.load(Ordering::Acquire);
+        if waker.will_wake(Waker::noop()) {
+            return self.status().or(doubt.then(Status::in_doubt));
+        }
+        let mut state = self.state.lock();
+        let doubt = doubt || self.doubt.load(Ordering::Acquire);
+        let status = state.status.or(doubt.then(Status::in_doubt));
+        if status.is_none() {
+            state.register(waker);
+        }
+        status
     }
 
     /// Notes where it waits.

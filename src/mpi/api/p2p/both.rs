@@ -66,7 +66,9 @@ pub fn aside(message: &Outgoing) -> Result<Bytes> {
 pub async fn blocking(cx: &mut Cx<'_>, args: &Args, in_place: bool) -> Result<()> {
     let messages = messages(cx, args, in_place)?;
     let (send, receive) = begin(cx, messages, in_place)?;
-    let status = cx.wait(async { both(&send.done().await, receive.done().await) }).await;
+    let endpoint = cx.rank().endpoint.clone();
+    let ends = async { both(&send.done().await, endpoint.received(&receive).await) };
+    let status = cx.wait(ends).await;
     write_status(cx.memory(), args.ptr(if in_place { 8 } else { 11 }), &status, false)?;
     went_well(&status)
 }

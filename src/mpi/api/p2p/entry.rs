@@ -97,17 +97,32 @@ impl Progress {
         matches!(self, Self::Idle)
     }
 
-    /// Whether it is complete, or nothing was started.
+    /// Whether a wait or a test has something to say: it is complete or in doubt, or nothing was
+    /// started.
     pub fn is_done(&self) -> bool {
         match self {
             Self::Idle => true,
-            Self::One(request) => request.is_done(),
-            Self::Two(send, receive) => send.is_done() && receive.is_done(),
+            Self::One(request) => request.is_done() || request.is_in_doubt(),
+            Self::Two(send, receive) => {
+                send.is_done() && receive.is_done() || receive.is_in_doubt()
+            }
+        }
+    }
+
+    /// Whether it goes on although a wait or a test has something to say: it may wait for a process
+    /// that has failed.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Self::Idle => false,
+            Self::One(request) | Self::Two(_, request) => request.is_in_doubt(),
         }
     }
 
     /// What came of it, once it is complete; an empty status if nothing was started.
     pub fn status(&self) -> Option<Status> {
+        if self.is_in_doubt() {
+            return Some(Status::in_doubt());
+        }
         match self {
             Self::Idle => Some(Status::EMPTY),
             Self::One(request) => request.status(),
@@ -119,11 +134,11 @@ impl Progress {
     pub fn poll(&self, waker: &Waker) -> Poll<()> {
         let done = match self {
             Self::Idle => true,
-            Self::One(request) => request.poll(waker).is_some(),
+            Self::One(request) => request.poll_settled(waker).is_some(),
             Self::Two(send, receive) => {
                 // Both are asked, so that each wakes.
-                let (send, receive) = (send.poll(waker), receive.poll(waker));
-                send.is_some() && receive.is_some()
+                let (sent, came) = (send.poll(waker), receive.poll_settled(waker));
+                came.is_some() && (sent.is_some() || receive.is_in_doubt())
             }
         };
         if done { Poll::Ready(()) } else { Poll::Pending }

@@ -95,7 +95,12 @@ pub async fn finish(cx: &mut Cx<'_>, place: Place) -> Result<Ended> {
     let p2p = &mut cx.rank().p2p;
     let held = p2p.request_mut(place.handle)?;
     let comm = held.comm.clone();
-    let status = held.progress().status().unwrap_or(Status::EMPTY);
+    let progress = held.progress();
+    let status = progress.status().unwrap_or(Status::EMPTY);
+    if status.error == c::MPIX_ERR_PROC_FAILED_PENDING {
+        // It goes on, and can be waited for again.
+        return Ok(Ended { status, comm, code: false });
+    }
     match &mut held.entry {
         Entry::Persistent { active, .. } => {
             *active = None;

@@ -26,7 +26,7 @@ pub async fn one(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     if !item.progress.is_done() {
         return in_vain(cx, args.ptr(1)).await;
     }
-    cx.memory().write_i32(args.ptr(1), 1)?;
+    cx.memory().write_i32(args.ptr(1), i32::from(!item.progress.is_in_doubt()))?;
     if item.progress.is_idle() {
         return write_status(cx.memory(), args.ptr(2), &Status::EMPTY, true);
     }

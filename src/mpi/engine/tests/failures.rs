@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::harness::{
-    PATIENCE, Seated, end, got, nodes, pattern, receive, seat, send, sit, sit_all,
+    PATIENCE, Seated, doubted, end, got, nodes, pattern, receive, seat, send, sit, sit_all,
 };
 use crate::errno::Errno;
 use crate::function::EndReason;
@@ -52,16 +52,22 @@ async fn what_depends_on_a_lost_node_fails_and_the_rest_goes_on_where_errors_are
     let probed = pattern(Some(2), None);
     let probing = zero.wait_probe(&probed);
     nodes[2].net.close(PATIENCE).await;
-    for request in [&from_two, &from_any, &to_two] {
+    for request in [&from_two, &to_two] {
         assert_eq!(end(request).await.error, FAILED);
     }
+    doubted(&from_any).await;
     assert_eq!(tokio::time::timeout(PATIENCE, probing).await.unwrap(), Err(FAILED));
     assert_eq!(zero.failed(), [2]);
     assert!(!from_one.is_done());
     assert_eq!(end(&send(zero, 2, 1, Bytes::new(), Mode::Standard)).await.error, FAILED);
     assert_eq!(end(&receive(zero, Some(2), None)).await.error, FAILED);
-    assert_eq!(end(&receive(zero, None, None)).await.error, FAILED);
+    let late = receive(zero, None, Some(7));
+    doubted(&late).await;
+    assert_eq!(zero.received(&late).await.error, FAILED, "a blocking one cannot go on");
     assert_eq!(zero.acknowledge(0), [2]);
+    assert!(!from_any.is_in_doubt(), "it goes on");
+    send(&ranks[1].endpoint, 0, 9, Bytes::from_static(b"old"), Mode::Standard);
+    assert_eq!(got(&from_any).await, "old");
     let from_any = receive(zero, None, Some(6));
     send(&ranks[1].endpoint, 0, 6, Bytes::from_static(b"any"), Mode::Standard);
     send(&ranks[1].endpoint, 0, 5, Bytes::from_static(b"one"), Mode::Standard);
@@ -80,11 +86,40 @@ async fn failures_of_ranks_outside_of_a_communicator_do_not_touch_it() {
     let outside = zero.receive(any(0), Target::Host(10));
     let inside = zero.receive(any(8), Target::Host(10));
     ranks[2].endpoint.leave(false);
-    assert_eq!(end(&outside).await.error, FAILED);
+    doubted(&outside).await;
     let envelope = Envelope { context: 8, source: 1, tag: 0 };
     let bytes = Bytes::from_static(b"on");
     ranks[1].endpoint.send(0, envelope, Payload::Host(bytes), Mode::Standard);
     assert_eq!(got(&inside).await, "on");
+}
+
+#[tokio::test]
+async fn nobody_waits_in_a_collective_of_a_communicator_with_a_rank_that_failed() {
+    let nodes = nodes(3).await;
+    let ranks = sit_all(&nodes, &[1, 1, 2, 3]);
+    ranks.iter().for_each(|rank| rank.endpoint.survives_failures(true));
+    let (zero, one, two) = (&ranks[0].endpoint, &ranks[1].endpoint, &ranks[2].endpoint);
+    [zero, one, two].iter().for_each(|rank| rank.has_members(8, &[0, 1, 2]));
+    let of =
+        |context, source| crate::mpi::engine::Pattern { context, ..pattern(Some(source), Some(1)) };
+    let near = zero.receive(of(1, 1), Target::Host(10));
+    let away = zero.receive(of(1, 2), Target::Host(10));
+    let other = zero.receive(of(9, 2), Target::Host(10));
+    let plain = zero.receive(of(0, 2), Target::Host(10));
+    let envelope = |context| Envelope { context, source: 0, tag: 1 };
+    let long = Bytes::from(vec![0; 100_000]);
+    let sent = zero.send(2, envelope(1), Payload::Host(long), Mode::Standard);
+    ranks[3].endpoint.leave(false);
+    for request in [&near, &away, &sent] {
+        assert_eq!(end(request).await.error, FAILED);
+    }
+    let late = zero.send(1, envelope(1), Payload::Host(Bytes::new()), Mode::Standard);
+    assert_eq!(end(&late).await.error, FAILED);
+    for (context, request) in [(9, &other), (0, &plain)] {
+        let envelope = Envelope { source: 2, ..envelope(context) };
+        two.send(0, envelope, Payload::Host(Bytes::from_static(b"on")), Mode::Standard);
+        assert_eq!(got(request).await, "on");
+    }
 }
 
 fn pattern_in(context: u64) -> crate::mpi::engine::Pattern {

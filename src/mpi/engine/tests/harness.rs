@@ -111,3 +111,14 @@ pub async fn got(request: &Request) -> Bytes {
     assert_eq!((status.error, status.cancelled), (c::MPI_SUCCESS, false));
     request.take_bytes().unwrap_or_default()
 }
+
+/// Waits until a receive is in doubt.
+pub async fn doubted(request: &Request) {
+    let settled = std::future::poll_fn(|cx| match request.poll_settled(cx.waker()) {
+        Some(status) => std::task::Poll::Ready(status),
+        None => std::task::Poll::Pending,
+    });
+    let status = tokio::time::timeout(PATIENCE, settled).await.expect("it is in doubt in time");
+    assert_eq!(status.error, c::MPIX_ERR_PROC_FAILED_PENDING);
+    assert!(request.is_in_doubt() && !request.is_done());
+}
