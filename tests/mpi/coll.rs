@@ -54,6 +54,28 @@ fn neighbours_do_it_with_each_other() {
 }
 
 #[test]
+fn operations_take_the_types_that_the_standard_says() {
+    let node = Ranks::new();
+    [1, 3].iter().for_each(|ranks| node.passes("mpi/coll_ops", *ranks));
+    Ranks::apart().passes("mpi/coll_ops", 3);
+}
+
+#[test]
+fn every_word_is_moved_and_no_other() {
+    let node = Ranks::new();
+    [1, 2, 3].iter().for_each(|ranks| node.passes("mpi/coll_every", *ranks));
+    Ranks::apart().passes("mpi/coll_every", 4);
+}
+
+#[test]
+fn many_are_under_way_at_once_and_a_wrong_length_harms_one() {
+    let node = Ranks::new();
+    [1, 2, 3, 8].iter().for_each(|ranks| node.passes("mpi/coll_storm", *ranks));
+    let node = Ranks::apart();
+    [2, 4, 7].iter().for_each(|ranks| node.passes("mpi/coll_storm", *ranks));
+}
+
+#[test]
 fn messages_do_what_memory_does() {
     let node = Ranks::apart();
     let programs = ["moves", "reduce", "user", "later", "errors", "types", "neighbour"];

@@ -19,3 +19,10 @@ fn topologies_that_cannot_be_are_refused() {
     let node = Ranks::new();
     [1, 3].into_iter().for_each(|ranks| node.passes("mpi/topo_errors", ranks));
 }
+
+#[test]
+fn neighbours_exchange_blocks_in_the_order_of_their_edges() {
+    let node = Ranks::new();
+    [1, 2, 4, 6, 8].into_iter().for_each(|ranks| node.passes("mpi/topo_neighbours", ranks));
+    Ranks::apart().passes("mpi/topo_neighbours", 3);
+}

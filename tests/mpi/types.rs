@@ -34,3 +34,9 @@ fn both_sides_of_a_message_may_see_it_in_their_own_way() {
 fn what_came_is_counted_by_elements_and_attributes_go_with_types() {
     Ranks::new().passes("mpi/types_count", 1);
 }
+
+#[test]
+fn types_of_types_are_what_their_type_maps_say() {
+    let node = Ranks::new();
+    [1, 2].into_iter().for_each(|ranks| node.passes("mpi/types_model", ranks));
+}

@@ -17,6 +17,7 @@ static void positions(void) {
     MPI_Pack(two, 0, MPI_INT, buffer, 32, &position, MPI_COMM_WORLD);
     CHECK(position == 24);
     FAILS(MPI_ERR_TRUNCATE, MPI_Pack(two, 3, MPI_INT, buffer, 32, &position, MPI_COMM_WORLD));
+    FAILS(MPI_ERR_TRUNCATE, MPI_Pack(two, 2, MPI_INT, buffer, 31, &position, MPI_COMM_WORLD));
     CHECK(position == 24);
     number = two[0] = two[1] = 0, real = 0, position = 4;
     MPI_Unpack(buffer, 32, &position, &number, 1, MPI_INT, MPI_COMM_WORLD);

@@ -163,6 +163,36 @@ static void distributed(int rank, int size) {
     }
 }
 
+/* Blocks of all lengths at irregular places, more than is copied at a time. */
+static void irregular(int rank, int size) {
+    enum { BLOCKS = 30000, SPAN = 1000000 };
+    static int lengths[BLOCKS], places[BLOCKS];
+    static char out[SPAN], in[SPAN], due[SPAN];
+    int end = 0, bytes = 0;
+    for (int i = 0; i < BLOCKS; i++) {
+        lengths[i] = 1 + i * 7 % 23;
+        places[i] = end + i * 5 % 11;
+        end = places[i] + lengths[i];
+        bytes += lengths[i];
+    }
+    CHECK(end <= SPAN);
+    for (int i = 0; i < SPAN; i++) {
+        out[i] = (char)(i * 31 + i / 256);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        memcpy(due + places[i], out + places[i], lengths[i]);
+    }
+    MPI_Datatype type;
+    MPI_Status status;
+    int to = (rank + 1) % size, from = (rank + size - 1) % size, got;
+    MPI_Type_indexed(BLOCKS, lengths, places, MPI_CHAR, &type);
+    MPI_Type_commit(&type);
+    MPI_Sendrecv(out, 1, type, to, 5, in, 1, type, from, 5, MPI_COMM_WORLD, &status);
+    MPI_Get_count(&status, MPI_CHAR, &got);
+    CHECK(got == bytes && memcmp(in, due, SPAN) == 0);
+    MPI_Type_free(&type);
+}
+
 int main(int argc, char **argv) {
     int rank, size;
     MPI_Init(&argc, &argv);
@@ -175,6 +205,7 @@ int main(int argc, char **argv) {
         large(rank);
     }
     distributed(rank, size);
+    irregular(rank, size);
     MPI_Finalize();
     return 0;
 }
