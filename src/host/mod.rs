@@ -6,6 +6,7 @@
 //! instance; every other misuse is an error code.
 
 mod calls;
+pub mod disk;
 mod faasm;
 mod faasm_state;
 pub mod guest;
@@ -15,7 +16,7 @@ mod state_key;
 mod state_windows;
 pub mod waits;
 pub mod wasi;
-pub mod wasi_files;
+mod wasi_files;
 mod wasi_io;
 mod wasi_poll;
 mod wasi_process;

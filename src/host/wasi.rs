@@ -5,6 +5,7 @@ use wasmtime::{Caller, Linker};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 
+use super::disk::Disk;
 use super::{wasi_files, wasi_io, wasi_poll, wasi_process};
 use crate::function::State;
 use crate::function::files::Files;
@@ -48,14 +49,14 @@ pub struct Wasi {
     /// Which of stdin, stdout, stderr the guest closed.
     closed: [bool; 3],
     /// The files, of a rank.
-    pub disk: Option<Box<wasi_files::Disk>>,
+    pub disk: Option<Box<Disk>>,
     context: Option<Box<WasiP1Ctx>>,
 }
 
 impl Wasi {
     /// With these files.
     pub fn with(files: Files) -> Self {
-        Self { disk: Some(Box::new(wasi_files::Disk::new(files))), ..Self::default() }
+        Self { disk: Some(Box::new(Disk::new(files))), ..Self::default() }
     }
 
     /// Whether this is one of the three streams, and open.
