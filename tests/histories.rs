@@ -30,7 +30,7 @@ use common::netns::{self, Hosts};
 use faasm::wire::shards::StateKey;
 use history::Histories;
 use place::{Ask, Linked, Loopback, Place};
-use plan::NODES;
+use plan::{Kind, NODES};
 
 /// Faults go on for so many seconds unless told otherwise.
 const SECONDS: u64 = 10;
@@ -39,6 +39,10 @@ const CLIENTS: [Sort; 5] =
     [Sort::Register, Sort::Register, Sort::List, Sort::Counter, Sort::Counter];
 /// How long all keys may take to be read at the end.
 const LAST_READS: Duration = Duration::from_secs(40);
+/// How long a call holds a lock whose node is then paused or cut off, in milliseconds.
+const HOLDER_DWELLS: u64 = 1_500;
+/// That begins so long after the call: it has the lock by then, and does not write yet.
+const HOLDER_BEGINS: Duration = Duration::from_millis(700);
 /// Fewer operations of each sort than this for a second show nothing.
 const FEWEST: usize = 4;
 
@@ -111,8 +115,15 @@ fn one_run(place: &dyn Place, seed: u64, time: Duration) -> Histories {
             scope.spawn(move || client.work(sort));
         }
         let chaos = scope.spawn(|| {
-            for fault in &faults {
+            for (number, fault) in (2_000..).zip(&faults) {
                 std::thread::sleep(fault.from.saturating_sub(run.now()));
+                if matches!(fault.kind, Kind::Pause | Kind::Isolate | Kind::OneWay) {
+                    // It writes, or is heard of, when its session is over and another had the lock.
+                    let holder = Client::new(&run, seed, number, fault.node);
+                    let key = run.key(Sort::Counter, 0);
+                    scope.spawn(move || holder.add_after(&key, HOLDER_DWELLS));
+                    std::thread::sleep(HOLDER_BEGINS);
+                }
                 let from = run.now().as_secs_f64();
                 let more = place.begin(fault);
                 std::thread::sleep(fault.until.saturating_sub(run.now()));

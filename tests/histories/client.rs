@@ -81,6 +81,12 @@ impl<'a> Run<'a> {
         self.start.elapsed()
     }
 
+    /// One of the keys that are used now.
+    pub fn key(&self, sort: Sort, which: u64) -> String {
+        let round = self.now().as_secs() / ROUND.as_secs();
+        format!("{sort:?}-{round}-{which}").to_lowercase()
+    }
+
     fn id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -96,9 +102,8 @@ impl<'a> Client<'a> {
     /// Works until it is told to stop.
     pub fn work(mut self, sort: Sort) {
         while !self.run.stop.load(Ordering::SeqCst) {
-            let round = self.run.now().as_secs() / ROUND.as_secs();
             let which = self.random.random_range(0..KEYS);
-            let key = format!("{sort:?}-{round}-{which}").to_lowercase();
+            let key = self.run.key(sort, which);
             let done = match sort {
                 Sort::Register if self.random.random_bool(0.5) => self.get(&key),
                 Sort::Register => self.put(&key),
@@ -245,6 +250,11 @@ impl<'a> Client<'a> {
     fn add(&mut self, key: &str) -> bool {
         let dwells = self.random.random_bool(0.2);
         let dwell = if dwells { self.random.random_range(1..DWELL) } else { 0 };
+        self.add_after(key, dwell)
+    }
+
+    /// Adds to a counter, and dwells for so many milliseconds between reading and writing it.
+    pub fn add_after(&self, key: &str, dwell: u64) -> bool {
         let (id, called) = (self.run.id(), self.run.now());
         let told = match self.call(&["add", key, &id.to_string(), &dwell.to_string()]) {
             Said::Nothing => return false,
