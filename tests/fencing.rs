@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::cluster::Cluster;
+use common::cluster::{Cluster, wait_until};
 use faasm::consensus::Consensus;
 use faasm::id::CallId;
 use faasm::state::global::{Global, StateError, To};
@@ -69,7 +69,11 @@ async fn owners_refuse_whoever_lost_the_lock_and_whoever_has_none() {
 
     let new = lock(&consensus(1), 2, Mode::Write).await;
     assert!(new.token > old.token, "tokens grow: {old:?}, {new:?}");
-    // Before the new holder did anything: its grant alone is enough.
+    // Before the new holder did anything: its grant alone is enough, once the owner knows of it.
+    for at in 0..3 {
+        let consensus = consensus(at);
+        wait_until("the grant is known", || consensus.applied_index() >= new.token).await;
+    }
     assert_eq!(push(&one, Some(old), "too late").await, Some(Refusal::LockLost));
     assert_eq!(&read(&two, Some(new)).await.expect("it reads")[..], b"by the first");
     consensus(1).unlock(&key(), Mode::Write, CallId(2)).expect("it is held");

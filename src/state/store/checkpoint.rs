@@ -56,6 +56,8 @@ impl Store {
         }
         self.log.purge();
         self.left.store(self.log.size(), Ordering::Relaxed);
+        // There is more room now.
+        self.room.lock().0 = None;
         Ok((compacted, failed))
     }
 

@@ -34,7 +34,7 @@ static void strings(void) {
 
 static void handlers(void) {
     MPI_Errhandler mine, now;
-    int size;
+    int size = 0;
     CHECK(MPI_Comm_get_errhandler(MPI_COMM_WORLD, &now) == MPI_SUCCESS);
     CHECK(now == MPI_ERRORS_RETURN);
     CHECK(MPI_Errhandler_free(&now) == MPI_SUCCESS && now == MPI_ERRHANDLER_NULL);

@@ -26,7 +26,7 @@ static void inner_handler(MPI_Comm *comm, int *code, ...) {
 /* Makes an error itself, on another communicator; its own arguments are as they were then. */
 static void outer_handler(MPI_Comm *comm, int *code, ...) {
     MPI_Comm about = *comm;
-    int was = *code, n;
+    int was = *code, n = 0;
     calls++;
     CHECK(MPI_Send(&n, 1, MPI_INT, 0, -5, inner) != MPI_SUCCESS);
     CHECK(*comm == about && *code == was);

@@ -29,6 +29,8 @@ int main(int argc, char **argv) {
     flag = 9;
     FAILS(MPIX_ERR_PROC_FAILED_PENDING, MPI_Test(&requests[0], &flag, MPI_STATUS_IGNORE));
     CHECK(flag == 0 && requests[0] != MPI_REQUEST_NULL);
+    /* The failure is told to one receive after the other. */
+    FAILS(MPIX_ERR_PROC_FAILED_PENDING, MPI_Wait(&again, MPI_STATUS_IGNORE));
     FAILS(MPI_ERR_IN_STATUS, MPI_Waitall(3, requests, statuses));
     FAILS(MPIX_ERR_PROC_FAILED_PENDING, statuses[0].MPI_ERROR);
     FAILS(MPI_ERR_PENDING, statuses[1].MPI_ERROR);
