@@ -3,6 +3,8 @@
 //     acknowledged.
 //   append KEY NAME: appends one element of 16 bytes.
 //   elements KEY: gives all elements.
+//   range KEY OFF LEN: reads these bytes; tells their sum.
+//   map KEY MS: maps a value and reads a byte of each page, says so by an element of KEY.maps, waits.
 //   hold KEY MS: under the lock, says so by an element of KEY.holds, waits, then writes and pushes.
 #include <faasm.h>
 #include <stdint.h>
@@ -63,6 +65,27 @@ static int hold(const char *key, long ms) {
     return say(error, "held", 1);
 }
 
+static int range(const char *key, long off, long len) {
+    uint8_t *bytes = get_state_offset(key, (uint64_t)off, (size_t)len, 0);
+    if (!bytes) return say(faasm_errno(), "range", 0);
+    long long sum = 0;
+    for (long at = 0; at < len; ++at) sum += bytes[at];
+    return say(0, "range", sum);
+}
+
+static int map(const char *key, long ms) {
+    char maps[128];
+    snprintf(maps, sizeof(maps), "%s.maps", key);
+    uint64_t len = 0;
+    const volatile uint8_t *bytes = get_state(key, &len, 0);
+    if (!bytes) return say(faasm_errno(), "map", 0);
+    long long sum = 0;
+    for (uint64_t at = 0; at < len; at += 4096) sum += bytes[at];
+    int error = append_state(maps, "x", 1);
+    nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+    return say(error, "map", sum);
+}
+
 static int take(const char *key) {
     int error = lock_state_global_write(key);
     if (error) return say(error, "took", 0);
@@ -83,6 +106,8 @@ int main(int argc, char *argv[]) {
     }
     if (!strcmp(what, "elements")) return elements(key);
     if (!strcmp(what, "hold")) return hold(key, atol(rest));
+    if (!strcmp(what, "range")) return range(key, atol(rest), argc > 4 ? atol(argv[4]) : 0);
+    if (!strcmp(what, "map")) return map(key, atol(rest));
     if (!strcmp(what, "take")) return take(key);
     return 1;
 }
