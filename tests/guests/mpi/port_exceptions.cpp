@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <exception>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -119,6 +120,22 @@ static void library()
     std::cout << line.str();
 }
 
+static void files()
+{
+    std::ofstream("squares.txt") << "3 9" << std::endl;
+    std::ofstream("squares.txt", std::ios::app) << "4 16\n";
+    std::ifstream in("squares.txt");
+    int number = 0, square = 0, lines = 0;
+    for (; in >> number >> square; lines++)
+        CHECK(square == number * number);
+    CHECK(lines == 2 && in.eof() && !std::ifstream("nothing.txt"));
+    std::fstream both("squares.txt", std::ios::in | std::ios::out | std::ios::binary);
+    both.seekp(2).put('7');
+    both.seekg(0);
+    std::string line;
+    CHECK(std::getline(both, line) && line == "3 7");
+}
+
 int main(int argc, char **)
 {
     if (argc > 1)
@@ -126,6 +143,7 @@ int main(int argc, char **)
     MPI_Init(nullptr, nullptr);
     language();
     library();
+    files();
     MPI_Finalize();
     return 0;
 }
