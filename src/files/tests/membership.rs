@@ -24,6 +24,21 @@ struct Load {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Stores bytes. On a disk that is busy with other things a node may be too slow to count as a
+/// copy: who is told so asks again.
+async fn put(blobs: &Blobs, bytes: &Bytes) -> BlobHash {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        match blobs.put(bytes.clone(), soon()).await {
+            Ok(hash) => return hash,
+            Err(BlobError::TooFewCopies { why, .. }) if Instant::now() < until => {
+                assert!(why.contains("too slow"), "{why}");
+            }
+            Err(error) => panic!("a put is not lost: {error}"),
+        }
+    }
+}
+
 impl Load {
     fn start() -> Self {
         let mut load = Self { nodes: Arc::default(), stored: Arc::default(), tasks: Vec::new() };
@@ -32,7 +47,7 @@ impl Load {
             for seed in 0u32.. {
                 let Some(blobs) = pick(&nodes, seed) else { continue };
                 let bytes = Bytes::from([&seed.to_le_bytes()[..], &blob(7, 2000)].concat());
-                let hash = blobs.put(bytes.clone(), soon()).await.expect("a put is not lost");
+                let hash = put(&blobs, &bytes).await;
                 stored.lock().insert(hash, bytes);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
