@@ -49,25 +49,13 @@ pub struct Proposals {
     numbers: Arc<AtomicU64>,
     open: BTreeMap<u64, Open>,
     leader: Option<NodeId>,
-    /// From this number on none was sent.
-    unsent: u64,
-    /// What was sent is not looked at before.
-    again: Option<Instant>,
 }
 
 impl Proposals {
     /// None are open. `numbers` holds the last number given in this life; it is shared so that a
     /// driver that is started again in the same life does not repeat them.
     pub fn new(node: NodeId, incarnation: Incarnation, numbers: Arc<AtomicU64>) -> Self {
-        Self {
-            node,
-            incarnation,
-            numbers,
-            open: BTreeMap::new(),
-            leader: None,
-            unsent: 0,
-            again: None,
-        }
+        Self { node, incarnation, numbers, open: BTreeMap::new(), leader: None }
     }
 
     /// How many are open.
@@ -108,7 +96,6 @@ impl Proposals {
         if self.leader != leader {
             self.leader = leader;
             self.open.values_mut().for_each(|open| open.sent = None);
-            self.unsent = 0;
         }
     }
 
@@ -142,16 +129,7 @@ impl Proposals {
         let (node, incarnation) = (self.node, self.incarnation);
         let mut batches: Vec<Batch> = Vec::new();
         let mut bytes = 0;
-        // Many may be open, and this is asked for again and again.
-        let all = self.again.is_none_or(|again| now >= again);
-        let from = if all { 0 } else { self.unsent };
-        if all {
-            let sent = self.open.values().filter_map(|open| open.sent);
-            let kept = sent.filter(|sent| now.saturating_duration_since(*sent) < RESEND);
-            self.again = Some(kept.min().unwrap_or(now) + RESEND);
-        }
-        self.unsent = self.numbers.load(Ordering::Relaxed) + 1;
-        for (&number, open) in self.open.range_mut(from..) {
+        for (&number, open) in &mut self.open {
             if open.sent.is_some_and(|sent| now.saturating_duration_since(sent) < RESEND) {
                 continue;
             }
