@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::applying::Applying;
 use super::copy::Copy;
 use super::jobs::Job;
 use super::store::{LogWrite, Store, StoreError};
@@ -30,8 +29,6 @@ pub const INBOX: usize = 16_384;
 const MAX_WAITING: usize = 256 << 20;
 /// Inputs that are taken before what they caused is done.
 const BATCH: usize = 1_024;
-/// Bytes beside them after which no more are taken: they are written and synced together.
-const BATCH_BYTES: usize = 2 << 20;
 /// Pause before an input that must not be lost is put again.
 const PUT_AGAIN: Duration = Duration::from_millis(50);
 /// Pause between looks for what is overdue: staged bytes, checkpoints.
@@ -205,9 +202,6 @@ pub struct Driver {
     /// To be written by the next fsync, with the numbers to tell afterwards.
     pub(super) writes: Vec<LogWrite>,
     pub(super) synced: Vec<(ShardId, u64)>,
-    /// Copies that have something to apply, and the shard behind the last that was at it.
-    pub(super) applying: BTreeMap<ShardId, Applying>,
-    pub(super) applied_last: ShardId,
     /// Why all copies stand back, if they do.
     pub(super) failed: Option<String>,
     pub(super) began: Instant,
@@ -223,12 +217,8 @@ impl Driver {
     /// Runs until it is told to stop.
     pub fn run(mut self) {
         let mut tick = Instant::now() + TICK;
-        let mut idle = true;
         while !self.shared.stopped.load(Ordering::Acquire) {
-            let left = match idle && self.applying.is_empty() {
-                true => tick.saturating_duration_since(Instant::now()),
-                false => Duration::ZERO,
-            };
+            let left = tick.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
                 Ok(input) => self.take_some(input),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -239,8 +229,7 @@ impl Driver {
                 tick = now + TICK;
                 self.tick(now);
             }
-            self.go_on(now);
-            idle = self.settle(now);
+            self.settle(now);
         }
         for shard in 0..SHARDS {
             self.shared.set_serving(ShardId(shard), 0);
@@ -255,17 +244,16 @@ impl Driver {
 
     fn take_some(&mut self, first: Input) {
         let now = Instant::now();
-        let mut bytes = 0;
         let mut next = Some(first);
-        for taken in 1.. {
+        for _ in 0..BATCH {
             let Some(input) = next.take() else { return };
-            bytes += input.bytes();
             self.shared.waiting.fetch_sub(input.bytes(), Ordering::Relaxed);
             self.take(input, now);
-            if taken >= BATCH || bytes >= BATCH_BYTES {
-                return;
-            }
             next = self.inbox.try_recv().ok();
+        }
+        if let Some(input) = next {
+            self.shared.waiting.fetch_sub(input.bytes(), Ordering::Relaxed);
+            self.take(input, now);
         }
     }
 

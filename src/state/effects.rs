@@ -19,9 +19,8 @@ const PROPOSE: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 8;
 
 impl Driver {
-    /// Does everything that the copies want; what is logged in a round shares one fsync. False when
-    /// there is more to do.
-    pub(super) fn settle(&mut self, now: Instant) -> bool {
+    /// Does everything that the copies want; what is logged in a round shares one fsync.
+    pub(super) fn settle(&mut self, now: Instant) {
         for _ in 0..ROUNDS {
             let mut later = Vec::new();
             let mut idle = true;
@@ -39,10 +38,9 @@ impl Driver {
             }
             self.sync(now);
             if idle {
-                return true;
+                return;
             }
         }
-        false
     }
 
     /// Does what a copy wants, up to what needs its log on disk; gives the rest.
@@ -51,7 +49,10 @@ impl Driver {
         copy.dirty = false;
         let mut effects = copy.replica.flush(now).into_iter();
         let epoch = copy.replica.serving();
-        if copy.begins_anew() {
+        let reign = copy.replica.reign();
+        if reign != std::mem::replace(&mut copy.noted, reign) {
+            // Not when it stops to serve for a moment, as for a hand-over that comes to nothing:
+            // what is logged then is committed later, and new writes must come behind it.
             let _ = self.store.forget_head(shard);
         }
         let was = self.shared.serving(shard);
@@ -90,15 +91,14 @@ impl Driver {
         }
     }
 
-    pub(super) fn effect(&mut self, shard: ShardId, effect: Effect, now: Instant) {
-        let Some(effect) = self.hold_back(shard, effect) else { return };
+    fn effect(&mut self, shard: ShardId, effect: Effect, now: Instant) {
         match effect {
             Effect::Append { op, records } => self.log(shard, op, records),
             Effect::Truncate { op, after } => {
                 self.writes.push(LogWrite::Truncate(shard, after));
                 self.synced.push((shard, op));
             }
-            Effect::Apply { through } => drop(self.apply(shard, through, now)),
+            Effect::Apply { through } => self.apply(shard, through, now),
             Effect::Send { to, message, body } => {
                 // What is lost is sent again.
                 let _ = self.net.send(to, ServiceId::Shards, &message, body);
@@ -161,12 +161,27 @@ impl Driver {
 
     fn discard(&mut self, shard: ShardId) {
         self.shared.set_serving(shard, 0);
-        self.applying.remove(&shard);
         if let Some(mut copy) = self.copies.remove(&shard) {
             copy.jobs.refuse_all();
         }
         if let Err(error) = self.store.wipe(shard, false) {
             tracing::warn!(%shard, %error, "a copy that is not needed any more stays on disk");
+        }
+    }
+
+    fn apply(&mut self, shard: ShardId, through: u64, now: Instant) {
+        let applied = match self.store.apply(shard, through, self.ms(now)) {
+            Ok(applied) => applied,
+            Err(error) => return self.copy_failed(shard, &error, now),
+        };
+        let Some(copy) = self.copies.get_mut(&shard) else { return };
+        for (seq, applied) in applied {
+            if let Some((_, written)) = applied.written {
+                copy.jobs.applied(seq, written);
+            }
+        }
+        for job in copy.jobs.released(through) {
+            self.ask(job, now);
         }
     }
 
@@ -246,7 +261,6 @@ impl Driver {
     /// There may be room again: the copy goes on with what it has. It is not wiped: when the disks
     /// of all copies are full at once, that would be the end of the values.
     pub(super) fn resume(&mut self, shard: ShardId, now: Instant) {
-        self.give_up_applying(shard, now);
         match self.store.opened(shard) {
             Ok(opened) if opened.damage.is_none() => {
                 self.tell(shard, Event::Reopened(found(&opened)), now);
@@ -257,7 +271,6 @@ impl Driver {
 
     /// Wipes a copy that failed; it is made again from the others.
     pub(super) fn reopen(&mut self, shard: ShardId, now: Instant) {
-        self.give_up_applying(shard, now);
         // A copy that stood back for want of room is whole, and the others may be as full.
         let whole = self.store.opened(shard).ok();
         let whole = whole.filter(|opened| !opened.blank && opened.damage.is_none());

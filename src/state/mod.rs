@@ -11,7 +11,6 @@
 //! ```
 //! `replica` and `values` are pure; `driver` is the one thread that does what they want.
 
-mod applying;
 mod asks;
 mod client;
 mod copy;

@@ -104,8 +104,6 @@ impl State {
             table: Arc::new(Shards::default()),
             writes: Vec::new(),
             synced: Vec::new(),
-            applying: std::collections::BTreeMap::new(),
-            applied_last: crate::wire::shards::ShardId(0),
             failed: None,
             began: now,
             tidied: now,

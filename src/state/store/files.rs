@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::behind::Behind;
 use crate::state::values::{Fault, FileId, Files};
 use crate::wire::state::CHUNK;
 
@@ -82,7 +81,6 @@ pub struct ShardFiles {
     dir: PathBuf,
     kept: Arc<Kept>,
     open: Mutex<HashMap<FileId, Arc<File>>>,
-    behind: Mutex<Behind>,
     /// To be removed after the next checkpoint.
     pub doomed: Vec<FileId>,
 }
@@ -90,8 +88,7 @@ pub struct ShardFiles {
 impl ShardFiles {
     /// Those in this folder; makes it.
     pub fn new(dir: PathBuf, kept: Arc<Kept>) -> Self {
-        let (open, behind) = (Mutex::default(), Mutex::default());
-        Self { dir, kept, open, behind, doomed: Vec::new() }
+        Self { dir, kept, open: Mutex::new(HashMap::new()), doomed: Vec::new() }
     }
 
     /// The folder.
@@ -135,20 +132,7 @@ impl ShardFiles {
 
     /// A file to be read without holding the shard.
     pub fn reader(&self, file: FileId) -> Result<Option<Arc<File>>, Fault> {
-        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
         self.get(file, false)
-    }
-
-    /// Writes what is held back. What could not be written is still held back.
-    pub fn flush(&self) -> Result<(), Fault> {
-        let mut behind = self.behind.lock();
-        let mut files = behind.files().into_iter();
-        files.try_for_each(|file| behind.flush(file, |file, off, bytes| self.put(file, off, bytes)))
-    }
-
-    fn put(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let Some(open) = self.get(file, true)? else { return Ok(()) };
-        open.write_all_at(bytes, off).map_err(|error| fault(&name(file), &error))
     }
 
     /// Where replaced chunks are.
@@ -160,7 +144,6 @@ impl ShardFiles {
     pub fn remove(&self, doomed: &[FileId]) {
         let mut open = self.open.lock();
         for file in doomed {
-            self.behind.lock().forget(*file);
             open.remove(file);
             // If it stays, the next start removes it.
             let _ = std::fs::remove_file(self.path(*file));
@@ -170,7 +153,6 @@ impl ShardFiles {
     /// Removes everything.
     pub fn wipe(&mut self) -> std::io::Result<()> {
         self.open.lock().clear();
-        self.behind.lock().clear();
         self.doomed.clear();
         match std::fs::remove_dir_all(&self.dir) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -205,22 +187,16 @@ pub fn read_at(file: Option<&File>, off: u64, into: &mut [u8]) -> std::io::Resul
 
 impl Files for ShardFiles {
     fn read(&self, file: FileId, off: u64, into: &mut [u8]) -> Result<(), Fault> {
-        let behind = self.behind.lock();
-        if !behind.covers(file, off, into.len()) {
-            let open = self.get(file, false)?;
-            read_at(open.as_deref(), off, into).map_err(|error| fault(&name(file), &error))?;
-        }
-        behind.lay_over(file, off, into);
-        Ok(())
+        let open = self.get(file, false)?;
+        read_at(open.as_deref(), off, into).map_err(|error| fault(&name(file), &error))
     }
 
     fn write(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let put = |file, off, bytes: &[u8]| self.put(file, off, bytes);
-        self.behind.lock().write(file, (off, bytes), put)
+        let Some(open) = self.get(file, true)? else { return Ok(()) };
+        open.write_all_at(bytes, off).map_err(|error| fault(&name(file), &error))
     }
 
     fn cut(&self, file: FileId, len: u64) -> Result<(), Fault> {
-        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
         let Some(open) = self.get(file, false)? else { return Ok(()) };
         let there = open.metadata().map_err(|error| fault(&name(file), &error))?.len();
         if there <= len {

@@ -17,9 +17,6 @@ pub enum LogWrite {
 
 /// Most bytes that are read from the log at once to be applied.
 const APPLY_BYTES: usize = 8 << 20;
-/// Bytes of records that are applied in one turn, a record counted for some more: other shards wait
-/// meanwhile.
-const APPLY_SLICE: usize = 1 << 20;
 
 impl LogWrite {
     fn shard(&self) -> ShardId {
@@ -45,8 +42,6 @@ impl Store {
         if self.free() < bytes as u64 + self.options.reserve / 2 {
             return Err(StoreError::Full);
         }
-        // Once in the log, and once more when they are applied.
-        self.spend(2 * bytes as u64);
         let mut at = 0;
         // A shard that is written twice needs its note twice: such are committed one by one.
         while let Some(first) = writes.get(at) {
@@ -136,66 +131,33 @@ impl Store {
         now: u64,
     ) -> Result<Vec<(u64, Applied)>, StoreError> {
         let mut all = Vec::new();
-        while !self.apply_some(shard, through, now, &mut all)? {}
+        loop {
+            let from = self.usable(shard)?.values.applied + 1;
+            if from > through {
+                break;
+            }
+            let (records, last) = {
+                let outline = self.outline(shard)?.lock();
+                (outline.from(from, through), outline.last)
+            };
+            if through > last {
+                let why = format!("{shard} has no record {through}, only up to {last}");
+                return Err(StoreError::Misuse(why));
+            }
+            let records = match records {
+                Some(records) => records,
+                None => self.records(shard, from, through + 1, APPLY_BYTES)?,
+            };
+            for record in records {
+                let applied = self.apply_one(shard, &record, now)?;
+                all.push((record.seq, applied));
+            }
+        }
+        self.outline(shard)?.lock().drop_tail(|seq| seq > through);
         Ok(all)
     }
 
-    /// The same, but only as much as takes a few milliseconds; whether that was all.
-    pub fn apply_some(
-        &self,
-        shard: ShardId,
-        through: u64,
-        now: u64,
-        all: &mut Vec<(u64, Applied)>,
-    ) -> Result<bool, StoreError> {
-        let mut done = 0;
-        let applied = loop {
-            let applied = self.usable(shard)?.values.applied;
-            if applied >= through || done >= APPLY_SLICE {
-                break applied;
-            }
-            for record in self.records_to_apply(shard, applied + 1, through)? {
-                // What is staged is not beside the record that names it.
-                done += record.body.len() + 512;
-                match self.apply_one(shard, &record, now)? {
-                    Some(applied) => all.push((record.seq, applied)),
-                    None => done = APPLY_SLICE,
-                }
-                if done >= APPLY_SLICE {
-                    break;
-                }
-            }
-        };
-        self.outline(shard)?.lock().drop_tail(|seq| seq > applied);
-        Ok(applied >= through)
-    }
-
-    fn records_to_apply(
-        &self,
-        shard: ShardId,
-        from: u64,
-        through: u64,
-    ) -> Result<Vec<Record>, StoreError> {
-        let (records, last) = {
-            let outline = self.outline(shard)?.lock();
-            (outline.from(from, through), outline.last)
-        };
-        if through > last {
-            let why = format!("{shard} has no record {through}, only up to {last}");
-            return Err(StoreError::Misuse(why));
-        }
-        match records {
-            Some(records) => Ok(records),
-            None => self.records(shard, from, through + 1, APPLY_BYTES),
-        }
-    }
-
-    fn apply_one(
-        &self,
-        shard: ShardId,
-        record: &Record,
-        now: u64,
-    ) -> Result<Option<Applied>, StoreError> {
+    fn apply_one(&self, shard: ShardId, record: &Record, now: u64) -> Result<Applied, StoreError> {
         let mut copy = self.usable(shard)?;
         let of = &mut *copy;
         let applied = of.values.apply(record.term, record.seq, &record.body, now, &mut of.files);

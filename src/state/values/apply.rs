@@ -6,7 +6,7 @@ use super::change::{Change, Does};
 use super::chunks::Chunks;
 use super::decide::written;
 use super::head::after;
-use super::table::{Elements, Entry, Partial, Piece, StageId, Staged, Value, Values};
+use super::table::{Elements, Entry, Piece, StageId, Staged, Value, Values};
 use crate::wire::shards::StateKey;
 use crate::wire::state::{Extent, MAX_EXTENTS, Version, WriteId, Written};
 use xxhash_rust::xxh3::xxh3_128;
@@ -112,8 +112,7 @@ pub(super) struct Record<'a> {
 }
 
 impl Values {
-    /// Applies a committed record, if it was not applied before. An empty body does nothing. `None`
-    /// when it is long and was done in part: to be called again with the same record.
+    /// Applies a committed record, if it was not applied before. An empty body does nothing.
     pub fn apply(
         &mut self,
         term: u64,
@@ -121,9 +120,9 @@ impl Values {
         body: &Bytes,
         now: u64,
         files: &mut dyn Files,
-    ) -> Result<Option<Applied>, Fault> {
+    ) -> Result<Applied, Fault> {
         if seq <= self.applied {
-            return Ok(Some(Applied { written: None }));
+            return Ok(Applied { written: None });
         }
         if seq != self.applied + 1 {
             let why = format!("record {seq} comes after record {}", self.applied);
@@ -134,14 +133,11 @@ impl Values {
             let (change, bytes) =
                 Change::decode(body).map_err(|error| Fault::Damaged(error.to_string()))?;
             applied.written = self.change(seq, &change, &bytes, now, files)?;
-            if self.partial.is_some() {
-                return Ok(None);
-            }
             self.settle_head(seq, &change);
         }
         self.applied = seq;
         self.term = term;
-        Ok(Some(applied))
+        Ok(applied)
     }
 
     fn change(
@@ -174,9 +170,6 @@ impl Values {
                     self.stage(&record, *at, extents, now, files)?;
                 } else {
                     parts = self.write(&record, *token, files)?;
-                }
-                if self.partial.is_some() {
-                    return Ok(None);
                 }
                 let mut answer = self.answer(key, version, does);
                 answer.parts = parts;
@@ -258,10 +251,6 @@ impl Values {
         }
         let mut entry = self.take(record.key);
         let result = self.write_entry(record, &mut entry, files);
-        if result.is_ok() && self.partial.is_some() {
-            self.put(record.key, entry);
-            return Ok(Vec::new());
-        }
         entry.token = entry.token.max(token.unwrap_or(0));
         entry.seq = record.seq;
         self.put(record.key, entry);
@@ -293,36 +282,18 @@ impl Values {
         let fresh = matches!(does, Does::Create { .. } | Does::Clear | Does::Delete)
             || matches!(does, Does::Push { fresh: true, .. } | Does::Append { fresh: true, .. });
         let was = entry.value.as_ref().map(super::head::brief);
-        let Some(brief) = after(was, seq, version, does) else {
-            let old = entry.value.take();
-            old.into_iter().for_each(|old| self.drop_value(record, old, files));
-            return Ok(Vec::new());
-        };
-        let begun = self.partial.take().filter(|partial| partial.seq == seq);
-        let mut begun = begun.unwrap_or_else(|| Partial::new(record));
-        let there = if fresh { begun.value.take() } else { entry.value.take() };
-        let mut value = there.unwrap_or_else(|| Value {
+        if fresh && let Some(old) = entry.value.take() {
+            self.drop_value(record, old, files);
+        }
+        let Some(brief) = after(was, seq, version, does) else { return Ok(Vec::new()) };
+        let mut value = entry.value.take().unwrap_or_else(|| Value {
             version,
             len: 0,
             file: seq,
             elements: Elements::default(),
             chunks: Chunks::new(seq),
         });
-        let parts = match self.write_value(record, &mut value, (brief.len, &mut begun), files) {
-            Ok(Some(parts)) => Ok(parts),
-            Ok(None) => {
-                if fresh {
-                    begun.value = Some(value);
-                } else {
-                    entry.value = Some(value);
-                }
-                self.partial = Some(begun);
-                return Ok(Vec::new());
-            }
-            Err(fault) => Err(fault),
-        };
-        let old = entry.value.take();
-        old.into_iter().for_each(|old| self.drop_value(record, old, files));
+        let parts = self.write_value(record, &mut value, brief.len, files);
         let old = value.elements.file;
         if old != 0 && old != brief.elements.file {
             files.doom(FileId::Bounds(old));
@@ -342,27 +313,25 @@ impl Values {
         }
     }
 
-    /// Writes the bytes of a value; `None` when they are many and not all of them are written.
     fn write_value(
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
-        (len, begun): (u64, &mut Partial),
+        len: u64,
         files: &mut dyn Files,
-    ) -> Result<Option<Vec<(u64, u128)>>, Fault> {
+    ) -> Result<Vec<(u64, u128)>, Fault> {
         let bytes = record.bytes;
+        let mut parts = Vec::new();
         if len < value.len {
             self.shrink(record, value, len, files)?;
         }
         let whole = |off: u64, len: u64| Extent { off, len };
         match record.does {
             Does::Push { extents, .. } => {
-                if let Some(id) = record.staged
-                    && !self.push_staged(record, value, (id, begun), files)?
-                {
-                    return Ok(None);
+                if let Some(id) = record.staged {
+                    parts = self.push_staged(record, value, id, files)?;
                 }
-                begun.parts.append(&mut self.extents(record, value, (extents, bytes), files)?);
+                parts.append(&mut self.extents(record, value, (extents, bytes), files)?);
             }
             Does::Append { at, index, before, len, .. } => {
                 let extents = [whole(*at, *len)];
@@ -373,7 +342,6 @@ impl Values {
             }
             _ => {}
         }
-        let mut parts = std::mem::take(&mut begun.parts);
         parts.sort_unstable_by_key(|(chunk, _)| *chunk);
         parts.dedup_by_key(|(chunk, _)| *chunk);
         // An answer is one message. Who is not told the hash of a chunk asks for the chunk.
@@ -381,14 +349,7 @@ impl Values {
         for (chunk, hash) in &mut parts {
             *hash = value.chunks.get(*chunk).map_or(0, |chunk| chunk.hash);
         }
-        Ok(Some(parts))
-    }
-}
-
-impl Partial {
-    fn new(record: &Record<'_>) -> Self {
-        let (seq, key) = (record.seq, record.key.clone());
-        Self { seq, key, pieces: 0, at: 0, parts: Vec::new(), value: None }
+        Ok(parts)
     }
 }
 

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::apply::{Fault, FileId, Files, Record, damaged, inconsistent};
 use super::chunks::Chunk;
 use super::snapshots::Old;
-use super::table::{Partial, StageId, Value, Values};
+use super::table::{StageId, Value, Values};
 use crate::wire::state::{CHUNK, Extent, MAX_PIECE, chunk_hash};
 
 /// Most chunks that are kept for readers when a value is cut off.
@@ -13,29 +13,36 @@ const MAX_CUT: usize = 1 << 14;
 const LEN: usize = CHUNK as usize;
 
 impl Values {
-    /// Writes the next piece of what was staged; whether that was the last.
     pub(super) fn push_staged(
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
-        (id, begun): (StageId, &mut Partial),
+        id: StageId,
         files: &mut dyn Files,
-    ) -> Result<bool, Fault> {
-        let Some(staged) = self.staged.get(&id) else {
+    ) -> Result<Vec<(u64, u128)>, Fault> {
+        let Some(staged) = self.staged.remove(&id) else {
             return Err(inconsistent(record, "staged bytes are missing"));
         };
-        let (file, count) = (staged.file, staged.pieces.len());
-        let Some(piece) = staged.pieces.get(begun.pieces).cloned() else { return Ok(true) };
-        let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX).min(MAX_PIECE);
-        let mut bytes = vec![0; len];
-        files.read(FileId::Stage(file), begun.at, &mut bytes)?;
-        if xxh3_128(&bytes) != piece.hash {
-            return Err(damaged(record.key, "its staged bytes"));
+        let (mut at, mut parts) = (0, Vec::new());
+        let mut result = Ok(());
+        for piece in &staged.pieces {
+            let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX).min(MAX_PIECE);
+            let mut bytes = vec![0; len];
+            result = files.read(FileId::Stage(staged.file), at, &mut bytes).and_then(|()| {
+                if xxh3_128(&bytes) != piece.hash {
+                    return Err(damaged(record.key, "its staged bytes"));
+                }
+                let some = self.extents(record, value, (&piece.extents, &bytes), files)?;
+                parts.extend(some);
+                Ok(())
+            });
+            if result.is_err() {
+                break;
+            }
+            at += len as u64;
         }
-        begun.parts.extend(self.extents(record, value, (&piece.extents, &bytes), files)?);
-        begun.at += len as u64;
-        begun.pieces += 1;
-        Ok(begun.pieces >= count)
+        self.staged.insert(id, staged);
+        result.map(|()| parts)
     }
 
     /// Writes bytes, one extent after the other. Tells which chunks were written in part.

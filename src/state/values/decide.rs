@@ -73,9 +73,6 @@ impl Values {
         if !ask.key.is_valid() {
             return refuse(Refusal::Invalid("this is no key".into()));
         }
-        if let Some(partial) = self.partial.as_ref().filter(|partial| partial.key == ask.key) {
-            return Decision::After(partial.seq);
-        }
         let head = self.key_head(&ask.key);
         if let Op::Write { id, .. } = &ask.op {
             match self.sessions.find(id) {

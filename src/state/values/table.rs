@@ -94,23 +94,6 @@ impl Staged {
 /// Names staged bytes.
 pub type StageId = (SessionId, u64);
 
-/// A long push that is applied piece by piece, so that other keys need not wait for all of it.
-#[derive(Debug)]
-pub(super) struct Partial {
-    /// The record.
-    pub seq: u64,
-    /// Of which value; nothing else is done with it meanwhile.
-    pub key: StateKey,
-    /// Staged pieces that are written.
-    pub pieces: usize,
-    /// Their bytes.
-    pub at: u64,
-    /// Chunks that they wrote in part.
-    pub parts: Vec<(u64, u128)>,
-    /// The value, if the record begins a new one: what was there before is there until the end.
-    pub value: Option<Value>,
-}
-
 /// The values of one shard.
 #[derive(Debug, Default)]
 pub struct Values {
@@ -134,8 +117,6 @@ pub struct Values {
     usage: HashMap<String, u64>,
     /// Changed since this was last emptied.
     pub dirty: BTreeSet<StateKey>,
-    /// The record that is applied in part.
-    pub(super) partial: Option<Partial>,
 }
 
 impl Values {

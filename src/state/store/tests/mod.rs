@@ -5,7 +5,6 @@ mod faults;
 mod meaning;
 mod model;
 mod support;
-mod turns;
 
 use super::*;
 use crate::state::values::Decision;
