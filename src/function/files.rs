@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::growth::Budget;
 use crate::wire::bundle;
 
 /// Most files and folders of a rank.
@@ -33,11 +35,35 @@ pub enum FileError {
     Invalid,
 }
 
+/// What the files of one rank take, of the node's budget for guest memory too.
+struct Room {
+    used: AtomicU64,
+    budget: Arc<Budget>,
+}
+
+impl Room {
+    fn take(&self, bytes: u64) -> Result<(), FileError> {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if used <= MAX_BYTES && self.budget.take(bytes) {
+            return Ok(());
+        }
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        Err(FileError::Full)
+    }
+
+    fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.give(bytes);
+    }
+}
+
 /// What a file holds.
-#[derive(Default)]
 pub struct Content {
     given: Bytes,
     own: Option<Vec<u8>>,
+    /// What `own` takes of the room.
+    taken: u64,
+    room: Arc<Room>,
 }
 
 /// One file, also after its name is gone.
@@ -53,11 +79,9 @@ pub enum Entry {
 }
 
 /// A rank's tree of files. Paths are as [`bundle::normal`] gives them; the root is empty.
-#[derive(Default)]
 pub struct Files {
     entries: BTreeMap<String, Entry>,
-    /// Bytes that were added by writing.
-    added: u64,
+    room: Arc<Room>,
 }
 
 impl Content {
@@ -66,10 +90,24 @@ impl Content {
         self.own.as_deref().unwrap_or(&self.given)
     }
 
-    /// Bytes that it takes more when it is written up to there.
-    pub fn grows_by(&self, end: u64) -> u64 {
-        let before = self.own.as_ref().map_or(0, |own| own.len() as u64);
-        end.max(self.bytes().len() as u64).saturating_sub(before)
+    /// Takes the room that it needs to be of so many bytes of its own.
+    fn takes(&mut self, len: u64) -> Result<(), FileError> {
+        match len.checked_sub(self.taken) {
+            Some(more) => self.room.take(more)?,
+            None => self.room.give(self.taken - len),
+        }
+        self.taken = len;
+        Ok(())
+    }
+
+    /// Becomes of this length.
+    fn resize(&mut self, len: u64) -> Result<(), FileError> {
+        // What is given is copied first.
+        self.takes(len.max(self.bytes().len() as u64))?;
+        let own = self.own();
+        own.resize(usize::try_from(len).map_err(|_| FileError::Full)?, 0);
+        own.shrink_to_fit();
+        self.takes(len)
     }
 
     fn own(&mut self) -> &mut Vec<u8> {
@@ -89,10 +127,22 @@ impl Content {
     }
 }
 
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.room.give(self.taken);
+    }
+}
+
 impl Files {
+    /// None; what is written is charged to the budget.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        let room = Arc::new(Room { used: AtomicU64::new(0), budget });
+        Self { entries: BTreeMap::new(), room }
+    }
+
     /// The files of a bundle; its stdin apart.
-    pub fn of(input: &Bytes) -> Result<(Self, Bytes), &'static str> {
-        let mut files = Self::default();
+    pub fn of(input: &Bytes, budget: Arc<Budget>) -> Result<(Self, Bytes), &'static str> {
+        let mut files = Self::new(budget);
         let mut stdin = Bytes::new();
         for (path, content) in bundle::files(input)? {
             if path == bundle::STDIN {
@@ -100,10 +150,15 @@ impl Files {
                 continue;
             }
             files.folders_above(&path);
-            let content = Content { given: content, own: None };
-            files.entries.insert(path, Entry::File(Arc::new(Mutex::new(content))));
+            let file = files.file(content);
+            files.entries.insert(path, Entry::File(file));
         }
         Ok((files, stdin))
+    }
+
+    fn file(&self, given: Bytes) -> File {
+        let room = self.room.clone();
+        Arc::new(Mutex::new(Content { given, own: None, taken: 0, room }))
     }
 
     fn folders_above(&mut self, path: &str) {
@@ -134,7 +189,7 @@ impl Files {
         if self.entries.len() >= MAX_ENTRIES {
             return Err(FileError::Full);
         }
-        let entry = if folder { Entry::Folder } else { Entry::File(File::default()) };
+        let entry = if folder { Entry::Folder } else { Entry::File(self.file(Bytes::new())) };
         self.entries.insert(path.to_owned(), entry.clone());
         Ok(entry)
     }
@@ -197,30 +252,18 @@ impl Files {
     }
 
     /// Writes into a file; all or nothing.
-    pub fn write(&mut self, file: &File, at: u64, bytes: &[u8]) -> Result<(), FileError> {
+    pub fn write(&self, file: &File, at: u64, bytes: &[u8]) -> Result<(), FileError> {
         let mut content = file.lock();
         let end = at.checked_add(bytes.len() as u64).ok_or(FileError::Full)?;
-        self.takes(&content, end)?;
+        let len = end.max(content.bytes().len() as u64);
+        content.takes(len)?;
         content.write(usize::try_from(at).map_err(|_| FileError::Full)?, bytes);
         Ok(())
     }
 
     /// Cuts a file, or lengthens it with zeros.
-    pub fn resize(&mut self, file: &File, len: u64) -> Result<(), FileError> {
-        let mut content = file.lock();
-        self.takes(&content, len)?;
-        content.own().resize(usize::try_from(len).map_err(|_| FileError::Full)?, 0);
-        Ok(())
-    }
-
-    /// Counts what a file grows by, and what it takes when it is copied for its first change.
-    fn takes(&mut self, content: &Content, end: u64) -> Result<(), FileError> {
-        let added = self.added.saturating_add(content.grows_by(end));
-        if added > MAX_BYTES {
-            return Err(FileError::Full);
-        }
-        self.added = added;
-        Ok(())
+    pub fn resize(&self, file: &File, len: u64) -> Result<(), FileError> {
+        file.lock().resize(len)
     }
 
     /// What was written, as a bundle within so many bytes; empty if that was nothing.
@@ -256,12 +299,16 @@ mod tests {
         files.write(&made, 0, text).unwrap();
     }
 
+    fn budget() -> Arc<Budget> {
+        Budget::new(1 << 20, 1)
+    }
+
     fn given() -> Files {
         let mut input = bundle::MAGIC.to_vec();
         bundle::append(&mut input, "in/a", b"given");
         bundle::append(&mut input, bundle::STDIN, b"typed");
         bundle::finish(&mut input);
-        let (files, stdin) = Files::of(&Bytes::from(input)).unwrap();
+        let (files, stdin) = Files::of(&Bytes::from(input), budget()).unwrap();
         assert_eq!(stdin, "typed");
         files
     }
@@ -296,11 +343,32 @@ mod tests {
     }
 
     #[test]
-    fn files_are_bounded() {
-        let mut files = Files::default();
-        let Ok(Entry::File(one)) = files.make("one", false) else { panic!("it is not made") };
+    fn what_files_take_is_bounded_and_given_back() {
+        let budget = budget();
+        let mut files = Files::new(budget.clone());
+        let mut make = |path| match files.make(path, false) {
+            Ok(Entry::File(made)) => made,
+            _ => panic!("{path} is not made"),
+        };
+        let (one, two) = (make("one"), make("two"));
         assert_eq!(files.write(&one, MAX_BYTES, b"x"), Err(FileError::Full));
         assert_eq!(files.write(&one, u64::MAX, b"x"), Err(FileError::Full));
         assert_eq!(files.resize(&one, MAX_BYTES + 1), Err(FileError::Full));
+        // The node's budget counts, and what is written again and again counts once.
+        let most = vec![1; 600 << 10];
+        for _ in 0..5 {
+            files.write(&one, 0, &most).unwrap();
+            assert_eq!(budget.used(), 600 << 10);
+            files.resize(&one, 0).unwrap();
+            assert_eq!(budget.used(), 0);
+        }
+        files.write(&one, 0, &most).unwrap();
+        assert_eq!(files.write(&two, 0, &most), Err(FileError::Full));
+        files.remove("one", false).unwrap();
+        assert_eq!(files.write(&two, 0, &most), Err(FileError::Full), "it is still open");
+        drop(one);
+        files.write(&two, 0, &most).unwrap();
+        drop((two, files));
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -66,12 +66,12 @@ pub struct State {
 }
 
 /// What a rank reads: the files that came with its job, and stdin, which is its input too.
-fn files_and_stdin(input: &mut Bytes) -> (Wasi, Bytes) {
-    if let Ok((files, stdin)) = Files::of(input) {
+fn files_and_stdin(input: &mut Bytes, budget: &Arc<Budget>) -> (Wasi, Bytes) {
+    if let Ok((files, stdin)) = Files::of(input, budget.clone()) {
         *input = stdin;
         return (Wasi::with(files), input.clone());
     }
-    (Wasi::with(Files::default()), input.clone())
+    (Wasi::with(Files::new(budget.clone())), input.clone())
 }
 
 impl State {
@@ -82,7 +82,7 @@ impl State {
             limits.log = limits.rank_log();
         }
         let (wasi, stdin) = match order.rank.is_some() {
-            true => files_and_stdin(&mut order.input),
+            true => files_and_stdin(&mut order.input, &budget),
             false => (Wasi::default(), Bytes::new()),
         };
         Self {
