@@ -35,6 +35,8 @@ pub struct Runner {
     pub modules: Arc<Modules>,
     /// The control runtime: its timers serve the waits of guests.
     pub control: Handle,
+    /// The runtime that guests run on.
+    pub workers: Handle,
     /// Turns of long-running calls.
     pub gate: Arc<Gate>,
     /// Memory of all guests.
@@ -87,7 +89,7 @@ impl Runner {
         order.control.set_started_us(now_us());
         order.host.started();
         let timed = self.meters.started().then(Instant::now);
-        let state = State::new(order, self.budget.clone(), self.gate.clone());
+        let state = State::new(order, self.budget.clone(), self.gate.clone(), self.workers.clone());
         let cell = slot.insert(Cell::new(&self.engine, state));
         let instance = cell.instantiate(&module).await?;
         if let Some(begun) = timed {

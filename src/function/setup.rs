@@ -141,6 +141,7 @@ impl Functions {
             engine,
             modules,
             control,
+            workers: guests.handle().clone(),
             gate: Gate::new(workers),
             budget: Budget::new(
                 memory_budget(&options)?,

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use wasmtime::{Memory, StoreContextMut, UpdateDeadline};
 
 use super::delivery::Order;
@@ -59,6 +60,8 @@ pub struct State {
     pub wasi: Wasi,
     /// The output of a child that is being read piece by piece.
     pub fetched: Option<(u32, Bytes)>,
+    /// The runtime that it runs on; the current one is that of its timers.
+    pub workers: Handle,
     pace: Pace,
     /// Made when the call becomes long-running.
     permit: Option<Arc<Permit>>,
@@ -76,7 +79,7 @@ fn files_and_stdin(input: &mut Bytes, budget: &Arc<Budget>) -> (Wasi, Bytes) {
 
 impl State {
     /// For one call, which starts to run now.
-    pub fn new(order: &mut Order, budget: Arc<Budget>, gate: Arc<Gate>) -> Self {
+    pub fn new(order: &mut Order, budget: Arc<Budget>, gate: Arc<Gate>, workers: Handle) -> Self {
         let mut limits = order.entry.limits.clone();
         if order.rank.is_some() {
             limits.log = limits.rank_log();
@@ -104,6 +107,7 @@ impl State {
             wasi,
             fetched: None,
             limits,
+            workers,
             pace: Pace::default(),
             permit: None,
             gate,

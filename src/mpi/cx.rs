@@ -76,7 +76,7 @@ impl<'a> Cx<'a> {
     /// Ends it: gives the rank back.
     pub fn end(mut self) -> Caller<'a, State> {
         if let Some(rank) = &mut self.rank {
-            rank.turn.ends();
+            rank.turn.ends(&self.caller.data().workers);
         }
         self.put_back();
         self.caller

@@ -54,17 +54,15 @@ impl Turn {
 
     /// A call ends, and the rank goes on: whom it has woken is offered to idle workers, if a long
     /// computation is to be expected.
-    pub fn ends(&mut self) {
+    pub fn ends(&mut self, workers: &Handle) {
         if !WOKE.get() {
             return;
         }
         self.left = Some(Instant::now());
-        if self.computes()
-            && let Ok(worker) = Handle::try_current()
-        {
+        if self.computes() {
             WOKE.set(false);
             // What comes next on a worker is the last that was woken; those before can be taken.
-            worker.spawn(std::future::ready(()));
+            workers.spawn(std::future::ready(()));
         }
     }
 
@@ -90,7 +88,7 @@ mod tests {
         let mut turn = Turn::default();
         let gap = |turn: &mut Turn, gap: Duration| {
             WOKE.set(true);
-            turn.ends();
+            turn.ends(&Handle::current());
             assert_eq!(woke(), !turn.computes(), "whom it woke is offered, or comes next");
             // However long this test takes, a gap of nothing is one that has not begun.
             turn.left = turn.left.and_then(|left| match gap {
@@ -109,7 +107,7 @@ mod tests {
         gives_way();
         assert!(!woke());
         // Who woke nobody is not asked what it does.
-        turn.ends();
+        turn.ends(&Handle::current());
         assert!(turn.left.is_none());
     }
 
@@ -132,11 +130,17 @@ mod tests {
             .await;
             seen.store(true, Ordering::Release);
         });
+        let workers = runtime.handle().clone();
+        let timers = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let control = timers.handle().clone();
         let computes = runtime.spawn(async move {
             // It has computed for long before.
             let mut turn = Turn { left: None, computes: MEMORY };
-            wake(woken.await.unwrap());
-            turn.ends();
+            let woken = woken.await.unwrap();
+            // As guests do, it runs within the runtime of its timers.
+            let _timers = control.enter();
+            wake(woken);
+            turn.ends(&workers);
             let begun = Instant::now();
             while !ran.load(Ordering::Acquire) {
                 assert!(begun.elapsed() < Duration::from_secs(20), "it waits for its waker");
