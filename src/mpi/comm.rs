@@ -1,6 +1,5 @@
 //! Communicators, as one rank holds them.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -10,6 +9,7 @@ use super::agree::Past;
 use super::attributes::Attributes;
 use super::coll::layout::Layout;
 use super::group::{Group, Likeness};
+use super::hints::Hints;
 use super::topology::{Neighbours, Topology};
 
 /// What happens on an error.
@@ -62,7 +62,7 @@ pub struct CommState {
     /// Attributes that it caches, by key.
     pub attributes: Attributes,
     /// Hints.
-    pub info: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub info: Hints,
 }
 
 /// How two communicators are alike.
@@ -85,7 +85,7 @@ impl Comm {
             name: Vec::new(),
             errhandler: Errhandler::Fatal,
             attributes: Attributes::default(),
-            info: BTreeMap::new(),
+            info: Hints::new(),
         };
         Self {
             context,

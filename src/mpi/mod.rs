@@ -8,7 +8,7 @@
 //! | [`dispatch`], [`cx`] | from an import to a call of ours, and to an error of the standard |
 //! | [`environment`] | what `getenv` tells a rank
 //! | [`memory`] | a rank's memory, for its own calls and for those of others |
-//! | [`handles`], [`rank`] | what a rank holds: communicators, types, requests and so on |
+//! | [`handles`], [`rank`], [`hints`] | what a rank holds: communicators, types, requests and so on |
 //! | [`group`], [`comm`], [`attributes`], [`exchange`] | sets of ranks, what they share, and how they agree on it |
 //! | [`agree`] | agreement of those that are left, while ranks fail |
 //! | [`topology`] | how ranks are laid out, and who is whose neighbour |
@@ -34,6 +34,7 @@ pub mod error;
 pub mod exchange;
 pub mod group;
 pub mod handles;
+pub mod hints;
 pub mod memory;
 pub mod ops;
 pub mod rank;

@@ -18,10 +18,16 @@ static void infos(void) {
     CHECK(MPI_Info_get(info, "one", 4, value, &flag) == MPI_SUCCESS);
     CHECK(flag && strcmp(value, "eins") == 0);
     CHECK(MPI_Info_get_valuelen(info, "three", &length, &flag) == MPI_SUCCESS && !flag);
+    /* Keys are numbered as they were set, before and behind those that go. */
+    MPI_Info_set(info, "again", "3");
+    CHECK(MPI_Info_get_nthkey(info, 0, key) == MPI_SUCCESS && strcmp(key, "one") == 0);
+    CHECK(MPI_Info_get_nthkey(info, 2, key) == MPI_SUCCESS && strcmp(key, "again") == 0);
+    MPI_Info_delete(info, "again");
     CHECK(MPI_Info_dup(info, &copy) == MPI_SUCCESS);
     CHECK(MPI_Info_delete(info, "one") == MPI_SUCCESS);
     FAILS(MPI_ERR_INFO_NOKEY, MPI_Info_delete(info, "one"));
     FAILS(MPI_ERR_INFO_KEY, MPI_Info_set(info, "", "x"));
+    FAILS(MPI_ERR_INFO_VALUE, MPI_Info_set(info, "null", NULL));
     CHECK(MPI_Info_get_nkeys(copy, &count) == MPI_SUCCESS && count == 2);
     CHECK(MPI_Info_get_nthkey(info, 0, key) == MPI_SUCCESS && strcmp(key, "two") == 0);
     FAILS(MPI_ERR_ARG, MPI_Info_get_nthkey(info, 1, key));

@@ -1,12 +1,11 @@
 //! Info objects: hints by key.
 
-use std::collections::BTreeMap;
-
 use crate::mpi::constants as c;
 use crate::mpi::cx::{Args, Cx};
 use crate::mpi::dispatch::{Handler, Table};
 use crate::mpi::error::{Result, error};
 use crate::mpi::handles::Handles;
+pub use crate::mpi::hints::Hints;
 use crate::mpi::rank::Rank;
 
 /// The calls.
@@ -26,9 +25,6 @@ pub const TABLE: Table = &[
 
 /// Most keys of one object.
 const MOST_KEYS: usize = 1024;
-
-/// Hints by their keys.
-pub type Hints = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The objects of a rank.
 #[derive(Debug)]
@@ -122,11 +118,15 @@ fn set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     find(cx.rank(), args.i32(0))?;
     let key = key(cx, args.ptr(1))?;
     let most = c::MPI_MAX_INFO_VAL.cast_unsigned() as usize - 1;
-    let Some(value) = cx.memory().read_string(args.ptr(2), most)? else {
+    let value = match args.ptr(2) {
+        0 => return error(c::MPI_ERR_INFO_VALUE, "the value is NULL"),
+        at => cx.memory().read_string(at, most)?,
+    };
+    let Some(value) = value else {
         return error(c::MPI_ERR_INFO_VALUE, format!("a value has at most {most} bytes"));
     };
     let hints = find(cx.rank(), args.i32(0))?;
-    if hints.len() >= MOST_KEYS && !hints.contains_key(&key) {
+    if hints.len() >= MOST_KEYS && hints.get(&key).is_none() {
         return error(c::MPI_ERR_NO_MEM, format!("at most {MOST_KEYS} keys are kept"));
     }
     hints.insert(key, value);
@@ -137,8 +137,8 @@ fn delete(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     find(cx.rank(), args.i32(0))?;
     let key = key(cx, args.ptr(1))?;
     match find(cx.rank(), args.i32(0))?.remove(&key) {
-        Some(_) => Ok(()),
-        None => error(c::MPI_ERR_INFO_NOKEY, "there is no such key"),
+        true => Ok(()),
+        false => error(c::MPI_ERR_INFO_NOKEY, "there is no such key"),
     }
 }
 
