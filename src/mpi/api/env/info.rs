@@ -126,7 +126,7 @@ fn set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
         return error(c::MPI_ERR_INFO_VALUE, format!("a value has at most {most} bytes"));
     };
     let hints = find(cx.rank(), args.i32(0))?;
-    if hints.len() >= MOST_KEYS && hints.get(&key).is_none() {
+    if hints.len() >= MOST_KEYS && !hints.contains_key(&key) {
         return error(c::MPI_ERR_NO_MEM, format!("at most {MOST_KEYS} keys are kept"));
     }
     hints.insert(key, value);
@@ -136,9 +136,9 @@ fn set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 fn delete(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     find(cx.rank(), args.i32(0))?;
     let key = key(cx, args.ptr(1))?;
-    match find(cx.rank(), args.i32(0))?.remove(&key) {
-        true => Ok(()),
-        false => error(c::MPI_ERR_INFO_NOKEY, "there is no such key"),
+    match find(cx.rank(), args.i32(0))?.shift_remove(&key) {
+        Some(_) => Ok(()),
+        None => error(c::MPI_ERR_INFO_NOKEY, "there is no such key"),
     }
 }
 
