@@ -11,14 +11,12 @@ use super::store::StoreError;
 use super::values::{Decision, Next, Plan};
 use crate::wire::consensus::SessionId;
 use crate::wire::shards::ShardId;
-use crate::wire::state::{List, Listed, Op, Refusal};
+use crate::wire::state::{List, Listed, MAX_LISTED, Op, Refusal};
 
 /// Longest wait until this node has applied the entry that granted a lock.
 const APPLY: Duration = Duration::from_secs(5);
 /// How old what is known of users' bytes may be.
 const USAGE: Duration = Duration::from_millis(200);
-/// Most values that one answer lists.
-const MAX_LISTED: u32 = 1_000;
 
 impl Driver {
     /// Takes an operation, or looks at it again.

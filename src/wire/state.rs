@@ -19,6 +19,8 @@ pub const CHUNK: u64 = 4 << 10;
 pub const MAX_PIECE: usize = 1 << 20;
 /// Most extents in one message: with [`MAX_PIECE`] bytes they are one message between copies.
 pub const MAX_EXTENTS: usize = 1 << 11;
+/// Most values that one answer lists.
+pub const MAX_LISTED: u32 = 1_000;
 /// Longest value, in bytes.
 pub const MAX_VALUE: u64 = 1 << 40;
 

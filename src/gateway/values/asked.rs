@@ -8,12 +8,8 @@ use crate::gateway::error::ApiError;
 use crate::gateway::query;
 use crate::id::Name;
 use crate::wire::shards::{MAX_KEY, StateKey};
-use crate::wire::state::MAX_VALUE;
+use crate::wire::state::{MAX_LISTED, MAX_VALUE};
 
-/// Values listed when the request does not say.
-const DEFAULT_LIST: u32 = 1000;
-/// Most values listed at once.
-pub const MAX_LIST: u32 = 10_000;
 /// Longest user's name that is quoted in an error.
 const MAX_QUOTED: usize = 80;
 
@@ -87,13 +83,13 @@ pub struct Listed {
     pub prefix: String,
     /// Keys behind this one.
     pub after: Option<String>,
-    /// At most so many.
+    /// At most so many; as many as one answer lists when the request does not say.
     pub most: u32,
 }
 
 /// Reads which values are listed.
 pub fn listed(query: Option<&str>) -> Result<Listed, ApiError> {
-    let mut listed = Listed { prefix: String::new(), after: None, most: DEFAULT_LIST };
+    let mut listed = Listed { prefix: String::new(), after: None, most: MAX_LISTED };
     for (name, value) in query::parse(query)? {
         match name.as_str() {
             "prefix" | "after" if value.len() > MAX_KEY => {
@@ -105,9 +101,9 @@ pub fn listed(query: Option<&str>) -> Result<Listed, ApiError> {
             _ => return Err(query::unknown(&name, "prefix, after, limit")),
         }
     }
-    match (1..=MAX_LIST).contains(&listed.most) {
+    match (1..=MAX_LISTED).contains(&listed.most) {
         true => Ok(listed),
-        false => Err(query::bad("limit", format!("1 to {MAX_LIST} are allowed"))),
+        false => Err(query::bad("limit", format!("1 to {MAX_LISTED} are allowed"))),
     }
 }
 
@@ -119,7 +115,7 @@ mod tests {
     fn queries_are_read_and_what_is_wrong_is_refused() {
         assert_eq!(offset(None), Ok(None));
         assert_eq!(offset(Some("offset=4096")), Ok(Some(4096)));
-        let all = Listed { prefix: String::new(), after: None, most: DEFAULT_LIST };
+        let all = Listed { prefix: String::new(), after: None, most: MAX_LISTED };
         assert_eq!(listed(None), Ok(all));
         let some = Listed { prefix: "a/".into(), after: Some("a/b".into()), most: 5 };
         assert_eq!(listed(Some("prefix=a%2F&after=a%2fb&limit=5")), Ok(some));
@@ -128,7 +124,7 @@ mod tests {
             assert_eq!(offset(Some(query)).unwrap_err().status(), 400, "{query}");
         }
         let long = format!("prefix={}", "x".repeat(MAX_KEY + 1));
-        for query in ["limit=0", "limit=10001", "limit=x", "user=bob", &long] {
+        for query in ["limit=0", "limit=1001", "limit=x", "user=bob", &long] {
             assert_eq!(listed(Some(query)).unwrap_err().status(), 400, "{query}");
         }
     }
