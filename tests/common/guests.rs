@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 /// The module made of `tests/guests/NAME.c` (or `.cpp`; a name may have a folder), or of the example of that name.
@@ -30,9 +31,11 @@ fn source_of(root: &Path, name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("no guest and no example is called {name}"))
 }
 
-/// Compiles aside and moves into place: tests of other processes may want the same guest now.
+/// Compiles aside and moves into place: other tests may want the same guest now.
 fn compile(root: &Path, source: &Path, module: &Path) {
-    let aside = module.with_extension(format!("{}.part", std::process::id()));
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let aside = module.with_extension(format!("{}.{number}.part", std::process::id()));
     let mpi = source.parent().is_some_and(|folder| folder.ends_with("mpi"));
     let compiler = if mpi { "faasm-mpicc" } else { "faasm-cc" };
     let output = Command::new(root.join("sdk/c").join(compiler))
