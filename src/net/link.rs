@@ -194,8 +194,8 @@ impl Link {
         frame: Outgoing<'_>,
         reserve: usize,
     ) -> Result<(), PushError> {
-        // The transport's lock can be held for some microseconds: other threads, which run
-        // guests, do not wait for it.
+        // The transport's lock can be held for some microseconds: the threads of Raft and of the
+        // shards do not wait for it. Guests are polled within the runtime, and write themselves.
         let here = Handle::try_current().is_ok_and(|handle| handle.id() == self.runtime);
         let outbox = &self.lane(service).outbox;
         if let Some(lent) = outbox.push(frame, reserve, here)? {
