@@ -183,7 +183,10 @@ impl Calls {
 
     /// Ends a call that lives here, and all below it.
     pub(super) fn end_call(&self, live: &Arc<LiveCall>, reason: EndReason) {
-        live.control.end(reason);
+        match self.rank_waits(live).filter(|_| reason.is_by_users()) {
+            Some(at) => live.control.end_because(reason, &(reason.error().detail + &at)),
+            None => live.control.end(reason),
+        }
         match live.phase() {
             Phase::Queued => {
                 if let Some(waiting) = self.scheduler().take_queued(live.spec.call) {

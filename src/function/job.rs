@@ -149,6 +149,11 @@ impl EndReason {
         CallError::new(code, detail)
     }
 
+    /// Whether somebody asked for it, now or by a deadline, and wants to know what the call did.
+    pub fn is_by_users(self) -> bool {
+        matches!(self, Self::Cancelled | Self::TimedOut)
+    }
+
     fn from_u8(value: u8) -> Option<Self> {
         [
             Self::Cancelled,
@@ -199,7 +204,9 @@ impl Control {
     /// The error that the call's record gets when it ends for this reason.
     pub fn error(&self, reason: EndReason) -> CallError {
         match (reason, self.why.get()) {
-            (EndReason::JobAborted, Some(why)) => CallError::new(reason.error().code, why),
+            (EndReason::JobAborted | EndReason::TimedOut | EndReason::Cancelled, Some(why)) => {
+                CallError::new(reason.error().code, why)
+            }
             _ => reason.error(),
         }
     }

@@ -26,6 +26,11 @@ pub trait RankSpace: Send + Sync {
         Vec::new()
     }
 
+    /// In which call of MPI a rank of this node waits, if it does.
+    fn waits_in(&self, _world: CallId, _epoch: u32, _rank: u32) -> Option<&'static str> {
+        None
+    }
+
     /// Why this try at a job was aborted, if it was: asked when a rank of this node has ended.
     fn aborted(&self, _world: CallId, _epoch: u32) -> Option<Aborted> {
         None

@@ -229,6 +229,7 @@ impl Import {
         args: Args,
         begun: Option<Arc<Request>>,
     ) -> wasmtime::Result<i32> {
+        cx.rank().endpoint.waits_in(Some(self.function.name));
         if begun.is_none() && cx.rank().coll.queue.is_used() {
             Box::pin(api::coll::serve(&mut cx)).await;
         }
@@ -256,6 +257,7 @@ impl Import {
                 Begun::Not | Begun::Waits(_) => Ok(0),
             },
         };
+        cx.rank().endpoint.waits_in(None);
         match cx.rank().coll.ended.take().map_or(done, Err) {
             Ok(code) => {
                 cx.end();

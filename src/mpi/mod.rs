@@ -13,6 +13,7 @@
 //! | [`agree`] | agreement of those that are left, while ranks fail |
 //! | [`topology`] | how ranks are laid out, and who is whose neighbour |
 //! | [`types`] | datatypes: how they lie in memory, packing, what they were made of |
+//! | [`metrics`] | what jobs hold on this node |
 //! | [`engine`] | messages: matching, requests, other nodes, failures |
 //! | [`turns`] | which worker a woken rank runs on |
 //! | [`ops`], [`coll`] | operations of reductions; what ranks do together |
@@ -36,6 +37,7 @@ pub mod group;
 pub mod handles;
 pub mod hints;
 pub mod memory;
+pub mod metrics;
 pub mod ops;
 pub mod rank;
 pub mod topology;

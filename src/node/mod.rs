@@ -235,6 +235,7 @@ fn describe_metrics() {
     crate::files::metrics::describe();
     crate::scheduler::metrics::describe();
     crate::calls::metrics::describe();
+    crate::mpi::metrics::describe();
 }
 
 async fn components(

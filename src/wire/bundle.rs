@@ -7,6 +7,12 @@ pub const MAGIC: &[u8] = b"faasm-files 1\n";
 /// The member that is no file: what rank 0 reads as stdin. It goes last: other ranks get what is
 /// before it.
 pub const STDIN: &str = ".stdin";
+/// The member that is no file either: what `getenv` tells ranks, each as `NAME=value` with a NUL.
+pub const ENVIRONMENT: &str = ".environment";
+/// Most bytes of that.
+pub const MAX_ENVIRONMENT: usize = 64 << 10;
+/// What a file takes in an archive beside its content and a long name, at most.
+pub const COST: u64 = 2 * BLOCK as u64;
 /// Most files of a bundle.
 pub const MAX_FILES: usize = 10_000;
 /// Longest path of a file, in bytes.
@@ -38,6 +44,13 @@ pub fn append(archive: &mut Vec<u8>, path: &str, content: &[u8]) {
         member(archive, b"././@LongLink", b'L', path.as_bytes());
     }
     member(archive, path.as_bytes(), b'0', content);
+}
+
+/// The texts of an environment, those that are none left out.
+pub fn environment(content: &[u8]) -> Vec<String> {
+    let content = content.get(..content.len().min(MAX_ENVIRONMENT)).unwrap_or_default();
+    let texts = content.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
+    texts.filter(|text| text.find('=').is_some_and(|at| at > 0)).map(str::to_owned).collect()
 }
 
 /// Ends an archive.
@@ -184,6 +197,13 @@ mod tests {
             // Whatever it gives, it ends.
             let _ = files(&bundle.slice(..end));
         }
+    }
+
+    #[test]
+    fn an_environment_is_its_texts_and_nothing_else() {
+        let content = b"A=1\0B=x=y\0=none\0none\0\xff=1\0C=\0";
+        assert_eq!(environment(content), ["A=1", "B=x=y", "C="]);
+        assert!(environment(&vec![b'='; MAX_ENVIRONMENT + 1]).is_empty());
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub struct Reserve {
     pub instances: u32,
 }
 
+/// What a rank's error says at its end of where it was.
+pub fn waited(rank: u32, call: Option<&str>) -> String {
+    match call {
+        Some(call) => format!("; rank {rank} waited in {call}"),
+        None => format!("; rank {rank} waited in no call of MPI"),
+    }
+}
+
 /// What one rank has sent to another.
 #[derive(
     Archive, Serialize, Deserialize, serde::Serialize, Clone, Copy, PartialEq, Eq, Debug, Default,

@@ -92,6 +92,9 @@ pub enum MpiTold {
     Revoke(u64),
     /// The node has no rank of the job.
     Absent,
+    /// A rank could not do its part in a collective: its context, its tag, and the class of the
+    /// error.
+    Parted(u32, u64, i32, i32),
 }
 
 /// Asks on a stream of its own for the bytes of a message.

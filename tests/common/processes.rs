@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use faasm::gateway::view::{CallView, ErrorBody, NODE_HEADER, ReadyView, SubmittedView};
@@ -119,6 +122,22 @@ impl Processes {
         kill_process(self.pid(node), signal).expect("the node runs");
     }
 
+    /// Stops a node until this is dropped. It is told again and again: whoever else stops and wakes
+    /// processes of this machine, to measure something, must not wake it before.
+    pub fn freeze(&self, node: usize) -> Frozen {
+        let (pid, frozen) = (self.pid(node), Arc::new(AtomicBool::new(true)));
+        kill_process(pid, Signal::STOP).expect("the node runs");
+        let stays = frozen.clone();
+        let keeper = std::thread::spawn(move || {
+            while stays.load(Ordering::Acquire) {
+                kill_process(pid, Signal::STOP).expect("the node is there");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            kill_process(pid, Signal::CONT).expect("the node is there");
+        });
+        Frozen { frozen, keeper: Some(keeper) }
+    }
+
     /// Ends a node with SIGKILL.
     pub fn kill(&self, node: usize) {
         self.signal(node, Signal::KILL);
@@ -218,6 +237,21 @@ impl Processes {
             .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
             .collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+}
+
+/// A node that is stopped; it goes on when this is dropped.
+pub struct Frozen {
+    frozen: Arc<AtomicBool>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.frozen.store(false, Ordering::Release);
+        if let Some(keeper) = self.keeper.take() {
+            let _woken = keeper.join();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Nodes that die under ranks of a job, whatever those do.
+//! Nodes that die, or fall silent, under ranks of a job, whatever those do.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -53,6 +53,21 @@ fn places(cluster: &Processes, nodes: usize) -> Vec<Option<f64>> {
     (1..=nodes).map(|node| cluster.metric(node, "faasm_scheduler_free_places", "")).collect()
 }
 
+/// Of jobs nothing is left on any node: no call, instance, place or world.
+#[track_caller]
+fn nothing_is_left(cluster: &Processes, before: &[Option<f64>]) {
+    let nodes = before.len();
+    (1..=nodes).for_each(|node| all_is_over(cluster, node));
+    wait_for("no place is kept", PATIENCE, || (places(cluster, nodes) == before).then_some(()));
+    for name in ["faasm_instances", "faasm_mpi_worlds", "faasm_mpi_early_bytes"] {
+        for node in 1..=nodes {
+            wait_for(&format!("{name} of n{node} is 0"), PATIENCE, || {
+                (cluster.metric(node, name, "") == Some(0.0)).then_some(())
+            });
+        }
+    }
+}
+
 #[test]
 fn a_node_that_dies_ends_the_job_whatever_its_ranks_do() {
     let cluster = Processes::up(3);
@@ -89,5 +104,24 @@ fn ranks_that_bear_failures_go_on_without_the_nodes_that_died() {
         let log = cluster.ask(1, &format!("GET /v1/calls/{call}/logs"), b"").text();
         assert_eq!(record.result, Some(7), "{what}: {:?}\n{log}", record.error);
         cluster.restart();
+    }
+}
+
+#[test]
+fn a_node_that_falls_silent_is_lost_to_the_job_and_ends_its_ranks_when_it_wakes() {
+    let cluster = Processes::up(3);
+    upload(&cluster, "survive", &[]);
+    let before = places(&cluster, 3);
+    for (what, left, code) in [("all", 0, None), ("all", 4, Some(7)), ("later", 4, Some(7))] {
+        let call = start(&cluster, 3, what, left);
+        let (led, begun) = (cluster.leader(1) == 3, Instant::now());
+        let frozen = cluster.freeze(3);
+        let record = ends(&cluster, &call, begun, led, what);
+        assert_eq!(record.result, code, "{:?}", record.error);
+        drop(frozen);
+        wait_for("the node is ready again", PATIENCE, || {
+            cluster.ready(3).filter(|(status, _)| *status == 200).map(drop)
+        });
+        nothing_is_left(&cluster, &before);
     }
 }

@@ -38,3 +38,16 @@ fn a_collective_fails_at_all_ranks_when_one_has_failed() {
         }
     }
 }
+
+/// As long as the ranks agree on which way it goes: by its length, that is.
+#[test]
+fn ranks_that_bring_different_lengths_to_a_collective_do_not_wait_for_ever() {
+    let mut nodes = Ranks::linked(3);
+    nodes.place(&[1, 2, 2, 1, 3]);
+    let (together, apart) = (Ranks::new(), Ranks::apart());
+    for count in ["40", "6000", "100000"] {
+        nodes.passes_with("mpi/coll_lengths", 5, &[count]);
+        together.passes_with("mpi/coll_lengths", 4, &[count]);
+        apart.passes_with("mpi/coll_lengths", 5, &[count]);
+    }
+}

@@ -10,6 +10,8 @@ use crate::wire::jobs::{Aborted, RankEnd, Sent, Traffic};
 const BY_RANK: usize = 32;
 /// Most pairs in a record; those with the most bytes are kept.
 const PAIRS: usize = 1024;
+/// Most ranks that are named where many did the same.
+const NAMED: usize = 8;
 
 /// How a rank ended badly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Tally {
         if let Some(aborted) = &end.aborted {
             let known = self.aborted.get_or_insert_with(|| aborted.clone());
             // It ended since another one did, or gave the code itself.
-            let led = matches!(result, Err(error) if error.detail == aborted.why);
+            let led = matches!(result, Err(error) if error.detail.starts_with(&aborted.why));
             if led || (known.code.is_some() && !end.finalized) {
                 return Then::End;
             }
@@ -202,6 +204,27 @@ impl Tally {
     }
 }
 
+/// Where ranks were when they were ended, from what their errors say: those of one call together.
+pub fn where_waited<'e>(ends: impl Iterator<Item = (u32, &'e CallError)>) -> String {
+    let mut calls: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (rank, error) in ends {
+        if let Some((_, call)) = error.detail.rsplit_once(" waited in ") {
+            calls.entry(call).or_default().push(rank);
+        }
+    }
+    let mut says = String::new();
+    for (call, ranks) in calls {
+        let some: Vec<_> = ranks.iter().take(NAMED).map(u32::to_string).collect();
+        let more = match ranks.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let word = if ranks.len() == 1 { "rank" } else { "ranks" };
+        says.push_str(&format!("; {word} {}{more} waited in {call}", some.join(", ")));
+    }
+    says
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +292,22 @@ mod tests {
         tally.ended(2, &cancelled, Some(&end), false);
         assert_eq!(tally.result().unwrap_err().detail, "rank 1: unreachable");
         assert!(tally.says().starts_with("rank 1 on n2 failed"), "{}", tally.says());
+    }
+
+    #[test]
+    fn ranks_that_waited_in_one_call_are_named_together() {
+        let ends: Vec<_> = (0..12)
+            .map(|rank| {
+                let call = if rank == 3 { None } else { Some("MPI_Recv") };
+                let detail = format!("time is up{}", crate::wire::jobs::waited(rank, call));
+                (rank, CallError::new(Errno::TimedOut, detail))
+            })
+            .collect();
+        let said = where_waited(ends.iter().map(|(rank, error)| (*rank, error)));
+        let expected = "; ranks 0, 1, 2, 4, 5, 6, 7, 8 and 3 more waited in MPI_Recv\
+                        ; rank 3 waited in no call of MPI";
+        assert_eq!(said, expected);
+        assert_eq!(where_waited(std::iter::once((0, &CallError::new(Errno::Failed, "x")))), "");
     }
 
     #[test]

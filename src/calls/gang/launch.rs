@@ -11,9 +11,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
-use super::ending::{Tally, Then};
+use super::ending::{Tally, Then, where_waited};
 use super::plan::{Room, plan};
-use super::{JobRun, ranks::Started};
+use super::{JobRun, files, ranks::Started};
 use crate::calls::Calls;
 use crate::calls::cell::{CallCell, Ended};
 use crate::calls::live::{LiveCall, Origin};
@@ -122,7 +122,7 @@ impl Calls {
     }
 
     /// Runs the job, again with fresh ranks when a node was lost and the function says so. Gives its
-    /// code and its output, which is that of rank 0.
+    /// code and its output, which is what its ranks left.
     async fn tries(
         &self,
         live: &Arc<LiveCall>,
@@ -140,7 +140,7 @@ impl Calls {
             let stopped = self.watch_ranks(live, run, &ranks).await;
             drop(kept);
             if let Some(reason) = stopped {
-                return Err(reason.error());
+                return Err(stopped_error(reason, &ranks));
             }
             let lost = run.tally(|tally| tally.lost_a_node()).unwrap_or(false);
             let says = run.tally(|tally| tally.says()).unwrap_or_default();
@@ -154,18 +154,33 @@ impl Calls {
                 run.says(says);
             }
             let code = run.tally(|tally| tally.result()).unwrap_or(Ok(0))?;
-            return Ok((code, self.output_of(live, &ranks).await?));
+            let (output, lost) = self.output_of(live, &ranks).await?;
+            lost.into_iter().for_each(|lost| run.output.says(&lost));
+            return Ok((code, output));
         }
     }
 
-    async fn output_of(&self, live: &LiveCall, ranks: &[Started]) -> Result<Bytes, CallError> {
-        let first = ranks.first().and_then(|rank| Some((rank.call, rank.cell.ended()?)));
-        match first {
-            Some((call, ended)) if ended.result.is_ok() => {
-                self.payload(call, &ended.output, live.spec.tree.deadline).await
+    /// What the ranks left that ended by themselves, together; and what of it is lost, for people.
+    async fn output_of(
+        &self,
+        live: &LiveCall,
+        ranks: &[Started],
+    ) -> Result<(Bytes, Option<String>), CallError> {
+        let most = live.spec.function.entry.limits.output;
+        let (mut outputs, mut size) = (Vec::new(), 0);
+        for rank in ranks {
+            let Some(ended) = rank.cell.ended().filter(|ended| ended.result.is_ok()) else {
+                continue;
+            };
+            let output = self.payload(rank.call, &ended.output, live.spec.tree.deadline);
+            // What is more than all may be is not asked for.
+            if rank.rank == 0 || size <= most {
+                let output = output.await?;
+                size += output.len() as u64;
+                outputs.push((rank.rank, output));
             }
-            _ => Ok(Bytes::new()),
         }
+        Ok(files::merge(outputs, most))
     }
 
     fn held_places(&self, spec: &Spec, ticket: u64, nodes: &[NodeId]) -> Kept<'_> {
@@ -345,7 +360,10 @@ impl Calls {
                 biased;
                 reason = ended(&live.control), if stopped.is_none() => {
                     stopped = Some(reason);
-                    true
+                    // By then ranks end by themselves, and say where they were.
+                    let soon = clock::now() + BY_THEMSELVES;
+                    until = Some(until.map_or(soon, |until| soon.min(until)));
+                    reason != EndReason::TimedOut
                 }
                 next = waits.next() => {
                     let Some((rank, ended)) = next else { return stopped };
@@ -381,6 +399,16 @@ impl Calls {
             run.tally(|tally| (tally.ended(rank, &ended.result, end, tolerant), tally.knows_why()));
         then.unwrap_or((Then::RunOn, false))
     }
+}
+
+/// The error of a job that somebody ended, or whose time is up: it says where the ranks were.
+fn stopped_error(reason: EndReason, ranks: &[Started]) -> CallError {
+    let mut error = reason.error();
+    let ended: Vec<_> =
+        ranks.iter().filter_map(|rank| Some((rank.rank, rank.cell.ended()?))).collect();
+    let ends = ended.iter().filter_map(|(rank, ended)| Some((*rank, ended.result.as_ref().err()?)));
+    error.detail.push_str(&where_waited(ends));
+    error
 }
 
 /// Waits until a call is to end.

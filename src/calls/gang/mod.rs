@@ -8,9 +8,11 @@
 //! | [`places`] | places that this node keeps for ranks to come |
 //! | [`launch`], [`ranks`] | the launcher, and the ranks that it starts |
 //! | [`ending`] | from the ends of ranks to the end of the job; pure |
+//! | [`files`] | the files that ranks wrote, as one archive; pure |
 //! | [`output`], [`follow`] | what the ranks write, as it comes |
 
 pub mod ending;
+mod files;
 pub mod follow;
 mod launch;
 pub mod line;

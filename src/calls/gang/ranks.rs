@@ -19,7 +19,7 @@ use crate::scheduler::{FunctionBook, Needs};
 use crate::wire::bundle;
 use crate::wire::calls::{CallMessage, Entry, INLINE_MAX};
 use crate::wire::function::Policy;
-use crate::wire::jobs::{RankEnd, RankSummary};
+use crate::wire::jobs::{RankEnd, RankSummary, waited};
 use crate::wire::mpi::Seat;
 
 /// What a rank wrote is passed on in the next tick, or at once when there is so much, in bytes.
@@ -148,6 +148,13 @@ impl Calls {
             end.aborted = space.aborted(seat.world, seat.epoch);
         }
         Some(end)
+    }
+
+    /// Where a rank that runs here is, for people; `None` if the call is none.
+    pub(in crate::calls) fn rank_waits(&self, live: &LiveCall) -> Option<String> {
+        let seat = live.spec.role.seat()?;
+        let space = self.inner.ports.ranks.as_ref()?;
+        Some(waited(seat.rank, space.waits_in(seat.world, seat.epoch, seat.rank)))
     }
 
     /// What a rank that runs here has sent.

@@ -340,7 +340,7 @@ impl Attendance<'_> {
     pub fn tell(&self, gift: Gift) {
         let mut state = self.meeting.state.lock();
         state.told.get_or_insert_with(|| Arc::new(gift));
-        state.wake();
+        self.meeting.changed(&mut state);
     }
 
     /// What the leader tells.

@@ -5,35 +5,57 @@ use super::meeting::Attendance;
 use super::reducing::{Reduction, Share};
 use super::{Plan, Work, across, local, messages, nodes, reducing, traffic};
 use crate::mpi::constants as c;
-use crate::mpi::error::Result;
+use crate::mpi::error::{Error, Result};
 
 impl Plan {
     /// Runs it; `start` counts the starts of a persistent one.
     pub async fn run(&self, start: u32) -> Result<()> {
+        let context = self.comm.collective();
+        if start > 0
+            && let Some(class) = self.endpoint.has_parted(context, self.tag)
+        {
+            let why = "an earlier start of this collective failed";
+            return Err(Error::new(class, why));
+        }
         if self.comm.remote.is_some() && !matches!(self.work, Work::Neighbours { .. }) {
-            return across::run(self).await;
+            return self.told(across::run(self).await);
         }
         let layout = self.layout();
         let alone = layout.count() == 1;
-        let Some(meetings) = self.endpoint.meetings() else { return messages::run(self).await };
+        let Some(meetings) = self.endpoint.meetings() else {
+            return self.told(messages::run(self).await);
+        };
         if !alone && !nodes::pays(&self.work, layout) {
-            return messages::run(self).await;
+            return self.told(messages::run(self).await);
         }
         let first = layout.near().world_rank(0).unwrap_or(0);
-        let key = (self.comm.collective(), self.tag, start, first);
+        let key = (context, self.tag, start, first);
         let (_, me) = layout.place(self.comm.rank);
         let room = meetings.attend(key, layout.near(), me);
-        if let Some(class) = self.endpoint.is_over(self.comm.collective()) {
+        if let Some(class) = self.endpoint.is_over(context) {
             room.meeting().fail(class);
         }
         let came = match alone {
             true => self.on_one_node(&room).await,
-            false => nodes::run(self, layout, &room).await,
+            false => self.told(nodes::run(self, layout, &room).await),
         };
         if let Err(error) = &came {
             room.withdraw(error.class().unwrap_or(c::MPI_ERR_OTHER));
         }
         room.leave();
+        came
+    }
+
+    /// Tells those that may wait for this rank when it could not do its part. Of ranks that failed,
+    /// and of what was revoked, all hear anyway.
+    fn told(&self, came: Result<()>) -> Result<()> {
+        let heard = [c::MPIX_ERR_PROC_FAILED, c::MPIX_ERR_REVOKED, c::MPI_ERR_PROC_ABORTED];
+        if let Err(error) = &came {
+            let class = error.class().unwrap_or(c::MPI_ERR_OTHER);
+            if !heard.contains(&class) {
+                self.endpoint.parts(self.comm.collective(), self.tag, class);
+            }
+        }
         came
     }
 

@@ -89,6 +89,11 @@ impl Endpoint {
         self.world.forget_if_over();
     }
 
+    /// Says in which call the rank is, while that may wait.
+    pub fn waits_in(&self, call: Option<&'static str>) {
+        *self.place.waits_in.lock() = call;
+    }
+
     /// Looks for something as long as a rank that runs may need for it, without giving way. `None`
     /// if it did not come, or where ranks wait for each other's turn.
     pub fn look_out<T>(&self, mut look: impl FnMut() -> Poll<T>) -> Option<T> {
@@ -140,6 +145,10 @@ impl Endpoint {
         let mut inbox = place.inbox.lock();
         if let Some(class) = self.world.no_send(to, envelope.context) {
             request.fail(class);
+            return request;
+        }
+        if self.world.is_idle(to, &envelope) {
+            request.complete(Status::EMPTY, None);
             return request;
         }
         if let Some(posted) = inbox.match_posted(&envelope) {
@@ -323,6 +332,17 @@ impl Endpoint {
     /// Why the job was aborted, if it was, and with which code.
     pub fn aborted(&self) -> Option<(i32, String)> {
         self.world.fate.lock().aborted.clone()
+    }
+
+    /// Takes no part any more in a collective, by its context and tag: whoever waits for this rank
+    /// in it gets this class.
+    pub fn parts(&self, context: u64, tag: i32, class: i32) {
+        self.world.parts(self.rank, context, tag, class);
+    }
+
+    /// Whether that is so.
+    pub fn has_parted(&self, context: u64, tag: i32) -> Option<i32> {
+        self.world.has_parted(self.rank, context, tag)
     }
 
     /// Revokes a communicator, by its context, on all nodes: its calls, those of its collectives

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::inbox::{Body, Posted, Unexpected};
+use super::parted::Parted;
 use super::world::{Place, World, fail_all};
 use super::{Pattern, far};
 use crate::function::{Control, EndReason};
 use crate::id::NodeId;
 use crate::mpi::constants as c;
+use crate::wire::jobs::waited;
 use crate::wire::mpi::{MAX_WHY, MpiTold};
 
 /// Most communicators of a job that can be revoked, and most whose members are known.
@@ -35,6 +37,8 @@ pub struct Fate {
     members: HashMap<u64, (Arc<[u32]>, usize)>,
     /// Failures that a rank has acknowledged for a communicator.
     acknowledged: HashMap<(u32, u64), BTreeSet<u32>>,
+    /// Ranks that could not do their part in a collective.
+    pub parted: Parted,
 }
 
 impl Fate {
@@ -74,7 +78,8 @@ impl Fate {
             return Some(class);
         }
         let lost = pattern.world_source.is_some_and(|source| self.gone.contains_key(&source));
-        (lost || self.is_broken(pattern.context)).then_some(c::MPIX_ERR_PROC_FAILED)
+        let failed = (lost || self.is_broken(pattern.context)).then_some(c::MPIX_ERR_PROC_FAILED);
+        failed.or_else(|| self.parted.no_receive(pattern))
     }
 
     /// Whether a receive from any source may wait for one that has failed, and its rank has not
@@ -86,7 +91,7 @@ impl Fate {
 
 /// Whether messages of a communicator's collectives have this context: it is odd, and none of the
 /// special ones.
-fn is_collective(context: u64) -> bool {
+pub fn is_collective(context: u64) -> bool {
     context & 1 == 1 && context >> SPECIAL == 0
 }
 
@@ -132,7 +137,7 @@ impl World {
         self.trouble.load(Ordering::Acquire) && self.fate.lock().is_doubtful(rank, pattern)
     }
 
-    fn places_here(&self) -> impl Iterator<Item = (u32, &Arc<Place>)> {
+    pub(super) fn places_here(&self) -> impl Iterator<Item = (u32, &Arc<Place>)> {
         self.ranks_of(self.me).filter_map(|rank| Some((rank, self.here(rank)?)))
     }
 
@@ -240,7 +245,8 @@ impl World {
             if Some(rank) != but
                 && let Some(control) = place.control.get()
             {
-                control.end_because(EndReason::JobAborted, why);
+                let at = waited(rank, *place.waits_in.lock());
+                control.end_because(EndReason::JobAborted, &format!("{why}{at}"));
             }
         }
         self.sweep(|_| true, c::MPI_ERR_PROC_ABORTED);

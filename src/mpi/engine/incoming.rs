@@ -74,6 +74,13 @@ impl World {
                 self.revoked(context);
                 Ok(())
             }
+            MpiTold::Parted(rank, context, tag, class) => {
+                if self.nodes.get(rank as usize) != Some(&peer.node) {
+                    return Err(wrong("of a rank of another node"));
+                }
+                self.parted(rank, context, tag, class);
+                Ok(())
+            }
             MpiTold::Absent => {
                 self.node_lost(peer.node);
                 Ok(())
@@ -144,6 +151,10 @@ impl World {
         if self.no_arrival(route.to, context) {
             // Its sender hears, or has heard, why.
             return;
+        }
+        if self.is_idle(route.to, &envelope) {
+            drop(inbox);
+            return self.taken(route.to, &message);
         }
         if let Err(message) = self.arrive(route.to, place, inbox, message) {
             let back = Route { from: route.to, to: message.from };

@@ -12,6 +12,7 @@
 //! | `world`, `endpoint` | a world on this node, and a rank's way to the others |
 //! | `far`, `incoming`, `bulk` | ranks on other nodes: envelopes and credit; bytes of long messages |
 //! | `failure` | ranks and nodes that are lost, revoked communicators, aborted jobs |
+//! | `parted` | ranks that could not do their part in a collective |
 //! | `worlds` | all worlds of this node |
 
 mod bulk;
@@ -22,6 +23,7 @@ mod far;
 mod inbox;
 mod incoming;
 mod lanes;
+mod parted;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,8 @@ pub(super) struct Place {
     pub skipped: AtomicU32,
     /// Ends the rank.
     pub control: OnceLock<Arc<Control>>,
+    /// The call that the rank is in, if that may wait.
+    pub waits_in: Mutex<Option<&'static str>>,
     /// Whether a rank sits here, or sat.
     pub taken: AtomicBool,
     /// Whether its errors can be handled: the loss of another rank does not end the job.

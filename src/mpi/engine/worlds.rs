@@ -21,7 +21,7 @@ use crate::function::Control;
 use crate::function::ranks::RankSpace;
 use crate::id::{CallId, NodeId};
 use crate::mpi::constants as c;
-use crate::mpi::cx;
+use crate::mpi::{cx, metrics as names};
 use crate::net::{BulkStream, Inbound, Net, Peer, PeerTable, Replier, ServiceId};
 use crate::wire::jobs::{Aborted, Sent};
 use crate::wire::mpi::{MAX_RANKS, MpiMessage, MpiPull, MpiTold, Seat, WorldId};
@@ -245,6 +245,12 @@ impl RankSpace for Worlds {
         traffic.into_iter().filter(|pair| pair.from == rank).map(sent).collect()
     }
 
+    fn waits_in(&self, world: CallId, epoch: u32, rank: u32) -> Option<&'static str> {
+        let id = WorldId { world, epoch };
+        let world = self.0.table.lock().live.get(&id).map(|live| live.world.clone())?;
+        *world.here(rank)?.waits_in.lock()
+    }
+
     fn aborted(&self, world: CallId, epoch: u32) -> Option<Aborted> {
         let (code, why) = Self::aborted(self, WorldId { world, epoch })?;
         // That of the engine itself, when a rank has failed.
@@ -388,8 +394,12 @@ impl Inner {
     fn look(&self, peers: &PeerTable, now: Instant) {
         let (late, live): (Vec<_>, Vec<_>) = {
             let mut table = self.table.lock();
-            let live = table.live.values().map(|live| (live.world.clone(), live.since)).collect();
-            (table.late(now), live)
+            let live: Vec<_> =
+                table.live.values().map(|live| (live.world.clone(), live.since)).collect();
+            let late = table.late(now);
+            metrics::gauge!(names::WORLDS).set(live.len() as f64);
+            metrics::gauge!(names::EARLY_BYTES).set(table.early_bytes as f64);
+            (late, live)
         };
         for (world, nodes) in late {
             for node in nodes {
