@@ -20,6 +20,9 @@ const ENDS: Duration = Duration::from_secs(5);
 /// The same where the failed node may have led the cluster.
 const ENDS_WITHOUT_LEADER: Duration = Duration::from_secs(8);
 
+/// The exit code of a wrong command line.
+const USAGE: i32 = 120;
+
 fn upload(cluster: &Processes, name: &str, options: &[&str]) {
     let module = guest(&format!("mpi/{name}"));
     let module = module.to_str().expect("a path");
@@ -236,6 +239,99 @@ fn a_job_that_is_cancelled_or_whose_time_is_up_leaves_nothing() {
     let answer = cluster.invoke(1, "job", "mpi=3&map_by=node&timeout=1s&arg=busy", b"");
     assert_eq!(answer.code(), "FAASM_ETIMEDOUT");
     all_is_over(&cluster, 2);
+}
+
+#[test]
+fn a_job_whose_ranks_wait_for_ever_ends_at_its_deadline_and_says_where_they_were() {
+    let cluster = Processes::up(2);
+    upload(&cluster, "stuck", &[]);
+    let query = "mpi=4&hosts=n1:2,n2:2&timeout=2s";
+    let said = |text: &str| {
+        let named = ["ranks 0, 2 waited in MPI_Recv", "rank 1 waited in MPI_Barrier"];
+        let named = named.iter().chain(&["rank 3 waited in no call of MPI"]);
+        named.filter(|named| !text.contains(**named)).copied().collect::<Vec<_>>()
+    };
+    let answer = cluster.invoke(1, "stuck", query, b"");
+    assert_eq!(answer.code(), "FAASM_ETIMEDOUT");
+    assert!(said(&answer.text()).is_empty(), "{}", answer.text());
+    all_is_over(&cluster, 1);
+    // Who cancels it hears the same.
+    let call = cluster.submit(2, "stuck", "mpi=4&hosts=n1:2,n2:2&timeout=60s", b"");
+    wait_for("all ranks wait", PATIENCE, || {
+        let calls: CallsView = cluster.ask(1, "GET /v1/calls", b"").json();
+        let sent = calls.calls.iter().filter_map(|call| call.rank.as_ref());
+        (sent.map(|rank| rank.messages).sum::<u64>() >= 4).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(cluster.ask(2, &format!("DELETE /v1/calls/{call}"), b"").status, 200);
+    let error = cluster.record(1, &call, "5s").error.expect("it was cancelled");
+    assert!(said(&error.detail).is_empty(), "{}", error.detail);
+    all_is_over(&cluster, 2);
+}
+
+/// Variables of the environment, files of all ranks, and what is no option.
+#[test]
+fn mpirun_does_what_other_mpiruns_do() {
+    let cluster = Processes::up(2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |args: &[&str], set: &str| {
+        let mut command = cluster.command(&["mpirun", "--timeout", "60s"]);
+        command.args(args).current_dir(&folder).env("GIVEN", set).stdin(Stdio::null());
+        command.output().expect("faasm starts")
+    };
+    upload(&cluster, "env_files", &[]);
+    let args = ["-c", "3", "--map-by", "node", "-x", "A=b c", "-x", "GIVEN", "-x", "PMI_RANK=9"];
+    let args = [&args[..], &["--save", "out", "alice/env_files", "-x"]].concat();
+    let output = run(&args, "here");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().filter(|line| *line == "b c here 9 -x").count(), 3, "{text}");
+    for (name, text) in
+        [("mine", "0"), ("mine.rank1", "1"), ("mine.rank2", "2"), ("of/2", "2"), ("same", "all")]
+    {
+        let found = std::fs::read_to_string(folder.path().join("out").join(name));
+        assert_eq!(found.expect(name), text);
+    }
+    for wrong in [&["-x", "NOBODY_SETS_THIS"][..], &["-x", "=1"], &["--bogus"], &["-Q"]] {
+        let output = run(&[&["-n", "2"], wrong, &["alice/env_files"]].concat(), "");
+        assert_eq!(output.status.code(), Some(USAGE), "{wrong:?}: {output:?}");
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert!(why.contains(wrong[wrong.len() - 1]), "{why}");
+    }
+}
+
+/// A stdin that speaks only when the job runs is not lost in silence.
+#[test]
+fn a_stdin_that_speaks_too_late_ends_the_job_unless_it_was_to_be_waited_for() {
+    let cluster = Processes::up(1);
+    upload(&cluster, "job", &[]);
+    let speaks = |wait: bool, what: &str| {
+        let mut command = cluster.command(&["mpirun", "-n", "2", "--timeout", "60s"]);
+        command.args(if wait { &["--stdin", "-"][..] } else { &[] });
+        let command = command.args(["alice/job", "--", what]).stdin(Stdio::piped());
+        let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let running = running.as_mut().expect("faasm starts");
+        if wait {
+            std::thread::sleep(Duration::from_millis(300));
+        } else {
+            let mut begun = [0; 6];
+            let out = running.stdout.as_mut().expect("a pipe");
+            out.read_exact(&mut begun).expect("the job begins without it");
+        }
+        let mut stdin = running.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut stdin, b"late\n").expect("it is read");
+        drop(stdin);
+        let mut err = String::new();
+        let mut out = String::new();
+        running.stderr.take().expect("a pipe").read_to_string(&mut err).expect("text");
+        running.stdout.take().expect("a pipe").read_to_string(&mut out).expect("text");
+        (running.wait().expect("it ends").code(), out, err)
+    };
+    let (code, _, err) = speaks(false, "forever");
+    assert!(code == Some(USAGE) && err.contains("--stdin -"), "{code:?} {err}");
+    all_is_over(&cluster, 1);
+    let (code, out, err) = speaks(true, "stdin");
+    assert!(code == Some(0) && out.contains("read late"), "{code:?} {out} {err}");
 }
 
 #[test]

@@ -4,17 +4,25 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
 use crate::files::MAX_BLOB;
 use crate::wire::bundle;
 
-/// The input of a job: files and folders of this machine by the paths they are named by, then
-/// stdin. Without files it is stdin as it is.
-pub fn input(paths: &[PathBuf], stdin: Vec<u8>) -> Result<Vec<u8>, CliError> {
-    if paths.is_empty() {
+/// The input of a job: what is in its environment, files and folders of this machine by the paths
+/// they are named by, then stdin. Without the first two it is stdin as it is.
+pub fn input(
+    environment: &[String],
+    paths: &[PathBuf],
+    stdin: Vec<u8>,
+) -> Result<Vec<u8>, CliError> {
+    let environment = environment_of(environment)?;
+    if paths.is_empty() && environment.is_empty() {
         return Ok(stdin);
     }
     let mut archive = bundle::MAGIC.to_vec();
+    if !environment.is_empty() {
+        bundle::append(&mut archive, bundle::ENVIRONMENT, &environment);
+    }
     for path in paths {
         add(&mut archive, path)?;
     }
@@ -23,6 +31,26 @@ pub fn input(paths: &[PathBuf], stdin: Vec<u8>) -> Result<Vec<u8>, CliError> {
     }
     bundle::finish(&mut archive);
     Ok(archive)
+}
+
+/// Each `NAME=value`, or `NAME` for the value that it has here.
+fn environment_of(given: &[String]) -> Result<Vec<u8>, CliError> {
+    let wrong = |message: String| Err(CliError::new(Exit::Usage, message));
+    let mut texts = Vec::new();
+    for given in given {
+        let text = match (given.find('='), std::env::var(given)) {
+            (Some(0), _) => return wrong(format!("-x {given}: it has no name before the =")),
+            (Some(_), _) => given.clone(),
+            (None, Ok(value)) => format!("{given}={value}"),
+            (None, Err(error)) => return wrong(format!("-x {given}: {error}")),
+        };
+        texts.extend_from_slice(text.as_bytes());
+        texts.push(0);
+    }
+    match texts.len() > bundle::MAX_ENVIRONMENT {
+        true => wrong(format!("-x: more than {} bytes in all", bundle::MAX_ENVIRONMENT)),
+        false => Ok(texts),
+    }
 }
 
 fn add(archive: &mut Vec<u8>, path: &Path) -> Result<(), CliError> {
@@ -84,12 +112,35 @@ mod tests {
         let from = dir.path().join("run");
         std::fs::create_dir_all(from.join("sub")).unwrap();
         std::fs::write(from.join("sub/a"), "1").unwrap();
-        let input = input(&[from.join("sub")], b"typed".to_vec()).unwrap();
+        let input = input(&[], &[from.join("sub")], b"typed".to_vec()).unwrap();
         let to = dir.path().join("back");
         assert_eq!(save(input, &to).unwrap(), 2);
         assert_eq!(std::fs::read(to.join("a")).unwrap(), b"1");
         assert_eq!(save(b"plain".to_vec(), &to).unwrap(), 0);
         assert_eq!(name_of(Path::new("./pots/a")), "./pots/a");
+    }
+
+    #[test]
+    fn an_environment_goes_with_its_values() {
+        let given = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
+            input(&texts, &[], b"typed".to_vec())
+        };
+        let bytes = Bytes::from(given(&["A=1", "B=x y", "PATH"]).unwrap());
+        let files = bundle::files(&bytes).unwrap();
+        let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, [bundle::ENVIRONMENT, bundle::STDIN]);
+        let path = format!("PATH={}", std::env::var("PATH").unwrap());
+        assert_eq!(bundle::environment(&files[0].1), ["A=1", "B=x y", &path]);
+        assert_eq!(given(&[]).unwrap(), b"typed");
+        for wrong in ["=1", "NOBODY_SETS_THIS"] {
+            assert!(given(&[wrong]).is_err(), "{wrong} was taken");
+        }
+        assert!(given(&[&format!("A={}", "x".repeat(bundle::MAX_ENVIRONMENT))]).is_err());
+    }
+
+    #[test]
+    fn files_keep_their_path_below_the_working_directory() {
         assert_eq!(name_of(Path::new("../pots/a")), "a");
     }
 }

@@ -109,7 +109,15 @@ enum Command {
 /// Parses the command line and runs it. The exit codes are those of [`exit::HELP`].
 pub fn main() -> ExitCode {
     // What people are used to from other MPIs.
-    let line = std::env::args_os().map(|arg| if arg == "-np" { "-n".into() } else { arg });
+    let mut seen = false;
+    let line = std::env::args_os().map(|arg| match !seen && arg == "-np" {
+        // A second one is the program's own.
+        true => {
+            seen = true;
+            "-n".into()
+        }
+        false => arg,
+    });
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
         Err(error) => {

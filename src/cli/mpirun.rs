@@ -27,19 +27,20 @@ const WAIT_STEP: Duration = Duration::from_secs(20);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What the ranks write goes to stdout as it comes, whole lines of one rank. Stdin, if it is no
-terminal, is read to its end and given to rank 0; one that stays open and silent is not waited for.
+terminal, is read to its end and given to rank 0. One that is open and silent when the job begins is
+not waited for, and if it speaks later, the job ends with an error: --stdin - waits.
 The exit code is the job's: 0 when all ranks ended with 0, else that of the first that did not, or
 the code of MPI_Abort. When this command ends before the job, so does the job.
 
 Examples:
   faasm mpirun -n 8 ./jacobi.wasm 1024 400
   faasm mpirun -n 8 alice/jacobi
-  faasm mpirun -n 8 --map-by node --tag-output alice/jacobi -- 1024 400
+  faasm mpirun -n 8 --map-by node --tag-output -x DEBUG=1 alice/jacobi -- 1024 400
   faasm mpirun -n 4 --file in.lj --file pots --save results ./md.wasm -i in.lj
   faasm mpirun -n 6 --hosts n1,n2:4 --stdin input.txt alice/solver")]
 pub struct MpirunArgs {
     /// How many ranks.
-    #[arg(short = 'n', long = "np", value_name = "N")]
+    #[arg(short = 'n', short_alias = 'c', long = "np", value_name = "N")]
     ranks: u32,
     /// How ranks are laid out on nodes: slot fills one node after the other, node goes round.
     #[arg(long, value_name = "HOW")]
@@ -59,7 +60,12 @@ pub struct MpirunArgs {
     /// A file or a folder that every rank finds by this path in its working directory; any number.
     #[arg(long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
-    /// Where to put the files that rank 0 wrote.
+    /// A variable of the environment of all ranks; NAME alone has the value that it has here. Any
+    /// number.
+    #[arg(short = 'x', value_name = "NAME[=VALUE]")]
+    environment: Vec<String>,
+    /// Where to put the files that ranks wrote. Where several wrote different ones of one name, that
+    /// of the lowest rank has it, and the others have .rank1 and so on at its end.
     #[arg(long, value_name = "FOLDER")]
     save: Option<PathBuf>,
     /// Taken for the sake of scripts: more ranks than cores need no leave.
@@ -68,24 +74,47 @@ pub struct MpirunArgs {
     /// Taken for the sake of scripts.
     #[arg(long, hide = true)]
     allow_run_as_root: bool,
-    /// The function, as USER/NAME, or a module's file: it is uploaded first, if it is not yet.
-    #[arg(value_name = "PROGRAM")]
-    program: String,
-    /// What `main` is given after the function's name. After --, also what is an option of this
-    /// command.
-    #[arg(allow_hyphen_values = true, value_name = "ARGS")]
-    args: Vec<String>,
-    /// The rest of them.
-    #[arg(last = true, value_name = "ARGS")]
-    more: Vec<String>,
+    /// The function, as USER/NAME, or a module's file, which is uploaded first, if it is not yet; and
+    /// what `main` is given after its name. All that comes after the program is its own; a -- before
+    /// that is left out.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        num_args = 1..,
+        value_names = ["PROGRAM", "ARGS"]
+    )]
+    command: Vec<String>,
+}
+
+impl MpirunArgs {
+    /// The program, and what it is given.
+    fn program(&self) -> Result<(&str, &[String]), CliError> {
+        let command = match &self.command[..] {
+            [dashes, rest @ ..] if dashes == "--" => rest,
+            all => all,
+        };
+        let Some((program, args)) = command.split_first() else {
+            return Err(CliError::new(Exit::Usage, "a program is missing: USER/NAME, or a file"));
+        };
+        if program.starts_with('-') {
+            let message = format!("{program} is no option of mpirun: see faasm mpirun --help");
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        match args {
+            [dashes, rest @ ..] if dashes == "--" => Ok((program, rest)),
+            all => Ok((program, all)),
+        }
+    }
 }
 
 /// Runs a job; gives its result, for the exit code.
 pub fn run(globals: &Globals, args: &MpirunArgs) -> Result<u8, CliError> {
+    let (program, given) = args.program()?;
     let client = Client::find(globals)?;
-    let function = program::function(&client, &args.program)?;
-    let input = bundle::input(&args.files, stdin(args)?)?;
-    let path = path(&function, args);
+    let function = program::function(&client, program)?;
+    let input = bundle::input(&args.environment, &args.files, stdin(args)?)?;
+    let path = path(&function, args, given);
     let within = args.timeout.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE) + MARGIN;
     let opened = client.open(Ask { method: "POST", path: &path, body: &input, within })?;
     let call = opened.header(CALL_HEADER).to_owned();
@@ -120,7 +149,7 @@ fn ended(client: &Client, call: &str) -> Result<CallView, CliError> {
     client.json(Ask { within: WAIT_STEP + MARGIN, ..Ask::get(&path) })
 }
 
-fn path(function: &FunctionKey, args: &MpirunArgs) -> String {
+fn path(function: &FunctionKey, args: &MpirunArgs, given: &[String]) -> String {
     let mut query = format!("mpi={}&stream", args.ranks);
     if let Some(map_by) = args.map_by {
         query.push_str(&format!("&map_by={map_by}"));
@@ -135,7 +164,7 @@ fn path(function: &FunctionKey, args: &MpirunArgs) -> String {
     if let Some(timeout) = args.timeout {
         query.push_str(&format!("&timeout={}ms", timeout.as_millis()));
     }
-    for arg in args.args.iter().chain(&args.more) {
+    for arg in given {
         query.push_str(&format!("&arg={}", encode(arg)));
     }
     format!("/v1/functions/{function}/invoke?{query}")
@@ -164,8 +193,14 @@ fn what_comes() -> Result<Vec<u8>, CliError> {
         let mut first = [0];
         let begun = std::io::stdin().read(&mut first);
         let more = matches!(begun, Ok(1));
-        // Nobody listens any more once it was too slow.
-        let _told = says.send(begun.map(|len| first.get(..len).unwrap_or_default().to_vec()));
+        let told = says.send(begun.map(|len| first.get(..len).unwrap_or_default().to_vec()));
+        if told.is_err() && more {
+            // The job runs without what comes now: it would be wrong in silence.
+            let late = "stdin was silent when the job began, and speaks now: the job ends, for it would \
+                        miss that; --stdin - has it wait for all of stdin";
+            eprintln!("faasm: error: {late}");
+            std::process::exit(i32::from(Exit::Usage as u8));
+        }
         if more {
             let _told = says.send(read(std::io::stdin()));
         }
@@ -223,9 +258,19 @@ mod tests {
         let expected = "/v1/functions/a/b/invoke?mpi=8&stream&map_by=node&hosts=n1,n2:4\
                         &tag_output&timeout=5000ms&arg=-x&arg=a%20b";
         let key = FunctionKey::new("a", "b").unwrap();
-        assert_eq!(path(&key, &parse(&line).unwrap()), expected);
+        let path_of = |line: &[&str]| {
+            let args = parse(line).unwrap();
+            path(&key, &args, args.program().unwrap().1)
+        };
+        assert_eq!(path_of(&line), expected);
         let plain = "/v1/functions/a/b/invoke?mpi=2&stream&arg=-s&arg=30";
-        assert_eq!(path(&key, &parse(&["--np", "2", "./b", "-s", "30"]).unwrap()), plain);
+        let set = parse(&["-c", "2", "-x", "A=1", "-x", "B", "a/b", "-x", "c"]).unwrap();
+        assert_eq!((set.ranks, set.environment), (2, vec!["A=1".to_owned(), "B".to_owned()]));
+        assert_eq!(path_of(&["--np", "2", "./b", "-s", "30"]), plain);
+        // What comes after the program is its own.
+        let own = "/v1/functions/a/b/invoke?mpi=2&stream&arg=-n&arg=9&arg=--&arg=--help";
+        assert_eq!(path_of(&["-n", "2", "a/b", "-n", "9", "--", "--help"]), own);
+        assert_eq!(path_of(&["-n", "2", "--", "a/b", "--", "-n", "9", "--", "--help"]), own);
     }
 
     #[test]
@@ -235,8 +280,18 @@ mod tests {
             &["-n", "x", "a/b"],
             &["-n", "2", "--hosts", "n0:x", "a/b"],
             &["-n", "2", "--map-by", "core", "a/b"],
+            &["-n", "2", "-x"],
         ] {
             assert!(parse(line).is_err(), "{line:?} was taken");
+        }
+        for line in
+            [&["-n", "2", "--bogus", "a/b"][..], &["-n", "2", "-q", "a/b"], &["-n", "2", "--"]]
+        {
+            let parsed = parse(line);
+            assert!(
+                parsed.is_err() || parsed.is_ok_and(|args| args.program().is_err()),
+                "{line:?}"
+            );
         }
     }
 }

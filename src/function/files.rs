@@ -140,20 +140,27 @@ impl Files {
         Self { entries: BTreeMap::new(), room }
     }
 
-    /// The files of a bundle; its stdin apart.
-    pub fn of(input: &Bytes, budget: Arc<Budget>) -> Result<(Self, Bytes), &'static str> {
+    /// The files of a bundle; its stdin and its environment apart.
+    pub fn of(
+        input: &Bytes,
+        budget: Arc<Budget>,
+    ) -> Result<(Self, Bytes, Vec<String>), &'static str> {
         let mut files = Self::new(budget);
-        let mut stdin = Bytes::new();
+        let (mut stdin, mut environment) = (Bytes::new(), Vec::new());
         for (path, content) in bundle::files(input)? {
             if path == bundle::STDIN {
                 stdin = content;
+                continue;
+            }
+            if path == bundle::ENVIRONMENT {
+                environment = bundle::environment(&content);
                 continue;
             }
             files.folders_above(&path);
             let file = files.file(content);
             files.entries.insert(path, Entry::File(file));
         }
-        Ok((files, stdin))
+        Ok((files, stdin, environment))
     }
 
     fn file(&self, given: Bytes) -> File {
@@ -306,10 +313,11 @@ mod tests {
     fn given() -> Files {
         let mut input = bundle::MAGIC.to_vec();
         bundle::append(&mut input, "in/a", b"given");
+        bundle::append(&mut input, bundle::ENVIRONMENT, b"A=1\0");
         bundle::append(&mut input, bundle::STDIN, b"typed");
         bundle::finish(&mut input);
-        let (files, stdin) = Files::of(&Bytes::from(input), budget()).unwrap();
-        assert_eq!(stdin, "typed");
+        let (files, stdin, environment) = Files::of(&Bytes::from(input), budget()).unwrap();
+        assert_eq!((&stdin[..], &environment[..]), (&b"typed"[..], &["A=1".to_owned()][..]));
         files
     }
 

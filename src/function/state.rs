@@ -70,11 +70,11 @@ pub struct State {
 
 /// What a rank reads: the files that came with its job, and stdin, which is its input too.
 fn files_and_stdin(input: &mut Bytes, budget: &Arc<Budget>) -> (Wasi, Bytes) {
-    if let Ok((files, stdin)) = Files::of(input, budget.clone()) {
+    if let Ok((files, stdin, environment)) = Files::of(input, budget.clone()) {
         *input = stdin;
-        return (Wasi::with(files), input.clone());
+        return (Wasi::with(files, environment), input.clone());
     }
-    (Wasi::with(Files::new(budget.clone())), input.clone())
+    (Wasi::with(Files::new(budget.clone()), Vec::new()), input.clone())
 }
 
 impl State {

@@ -50,13 +50,15 @@ pub struct Wasi {
     closed: [bool; 3],
     /// The files, of a rank.
     pub disk: Option<Box<Disk>>,
+    /// What a rank's job says to its environment, each as `NAME=value`.
+    pub environment: Vec<String>,
     context: Option<Box<WasiP1Ctx>>,
 }
 
 impl Wasi {
-    /// With these files.
-    pub fn with(files: Files) -> Self {
-        Self { disk: Some(Box::new(Disk::new(files))), ..Self::default() }
+    /// With these files, and this environment.
+    pub fn with(files: Files, environment: Vec<String>) -> Self {
+        Self { disk: Some(Box::new(Disk::new(files))), environment, ..Self::default() }
     }
 
     /// Whether this is one of the three streams, and open.

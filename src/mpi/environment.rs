@@ -20,14 +20,23 @@ fn environment(state: &State) -> Vec<String> {
     let rank = state.mpi.as_ref().and_then(|mpi| mpi.downcast_ref::<Rank>());
     let Some(endpoint) = rank.map(|rank| &rank.endpoint) else { return Vec::new() };
     let (rank, size) = (endpoint.rank(), endpoint.size());
-    vec![
+    let own = [
         format!("HOSTNAME={}\0", endpoint.node_name()),
         format!("OMPI_COMM_WORLD_RANK={rank}\0"),
         format!("OMPI_COMM_WORLD_SIZE={size}\0"),
         format!("PMI_RANK={rank}\0"),
         format!("PMI_SIZE={size}\0"),
         "OMP_NUM_THREADS=1\0".to_owned(),
-    ]
+    ];
+    // What the job was given counts, the last of a name.
+    let given = &state.wasi.environment;
+    let name = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
+    let later =
+        |at: usize, text: &str| given.iter().skip(at).any(|other| name(other) == name(text));
+    let mut all: Vec<String> = own.into_iter().filter(|text| !later(0, text)).collect();
+    let last = given.iter().enumerate().filter(|(at, text)| !later(at + 1, text));
+    all.extend(last.map(|(_, text)| format!("{text}\0")));
+    all
 }
 
 fn sizes(mut caller: Caller<'_, State>, count: u32, size: u32) -> wasmtime::Result<i32> {
