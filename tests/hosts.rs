@@ -410,3 +410,78 @@ fn the_vagrantfile_is_valid_for_three_machines_and_more() {
         assert!(output.status.success(), "{}", text(&output));
     }
 }
+
+/// A job while its third host is cut off, one way or both, for a while: it goes on as if nothing had
+/// been, or ends in time with an error that says so; and its sums are right all the while.
+#[test]
+fn a_job_outlives_a_short_cut_and_ends_in_a_long_one() {
+    if !possible(netns::missing()) {
+        return;
+    }
+    let hosts = Hosts::up(3);
+    let ask = |host, line: &str, body: &[u8]| {
+        let request = Request { body, patience: Duration::from_secs(60), ..Request::default() };
+        hosts.ask(host, line, request).expect("the node answers")
+    };
+    let module = std::fs::read(guest("mpi/sums")).expect("it was compiled");
+    assert_eq!(ask(1, "PUT /v1/functions/alice/sums", &module).status, 200);
+    let all_ready = || {
+        for host in 1..=3 {
+            wait_for("the node is ready", PATIENCE, || {
+                (ask(host, "GET /readyz", b"").status == 200).then_some(())
+            });
+        }
+    };
+    let job = "POST /v1/functions/alice/sums/invoke?mpi=6&hosts=n1:2,n2:2,n3:2&timeout=60s";
+    let begins = |query: &str| {
+        let answer = wait_for("all hosts have room", PATIENCE, || {
+            let answer = ask(1, &format!("{job}&arg=1"), b"");
+            (answer.status == 200).then(|| ask(1, &format!("{job}&async&{query}"), b""))
+        });
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let call = answer.json::<faasm::gateway::view::SubmittedView>().call;
+        wait_for("all ranks run", PATIENCE, || {
+            let calls: faasm::gateway::view::CallsView = ask(1, "GET /v1/calls", b"").json();
+            (calls.calls.iter().filter(|call| call.phase == "running").count() == 7).then_some(())
+        });
+        call
+    };
+    for (cut, heals_after) in [
+        (&["cut", "3"][..], 1_000),
+        (&["cut", "3", "1", "--one-way"], 1_000),
+        (&["cut", "3"], 4_000),
+        (&["cut", "2", "3", "--one-way"], 4_000),
+        (&["cut", "2", "3"], 10_000),
+    ] {
+        all_ready();
+        // It runs for about 3 s.
+        let call = begins("arg=3000");
+        let begun = std::time::Instant::now();
+        hosts.must(cut);
+        let healed = Duration::from_millis(heals_after);
+        std::thread::sleep(healed);
+        hosts.must(&["heal"]);
+        let record = ask(1, &format!("GET /v1/calls/{call}?wait=50s"), b"");
+        let record: faasm::gateway::view::CallView = record.json();
+        let error = record.error.as_ref().map(|error| error.code.as_str());
+        println!(
+            "{cut:?} {heals_after} ms: {:?} {error:?} after {:?}",
+            record.result,
+            begun.elapsed()
+        );
+        let goes_on = record.result == Some(0);
+        // Two nodes that do not hear each other, though the launcher hears both, say it themselves.
+        let detail = record.error.as_ref().map_or("", |error| &error.detail);
+        let lost = error == Some("FAASM_EHOSTLOST") || detail.contains("was lost with its node");
+        assert!(goes_on || lost, "{cut:?}: {record:?}");
+        assert!(goes_on || heals_after > 1_000, "a short cut ended it: {record:?}");
+        let ended = Duration::from_secs(if goes_on { 30 } else { 8 }) + healed;
+        assert!(begun.elapsed() < ended, "{cut:?}: it ended after {:?}", begun.elapsed());
+        for host in 1..=3 {
+            wait_for("no call is left", PATIENCE, || {
+                let calls: faasm::gateway::view::CallsView = ask(host, "GET /v1/calls", b"").json();
+                calls.calls.is_empty().then_some(())
+            });
+        }
+    }
+}

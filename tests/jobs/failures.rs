@@ -2,12 +2,17 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use faasm::gateway::view::{CallView, CallsView};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{ENDS, ENDS_WITHOUT_LEADER, all_is_over, upload};
 use crate::common::processes::{PATIENCE, Processes, wait_for};
+
+/// What a node may take more after many jobs than after some, in bytes: less than a job's messages.
+const MOST_GROWTH: u64 = 24 << 20;
 
 /// Starts a job of two ranks on each node, and waits until all run.
 fn start(cluster: &Processes, nodes: usize, what: &str, left: usize) -> String {
@@ -87,6 +92,89 @@ fn a_node_that_dies_ends_the_job_whatever_its_ranks_do() {
     assert_eq!(cluster.ask(2, &format!("DELETE /v1/calls/{call}"), b"").status, 200);
     let record = ends(&cluster, &call, Instant::now(), false, "cancel");
     assert_eq!(record.error.expect("it was cancelled").code, "FAASM_ECANCELLED");
+}
+
+/// How often nodes are killed, and jobs cancelled, at another moment.
+fn rounds() -> u32 {
+    std::env::var("FAASM_JOB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn a_node_that_dies_while_a_job_starts_or_ends_ends_it_in_time() {
+    let cluster = Processes::up(3);
+    upload(&cluster, "survive", &[]);
+    upload(&cluster, "job", &[]);
+    let before = places(&cluster, 2);
+    for round in 0..rounds() {
+        let (led, begun) = (cluster.leader(1) == 3, Instant::now());
+        // Not on named hosts: a job that has no place yet would wait for the node to come back.
+        let query = "mpi=6&map_by=node&timeout=60s&arg=ring";
+        let call = cluster.submit(1, "job", query, b"");
+        std::thread::sleep(Duration::from_millis(u64::from(round) * 7 % 60));
+        cluster.kill(3);
+        let record = ends(&cluster, &call, begun, led, "start");
+        let code = record.error.map(|error| error.code);
+        let lost = code.as_deref() == Some("FAASM_EHOSTLOST");
+        assert!(record.result == Some(0) || lost, "round {round}: {:?} {code:?}", record.result);
+        nothing_is_left(&cluster, &before);
+        cluster.restart();
+    }
+    // The others are in MPI_Finalize, or behind it, when the last node dies.
+    let call = start(&cluster, 3, "finalize", 0);
+    let (led, begun) = (cluster.leader(1) == 3, Instant::now());
+    cluster.kill(3);
+    let record = ends(&cluster, &call, begun, led, "finalize");
+    assert_eq!(record.error.expect("it failed").code, "FAASM_EHOSTLOST");
+    nothing_is_left(&cluster, &before);
+}
+
+#[test]
+fn a_job_that_is_cancelled_in_any_phase_leaves_nothing_and_takes_no_memory() {
+    let cluster = Processes::up(3);
+    upload(&cluster, "survive", &[]);
+    let before = places(&cluster, 3);
+    let resident = |node: usize| {
+        let pid = cluster.pid(node).as_raw_nonzero();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).expect("it runs");
+        let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        pages.expect("a number") * 4096
+    };
+    let mut after_some = [0; 3];
+    let phases = ["all", "later", "p2p", "split", "init", "finalize"];
+    let total = 10 * rounds();
+    for round in 0..total {
+        let what = phases[round as usize % phases.len()];
+        let query = format!("mpi=6&hosts=n1:2,n2:2,n3:2&timeout=60s&arg={what}&arg=0");
+        let wait = Duration::from_millis(u64::from(round * 13 % 80));
+        if round % 3 == 0 {
+            // By Ctrl-C.
+            let args = ["mpirun", "-n", "6", "--map-by", "node", "alice/survive", what, "0"];
+            let mut command = cluster.command(&args);
+            let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+            let mut running = command.spawn().expect("faasm starts");
+            std::thread::sleep(wait + Duration::from_millis(30));
+            let pid = Pid::from_child(&running);
+            kill_process(pid, Signal::INT).expect("it runs");
+            running.wait().expect("it ends");
+        } else {
+            let call = cluster.submit(1 + round as usize % 3, "survive", &query, b"");
+            std::thread::sleep(wait);
+            assert_eq!(cluster.ask(2, &format!("DELETE /v1/calls/{call}"), b"").status, 200);
+            let begun = Instant::now();
+            let error = cluster.record(3, &call, "15s").error.expect("it was cancelled");
+            assert_eq!(error.code, "FAASM_ECANCELLED", "{what}: {}", error.detail);
+            assert!(begun.elapsed() < ENDS, "{what}: it ended after {:?}", begun.elapsed());
+        }
+        if round + 1 == total / 2 {
+            nothing_is_left(&cluster, &before);
+            after_some = [1, 2, 3].map(resident);
+        }
+    }
+    nothing_is_left(&cluster, &before);
+    for (node, before) in (1..).zip(after_some) {
+        let now = resident(node);
+        assert!(now < before + MOST_GROWTH, "n{node} grew from {before} to {now} bytes");
+    }
 }
 
 #[test]
