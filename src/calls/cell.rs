@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::budget::Share;
 use super::live::LiveCall;
 use crate::errno::CallError;
+use crate::function::EndReason;
 use crate::id::{Attempt, NodeId};
 use crate::wire::calls::{Kept, KeptAt, Times, Work};
 use crate::wire::jobs::RankEnd;
@@ -88,6 +89,13 @@ impl Ended {
             work: Vec::new(),
             rank: None,
         }
+    }
+
+    /// The same, of a call whose node lost its session: what came of it counts for nothing.
+    pub fn lapsed(self) -> Self {
+        let nothing = || Payload::Here(Bytes::new());
+        let result = Err(EndReason::SessionLapsed.error());
+        Self { result, output: nothing(), log: nothing(), rank: None, ..self }
     }
 }
 

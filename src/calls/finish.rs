@@ -8,7 +8,7 @@ use super::budget::Share;
 use super::cell::{CallCell, Ended, Payload};
 use super::live::{LiveCall, Origin};
 use super::spec::{Role, Spec, now_us};
-use super::{Calls, metrics as names};
+use super::{Calls, MOST_UNREPORTED, metrics as names};
 use crate::clock;
 use crate::errno::CallError;
 use crate::function::{EndReason, Outcome};
@@ -91,11 +91,12 @@ impl Calls {
         });
     }
 
-    /// Tells the caller's node how a call ended here; not when this node's session lapsed.
+    /// Tells the caller's node how a call ended here. When this node's session lapsed, what came of
+    /// the call counts for nothing; that it is lost is told as soon as there is a session again, which
+    /// may be the same one: then nobody else knows.
     fn report(&self, peer: Peer, live: &Arc<LiveCall>, ended: Ended) {
-        if !self.registry().session_is_live() {
-            return;
-        }
+        let lapsed = !self.registry().session_is_live();
+        let ended = if lapsed { ended.lapsed() } else { ended };
         let call = live.spec.call;
         let (output, output_bytes) = self.keep_large(call, false, ended.output).to_wire();
         let (log, log_bytes) = self.keep_large(call, true, ended.log).to_wire();
@@ -111,10 +112,26 @@ impl Calls {
             room: self.scheduler().room(),
             rank: ended.rank,
         };
+        if lapsed {
+            let mut unreported = self.inner.unreported.lock();
+            if unreported.len() < MOST_UNREPORTED {
+                unreported.push((peer.node, done));
+            }
+            return;
+        }
         let body = join(output_bytes, log_bytes);
         let sent = self.net().send(peer.node, &CallMessage::Done(done), body);
         if let Err(error) = sent {
             tracing::debug!(%call, %error, "a result could not be reported");
+        }
+    }
+
+    /// Tells what could not be told before.
+    pub(super) fn report_late(&self) {
+        for (node, done) in std::mem::take(&mut *self.inner.unreported.lock()) {
+            let done = Done { clock: self.tick(), room: self.scheduler().room(), ..done };
+            // Who lost the connection since counts the call as lost.
+            let _ = self.net().send(node, &CallMessage::Done(done), Bytes::new());
         }
     }
 

@@ -53,7 +53,7 @@ use crate::function::{Functions, RankSpace, StateSpace};
 use crate::id::{Attempt, CallId, FunctionKey, Incarnation, Name, NodeId};
 use crate::net::{Net, Peer, ServiceId};
 use crate::scheduler::Scheduler;
-use crate::wire::calls::Start;
+use crate::wire::calls::{Done, Start};
 use crate::wire::function::{FunctionEntry, Options, Policy};
 
 use budget::Budget;
@@ -116,6 +116,8 @@ const BULK_UNIT: u64 = 1 << 20;
 const MAX_CLOCK: u64 = 1 << 62;
 /// Cancelled calls remembered, so that a start that comes after its cancel is refused.
 const CANCELLED: usize = 10_000;
+/// Most ends that are told later: as many calls as a node has, and more.
+const MOST_UNREPORTED: usize = 100_000;
 
 /// What the component is started with.
 pub struct CallsSetup {
@@ -158,6 +160,8 @@ struct Inner {
     unaccepted: Mutex<Vec<(Peer, CallId, Attempt)>>,
     records: Mutex<Records>,
     recent: Mutex<Recent>,
+    /// Ends of other nodes' calls that could not be told while this node had no session.
+    unreported: Mutex<Vec<(NodeId, Done)>>,
     kept: Mutex<Kept<(CallId, bool)>>,
     /// What of it another node has, too, since this one drains; and which records.
     handed: Mutex<HashSet<(CallId, bool)>>,
@@ -222,6 +226,7 @@ impl Calls {
             unaccepted: Mutex::default(),
             records: Mutex::new(Records::new(bounds)),
             recent: Mutex::default(),
+            unreported: Mutex::default(),
             kept: Mutex::new(kept),
             handed: Mutex::default(),
             handed_records: Mutex::default(),

@@ -31,6 +31,8 @@ pub struct Outgoing {
     pub tried: Vec<NodeId>,
     /// The connection on which it was sent; 0 if there was none.
     pub link: u64,
+    /// The session of its node that this one knew of then.
+    pub session: Option<u64>,
     /// Whether it was cancelled since: it is not placed again.
     pub cancelled: bool,
 }
@@ -93,6 +95,13 @@ impl Table {
     pub fn lost(&mut self, node: NodeId, link: Option<u64>) -> Vec<Lost> {
         let lost = self.take_where(|o| o.node == node && Some(o.link) != link);
         lost.into_iter().map(Outgoing::lost).collect()
+    }
+
+    /// Sessions that calls were sent in are over: their nodes ended those calls, and did not say so.
+    /// A new session may follow so soon that nobody sees that there was none.
+    pub fn outlived(&mut self, is_over: impl Fn(NodeId, u64) -> bool) -> Vec<Lost> {
+        let over = |o: &Outgoing| o.session.is_some_and(|session| is_over(o.node, session));
+        self.take_where(over).into_iter().map(Outgoing::lost).collect()
     }
 
     /// The calls that `picks` picks were cancelled: wherever they are refused or lost, they end.
@@ -221,6 +230,7 @@ mod tests {
                 place: None,
                 tried: vec![NodeId(9)],
                 link: 5,
+                session: Some(3),
                 cancelled: false,
             });
         }
@@ -264,6 +274,14 @@ mod tests {
         let mut table = table(2, &[&spec(1, 0)]);
         assert!(table.lost(NodeId(2), Some(5)).is_empty());
         assert_eq!(table.lost(NodeId(2), Some(6)).len(), 1);
+    }
+
+    #[test]
+    fn what_was_sent_in_a_session_that_is_over_is_lost_though_there_is_a_new_one() {
+        let mut table = table(2, &[&spec(1, 0)]);
+        assert!(table.outlived(|_, session| session < 3).is_empty());
+        assert!(table.outlived(|node, _| node == NodeId(3)).is_empty());
+        assert_eq!(table.outlived(|_, session| session < 4).len(), 1);
     }
 
     #[test]

@@ -322,6 +322,7 @@ impl Calls {
             accepted: false,
             place,
             tried,
+            session: self.registry().session_of(node),
             link: peers.get(&node).and_then(|status| status.up).map_or(0, |peer| peer.link),
             cancelled: false,
         });
@@ -370,8 +371,21 @@ impl Calls {
     /// A node was lost, or is connected again by `link`: its calls are placed again, or end.
     pub(super) fn lost_calls(&self, node: NodeId, link: Option<u64>) {
         let lost = self.outgoing().lock().lost(node, link);
+        self.after_loss(lost);
+    }
+
+    /// Sessions of nodes ended: the calls that were sent in them are placed again, or end.
+    pub(super) fn outlived_calls(&self) {
+        let registry = self.registry();
+        let over = |node, session| registry.session_is_over(node, session);
+        let lost = self.outgoing().lock().outlived(over);
+        self.after_loss(lost);
+    }
+
+    fn after_loss(&self, lost: Vec<Lost>) {
         for lost in lost {
             let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
+            let node = outgoing.node;
             if !outgoing.accepted {
                 self.scheduler().unanswered(node);
             }

@@ -65,6 +65,8 @@ pub trait Registry: Send + Sync {
     }
     /// The log index that opened this node's session, while that is live.
     fn own_session(&self) -> Option<u64>;
+    /// The log index that opened a node's session, as far as this node has heard.
+    fn session_of(&self, node: NodeId) -> Option<u64>;
     /// Whether a node's session that this log index opened is over, as far as this node has heard.
     fn session_is_over(&self, node: NodeId, opened: u64) -> bool;
     /// Calls of a user that may live on a node at once; 0 means no limit of its own.
@@ -227,6 +229,10 @@ impl Registry for Consensus {
 
     fn own_session(&self) -> Option<u64> {
         self.session().filter(|_| self.session_is_live())
+    }
+
+    fn session_of(&self, node: NodeId) -> Option<u64> {
+        Self::session_of(self, node)
     }
 
     fn session_is_over(&self, node: NodeId, opened: u64) -> bool {

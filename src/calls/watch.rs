@@ -69,6 +69,9 @@ impl Watch {
             self.calls.end_roots(EndReason::SessionLapsed);
         }
         self.had_session = has_session;
+        if has_session {
+            self.calls.report_late();
+        }
         if self.ticks.is_multiple_of(LOOK_EVERY) {
             self.end_stranded();
             self.calls.places().lock().trim(clock::now());
@@ -139,6 +142,7 @@ impl Watch {
             }
         }
         self.sessions = sessions;
+        self.calls.outlived_calls();
     }
 
     fn housekeeping(&self) {

@@ -135,6 +135,10 @@ impl Registry for Node {
         self.session_is_live().then(|| self.world.state().sessions.opened(self.life.node))
     }
 
+    fn session_of(&self, node: NodeId) -> Option<u64> {
+        self.world.state().sessions.heard_of(self.life.node, node)
+    }
+
     fn session_is_over(&self, node: NodeId, opened: u64) -> bool {
         self.world.state().sessions.is_over(self.life.node, node, opened)
     }

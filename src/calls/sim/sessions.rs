@@ -58,6 +58,12 @@ impl Sessions {
         self.open.get(&node).map_or(0, |(_, opened)| *opened)
     }
 
+    /// The session of `node` that `reader` has heard of.
+    pub fn heard_of(&self, reader: NodeId, node: NodeId) -> Option<u64> {
+        let (_, open) = self.known.get(&reader)?;
+        open.get(&node).map(|(_, opened)| *opened)
+    }
+
     /// Whether `reader` has heard that this session of `node` is over.
     pub fn is_over(&self, reader: NodeId, node: NodeId, opened: u64) -> bool {
         self.known.get(&reader).is_some_and(|(newest, open)| {
