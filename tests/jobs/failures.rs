@@ -96,7 +96,7 @@ fn a_node_that_dies_ends_the_job_whatever_its_ranks_do() {
 
 /// How often nodes are killed, and jobs cancelled, at another moment.
 fn rounds() -> u32 {
-    std::env::var("FAASM_JOB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+    std::env::var("FAASM_JOB_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
 }
 
 #[test]

@@ -225,22 +225,34 @@ impl World {
 
     /// Ends the job on all nodes; `but` is the rank that does this, and ends by itself.
     pub(super) fn abort(self: &Arc<Self>, code: i32, why: &str, but: Option<u32>) {
-        if self.aborted(code, why, but) {
-            let why = far::cut(why, MAX_WHY).to_owned();
-            self.tell_all(&MpiTold::Abort(code, why));
+        if self.is_aborted_now(code, why) {
+            // Told before the first rank here ends, which would be told as a failure of its own.
+            let cut = far::cut(why, MAX_WHY).to_owned();
+            self.tell_all(&MpiTold::Abort(code, cut));
+            self.end_all(why, but);
         }
     }
 
-    /// Ends the job here; whether that is news.
-    pub(super) fn aborted(self: &Arc<Self>, code: i32, why: &str, but: Option<u32>) -> bool {
-        {
-            let mut fate = self.fate.lock();
-            if fate.aborted.is_some() {
-                return false;
-            }
-            fate.aborted = Some((code, why.to_owned()));
-            self.trouble.store(true, Ordering::Release);
+    /// Another node ends the job.
+    pub(super) fn aborted(self: &Arc<Self>, code: i32, why: &str) {
+        if self.is_aborted_now(code, why) {
+            self.end_all(why, None);
         }
+    }
+
+    /// Notes that the job is aborted; whether that is news.
+    fn is_aborted_now(&self, code: i32, why: &str) -> bool {
+        let mut fate = self.fate.lock();
+        if fate.aborted.is_some() {
+            return false;
+        }
+        fate.aborted = Some((code, why.to_owned()));
+        self.trouble.store(true, Ordering::Release);
+        true
+    }
+
+    /// Ends the ranks here, and all that they wait for.
+    fn end_all(&self, why: &str, but: Option<u32>) {
         for (rank, place) in self.places_here() {
             if Some(rank) != but
                 && let Some(control) = place.control.get()
@@ -251,7 +263,6 @@ impl World {
         }
         self.sweep(|_| true, c::MPI_ERR_PROC_ABORTED);
         (0..self.size()).for_each(|rank| self.meetings.rank_failed(rank, c::MPI_ERR_PROC_ABORTED));
-        true
     }
 
     /// A communicator is of no use any more; whether that is news. `None` when there are too many.

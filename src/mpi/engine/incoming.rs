@@ -67,7 +67,7 @@ impl World {
                 if why.len() > MAX_WHY {
                     return Err(wrong("a reason that is too long"));
                 }
-                self.aborted(code, &why, None);
+                self.aborted(code, &why);
                 Ok(())
             }
             MpiTold::Revoke(context) => {

@@ -145,7 +145,8 @@ async fn an_abort_ends_all_other_ranks_and_those_that_come_later() {
     let on = [1, 2, 2];
     let (zero, one) = (sit(&nodes, &seat(7, 1, 0, &on)), sit(&nodes, &seat(7, 1, 1, &on)));
     zero.endpoint.abort(3, "rank 0 called MPI_Abort with 3");
-    assert_eq!(told(&one).await.detail, "rank 0 called MPI_Abort with 3");
+    let said = told(&one).await.detail;
+    assert_eq!(said, "rank 0 called MPI_Abort with 3; rank 1 waited in no call of MPI");
     assert!(zero.control.ended().is_none(), "it ends by itself, with its own code");
     assert_eq!(one.endpoint.aborted().unwrap().0, 3);
     let late = sit(&nodes, &seat(7, 1, 2, &on));
