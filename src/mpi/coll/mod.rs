@@ -32,6 +32,8 @@ mod traffic;
 pub mod tree;
 
 #[cfg(test)]
+mod stress;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
