@@ -2,6 +2,8 @@
 //! is doubled, and who lost a lock can write no more.
 
 mod common;
+#[path = "state_faults/kills.rs"]
+mod kills;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -2,6 +2,8 @@
 //   count KEY N: adds N to a counter, one by one, each under the global lock; tells how many were
 //     acknowledged.
 //   append KEY NAME: appends one element of 16 bytes.
+//   burst KEY NAME FROM N: appends N elements of 16 bytes, NAME-FROM and so on, until one fails; tells
+//     how many were acknowledged.
 //   elements KEY: gives all elements.
 //   range KEY OFF LEN: reads these bytes; tells their sum.
 //   map KEY MS: maps a value and reads a byte of each page, says so by an element of KEY.maps, waits.
@@ -41,6 +43,17 @@ static int count(const char *key, long n) {
     int error = 0;
     for (; done < n && !error; done += !error) error = add(key);
     return say(error, "counted", done);
+}
+
+static int burst(const char *key, const char *name, long from, long n) {
+    long done = 0;
+    int error = 0;
+    for (; done < n && !error; done += !error) {
+        char element[17] = { 0 };
+        snprintf(element, sizeof(element), "%s-%08ld", name, from + done);
+        error = append_state(key, element, 16);
+    }
+    return say(error, "appended", done);
 }
 
 static int elements(const char *key) {
@@ -104,6 +117,7 @@ int main(int argc, char *argv[]) {
         strncpy(element, rest, 16);
         return say(append_state(key, element, 16), "appended", 1);
     }
+    if (!strcmp(what, "burst") && argc > 5) return burst(key, rest, atol(argv[4]), atol(argv[5]));
     if (!strcmp(what, "elements")) return elements(key);
     if (!strcmp(what, "hold")) return hold(key, atol(rest));
     if (!strcmp(what, "range")) return range(key, atol(rest), argc > 4 ? atol(argv[4]) : 0);
