@@ -56,9 +56,7 @@ impl Client {
     /// Asks until there is an answer, at most until the deadline.
     async fn ask(&self, to: &To, op: Op, body: Bytes) -> Result<(Answer, Bytes), StateError> {
         let mut why = String::from("no owner was found");
-        let mut table = self.consensus.watch_shards();
         loop {
-            table.mark_unchanged();
             let now = Instant::now();
             if now >= to.deadline {
                 return Err(StateError::Unavailable(format!("{}: {why}", to.key)));
@@ -77,6 +75,8 @@ impl Client {
             }
             let pause = (Instant::now() + PAUSE).min(to.deadline);
             // A new table may name another owner; else time passes.
+            let mut table = self.consensus.watch_shards();
+            table.mark_unchanged();
             let _ = timeout_at(pause.into(), table.changed()).await;
         }
     }
@@ -154,8 +154,13 @@ impl Global for Client {
     ) -> BoxFuture<'_, Result<(u64, Written), StateError>> {
         Box::pin(async move {
             let full = || StateError::Unavailable("too many writes are under way".into());
-            let room = timeout_at(to.deadline.into(), self.window.acquire()).await;
-            let _room = room.ok().and_then(Result::ok).ok_or_else(full)?;
+            let _room = match self.window.try_acquire() {
+                Ok(room) => room,
+                Err(_) => {
+                    let room = timeout_at(to.deadline.into(), self.window.acquire()).await;
+                    room.ok().and_then(Result::ok).ok_or_else(full)?
+                }
+            };
             let number = self.number(to.deadline).await?;
             let id = number.id();
             let write = match write {

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::copy::Copy;
-use super::jobs::Job;
+use super::jobs::{Asker, Job};
+use super::post::Post;
 use super::store::{LogWrite, Store, StoreError};
 use crate::consensus::Consensus;
 use crate::consensus::shards::Shards;
@@ -46,8 +47,8 @@ pub enum Input {
     Ask(Box<Job>),
     /// Values of the shards that this node owns.
     List(List, oneshot::Sender<(Vec<Listed>, u32)>),
-    /// A copy elsewhere says something.
-    Message(NodeId, Message, Bytes),
+    /// Copies on another node say something; the number is of the bytes beside it.
+    Messages(NodeId, Vec<(Message, Bytes)>, usize),
     /// The table of shards changed.
     Table,
     /// There is a new connection.
@@ -66,7 +67,7 @@ impl Input {
     fn bytes(&self) -> usize {
         match self {
             Self::Ask(job) => job.body.len(),
-            Self::Message(_, _, body) => body.len(),
+            Self::Messages(_, _, bytes) => *bytes,
             _ => 0,
         }
     }
@@ -145,11 +146,15 @@ impl Owners {
     pub async fn ask(&self, ask: Ask, body: Bytes, deadline: Instant) -> (Answer, Bytes) {
         let busy = |why: &str| (Answer::Refused(Refusal::Unavailable(why.into())), Bytes::new());
         let (reply, answer) = oneshot::channel();
-        let job = Job::new(ask, body, deadline, reply);
-        if self.shared.put(Input::Ask(Box::new(job))).is_err() {
-            return busy("the owner has too much to do");
-        }
+        self.put(Job::new(ask, body, deadline, Asker::Here(reply)));
         answer.await.unwrap_or_else(|_| busy("the owner gave the operation up"))
+    }
+
+    /// Puts an operation, which is answered by whoever deals with it.
+    pub fn put(&self, job: Job) {
+        if let Err(Input::Ask(job)) = self.shared.put(Input::Ask(Box::new(job))) {
+            job.refuse(Refusal::Unavailable("the owner has too much to do".into()));
+        }
     }
 
     /// Lists values of the shards that this node serves; none when it is too busy.
@@ -164,9 +169,9 @@ impl Owners {
         (0..SHARDS).filter(|shard| self.shared.serving(ShardId(*shard)) > 0).count()
     }
 
-    /// A copy elsewhere says something; lost when too much waits.
-    pub fn message(&self, from: NodeId, message: Message, body: Bytes) {
-        let _ = self.shared.put(Input::Message(from, message, body));
+    /// Copies on another node say something; lost when too much waits.
+    pub fn messages(&self, from: NodeId, all: Vec<(Message, Bytes)>, bytes: usize) {
+        let _ = self.shared.put(Input::Messages(from, all, bytes));
     }
 
     /// Tells of something else; lost when too much waits.
@@ -202,6 +207,10 @@ pub struct Driver {
     /// To be written by the next fsync, with the numbers to tell afterwards.
     pub(super) writes: Vec<LogWrite>,
     pub(super) synced: Vec<(ShardId, u64)>,
+    /// To be sent with the others of this round.
+    pub(super) post: Post,
+    /// Other inputs are left to gather until then.
+    pub(super) gather: Instant,
     /// Why all copies stand back, if they do.
     pub(super) failed: Option<String>,
     pub(super) began: Instant,
@@ -220,7 +229,10 @@ impl Driver {
         while !self.shared.stopped.load(Ordering::Acquire) {
             let left = tick.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
-                Ok(input) => self.take_some(input),
+                Ok(input) => {
+                    std::thread::sleep(self.gather.saturating_duration_since(Instant::now()));
+                    self.take_some(input);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -263,9 +275,10 @@ impl Driver {
             Input::List(list, reply) => {
                 let _ = reply.send(self.list(&list));
             }
-            Input::Message(from, message, body) => {
-                let shard = message.shard;
-                self.tell(shard, Event::Message { from, message, body }, now);
+            Input::Messages(from, all, _) => {
+                for (message, body) in all {
+                    self.tell(message.shard, Event::Message { from, message, body }, now);
+                }
             }
             Input::Table => self.table_changed(now),
             Input::Connected(node) => self.tell_all(&Event::Connected(node), now),

@@ -15,6 +15,11 @@ use crate::wire::state::{Answer, Refusal};
 
 /// Longest wait for a proposal; after it, nothing is known of what came of it.
 const PROPOSE: Duration = Duration::from_secs(5);
+/// So few records of a round gather no others.
+const FEW: u32 = 4;
+/// What each record of a round lets others gather for, and all of them at most.
+const RECORD: Duration = Duration::from_micros(15);
+const GATHER: Duration = Duration::from_millis(1);
 /// Rounds of effects before other inputs are looked at.
 const ROUNDS: usize = 8;
 
@@ -30,12 +35,15 @@ impl Driver {
                 idle = false;
                 later.push((shard, self.flush(shard, now)));
             }
+            // The others write while this node does.
+            self.send();
             self.sync(now);
             for (shard, effects) in later {
                 for effect in effects {
                     self.effect(shard, effect, now);
                 }
             }
+            self.send();
             self.sync(now);
             if idle {
                 return;
@@ -100,8 +108,7 @@ impl Driver {
             }
             Effect::Apply { through } => self.apply(shard, through, now),
             Effect::Send { to, message, body } => {
-                // What is lost is sent again.
-                let _ = self.net.send(to, ServiceId::Shards, &message, body);
+                self.post.put(to, message, body);
             }
             Effect::Read { to, round, from, bytes } => {
                 match self.store.log_read(shard, from, bytes) {
@@ -209,6 +216,15 @@ impl Driver {
         }
     }
 
+    /// Sends what the round has to say.
+    fn send(&mut self) {
+        let net = &self.net;
+        self.post.send(|to, batch, body| {
+            // What is lost is sent again.
+            let _ = net.send(to, ServiceId::Shards, batch, body);
+        });
+    }
+
     /// Makes durable what the round has logged.
     fn sync(&mut self, now: Instant) {
         if self.writes.is_empty() {
@@ -218,6 +234,7 @@ impl Driver {
         let synced = std::mem::take(&mut self.synced);
         let mut error = match self.store.write(&writes) {
             Ok(()) => {
+                self.gather = Instant::now() + gathers(&writes);
                 for (shard, op) in synced {
                     self.tell(shard, Event::Synced { op }, now);
                 }
@@ -373,6 +390,17 @@ impl Driver {
             Err(_) => copy.jobs.untake(ticket),
         }
     }
+}
+
+/// How long inputs may gather after a round, so that the next has more of them: as long as what it
+/// logged takes to be dealt with by all. One writer alone waits for nothing.
+fn gathers(writes: &[LogWrite]) -> Duration {
+    let records = writes.iter().map(|write| match write {
+        LogWrite::Append(_, records) => records.len(),
+        LogWrite::Truncate(..) => 0,
+    });
+    let records = u32::try_from(records.sum::<usize>()).unwrap_or(u32::MAX);
+    if records < FEW { Duration::ZERO } else { RECORD.saturating_mul(records).min(GATHER) }
 }
 
 fn told(record: store::Record) -> Record {

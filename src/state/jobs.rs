@@ -4,13 +4,22 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::replica::Ticket;
-use crate::wire::state::{Answer, Ask, Refusal, Written};
+use crate::net::Replier;
+use crate::wire::state::{Answer, Ask, Refusal, Response, Written};
 
 /// Operations of one shard that wait at most; more are refused.
 const MAX_WAITING: usize = 16_384;
+
+/// Who waits for an answer.
+pub enum Asker {
+    /// A call of this node.
+    Here(oneshot::Sender<(Answer, Bytes)>),
+    /// A peer, which may have only so many questions open.
+    Peer { reply: Replier, _admitted: OwnedSemaphorePermit },
+}
 
 /// One operation.
 pub struct Job {
@@ -20,25 +29,23 @@ pub struct Job {
     pub body: Bytes,
     /// It is given up then.
     pub deadline: Instant,
-    reply: oneshot::Sender<(Answer, Bytes)>,
+    asker: Asker,
 }
 
 impl Job {
     /// An operation, to be answered at once or later.
-    pub fn new(
-        ask: Ask,
-        body: Bytes,
-        deadline: Instant,
-        reply: oneshot::Sender<(Answer, Bytes)>,
-    ) -> Self {
+    pub fn new(ask: Ask, body: Bytes, deadline: Instant, asker: Asker) -> Self {
         let told = Instant::now() + Duration::from_millis(u64::from(ask.wait_ms));
-        Self { ask, body, deadline: deadline.min(told), reply }
+        Self { ask, body, deadline: deadline.min(told), asker }
     }
 
     /// Answers it.
     pub fn answer(self, answer: Answer, bytes: Bytes) {
-        // Nobody waits when the asking call has ended.
-        let _ = self.reply.send((answer, bytes));
+        match self.asker {
+            // Nobody waits when the asking call has ended.
+            Asker::Here(reply) => drop(reply.send((answer, bytes))),
+            Asker::Peer { reply, .. } => reply.send(&Response::Answer(answer), bytes),
+        }
     }
 
     /// Refuses it.
@@ -47,7 +54,7 @@ impl Job {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now >= self.deadline || self.reply.is_closed()
+        now >= self.deadline || matches!(&self.asker, Asker::Here(reply) if reply.is_closed())
     }
 }
 

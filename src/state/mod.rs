@@ -24,6 +24,7 @@ mod jobs;
 pub mod local;
 mod numbers;
 pub mod overview;
+mod post;
 pub mod replica;
 mod serve;
 mod setup;

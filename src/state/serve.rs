@@ -7,9 +7,11 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::driver::Owners;
+use super::jobs::{Asker, Job};
 use super::local::Local;
+use super::post::cut;
 use crate::net::{BulkStream, Inbound, Peer, Replier};
-use crate::wire::replicas::{self, Message};
+use crate::wire::replicas::Batch;
 use crate::wire::state::{MAX_PIECE, Request, Response};
 use crate::wire::{Malformed, decode};
 
@@ -53,26 +55,27 @@ impl Inbound for Questions {
             reply.fail("the owner has too much to do");
             return Ok(());
         };
-        let (owners, local) = (self.owners.clone(), self.local.clone());
-        tokio::spawn(async move {
-            let _admitted = admitted;
-            match request {
-                Request::Ask(ask) => {
-                    let wait = Duration::from_millis(u64::from(ask.wait_ms)).min(MAX_WAIT);
-                    let (answer, bytes) = owners.ask(ask, body, Instant::now() + wait).await;
-                    reply.send(&Response::Answer(answer), bytes);
-                }
-                Request::List(list) => match owners.list(list).await {
-                    Some((values, shards)) => {
-                        reply.send(&Response::Listed { values, shards }, Bytes::new());
-                    }
-                    None => reply.fail("the owner has too much to do"),
-                },
-                Request::Copy(key) => {
-                    reply.send(&Response::Copy(local.copy(&key)), Bytes::new());
-                }
+        match request {
+            Request::Ask(ask) => {
+                let asker = Asker::Peer { reply, _admitted: admitted };
+                self.owners.put(Job::new(ask, body, Instant::now() + MAX_WAIT, asker));
             }
-        });
+            Request::List(list) => {
+                let owners = self.owners.clone();
+                tokio::spawn(async move {
+                    let _admitted = admitted;
+                    match owners.list(list).await {
+                        Some((values, shards)) => {
+                            reply.send(&Response::Listed { values, shards }, Bytes::new());
+                        }
+                        None => reply.fail("the owner has too much to do"),
+                    }
+                });
+            }
+            Request::Copy(key) => {
+                reply.send(&Response::Copy(self.local.copy(&key)), Bytes::new());
+            }
+        }
         Ok(())
     }
 
@@ -90,12 +93,8 @@ pub struct Copies(pub Owners);
 
 impl Inbound for Copies {
     fn message(&self, from: Peer, head: &[u8], body: Bytes) -> Result<(), Malformed> {
-        let message: Message = decode("message between copies", head)?;
-        if body.len() > replicas::MAX_BODY {
-            let why = format!("{} bytes beside it", body.len());
-            return Err(Malformed { what: "message between copies", why });
-        }
-        self.0.message(from.node, message, body);
+        let batch: Batch = decode("messages between copies", head)?;
+        self.0.messages(from.node, cut(batch, &body)?, body.len());
         Ok(())
     }
 

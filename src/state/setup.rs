@@ -17,6 +17,7 @@ use super::driver::{Driver, INBOX, Input, Owners, Shared};
 use super::global::Global;
 use super::grants::Grants;
 use super::local::{Local, LocalSetup};
+use super::post::Post;
 use super::serve::{Copies, Questions};
 use super::store::{Options, Store, StoreError};
 use crate::config::StateOptions;
@@ -104,6 +105,8 @@ impl State {
             table: Arc::new(Shards::default()),
             writes: Vec::new(),
             synced: Vec::new(),
+            post: Post::default(),
+            gather: now,
             failed: None,
             began: now,
             tidied: now,

@@ -12,6 +12,8 @@ use crate::id::Incarnation;
 pub const MAX_BODY: usize = (1 << 20) + (64 << 10);
 /// Most records in one message.
 pub const MAX_RECORDS: usize = 1 << 12;
+/// Most messages in one [`Batch`].
+pub const MAX_BATCH: usize = 256;
 /// Longest text of a failure, in bytes.
 pub const MAX_REASON: usize = 512;
 
@@ -105,6 +107,16 @@ pub struct Message {
     pub round: u64,
     /// What is said.
     pub what: What,
+}
+
+/// What the copies on one node say to those on another at once, in order. The bytes beside it are
+/// those of all messages, one after the other.
+#[derive(Archive, Serialize, Deserialize, Clone, Default, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// At most [`MAX_BATCH`].
+    pub all: Vec<Message>,
+    /// How many bytes each has beside it.
+    pub lens: Vec<u32>,
 }
 
 /// See [`Message`].

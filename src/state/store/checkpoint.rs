@@ -56,6 +56,8 @@ impl Store {
         }
         self.log.purge();
         self.left.store(self.log.size(), Ordering::Relaxed);
+        // There is more room now.
+        self.room.lock().0 = None;
         Ok((compacted, failed))
     }
 
@@ -93,9 +95,12 @@ impl Store {
         let all = noted.is_none() || len > MIN_REWRITE.max(2 * of.whole);
         let at = if all && noted.is_some() { (number + 1, 0) } else { (number, len) };
         let dir = of.files.dir().to_owned();
-        let result = meta::write(&dir, at, &mut of.values, all);
-        let len = result.map_err(|error| {
-            let fault = super::files::fault("writing a checkpoint", &error);
+        let flushed = of.files.flush();
+        let result = flushed.and_then(|()| {
+            let written = meta::write(&dir, at, &mut of.values, all);
+            written.map_err(|error| super::files::fault("writing a checkpoint", &error))
+        });
+        let len = result.map_err(|fault| {
             if fault == Fault::Full {
                 return StoreError::Full;
             }

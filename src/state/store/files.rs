@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::behind::Behind;
 use crate::state::values::{Fault, FileId, Files};
 use crate::wire::state::CHUNK;
 
@@ -81,6 +82,7 @@ pub struct ShardFiles {
     dir: PathBuf,
     kept: Arc<Kept>,
     open: Mutex<HashMap<FileId, Arc<File>>>,
+    behind: Mutex<Behind>,
     /// To be removed after the next checkpoint.
     pub doomed: Vec<FileId>,
 }
@@ -88,7 +90,8 @@ pub struct ShardFiles {
 impl ShardFiles {
     /// Those in this folder; makes it.
     pub fn new(dir: PathBuf, kept: Arc<Kept>) -> Self {
-        Self { dir, kept, open: Mutex::new(HashMap::new()), doomed: Vec::new() }
+        let (open, behind) = (Mutex::default(), Mutex::default());
+        Self { dir, kept, open, behind, doomed: Vec::new() }
     }
 
     /// The folder.
@@ -132,7 +135,20 @@ impl ShardFiles {
 
     /// A file to be read without holding the shard.
     pub fn reader(&self, file: FileId) -> Result<Option<Arc<File>>, Fault> {
+        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
         self.get(file, false)
+    }
+
+    /// Writes what is held back. What could not be written is still held back.
+    pub fn flush(&self) -> Result<(), Fault> {
+        let mut behind = self.behind.lock();
+        let mut files = behind.files().into_iter();
+        files.try_for_each(|file| behind.flush(file, |file, off, bytes| self.put(file, off, bytes)))
+    }
+
+    fn put(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(open) = self.get(file, true)? else { return Ok(()) };
+        open.write_all_at(bytes, off).map_err(|error| fault(&name(file), &error))
     }
 
     /// Where replaced chunks are.
@@ -142,8 +158,9 @@ impl ShardFiles {
 
     /// Removes files that were doomed before the last checkpoint.
     pub fn remove(&self, doomed: &[FileId]) {
-        let mut open = self.open.lock();
+        let (mut behind, mut open) = (self.behind.lock(), self.open.lock());
         for file in doomed {
+            behind.forget(*file);
             open.remove(file);
             // If it stays, the next start removes it.
             let _ = std::fs::remove_file(self.path(*file));
@@ -153,6 +170,7 @@ impl ShardFiles {
     /// Removes everything.
     pub fn wipe(&mut self) -> std::io::Result<()> {
         self.open.lock().clear();
+        self.behind.lock().clear();
         self.doomed.clear();
         match std::fs::remove_dir_all(&self.dir) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -187,16 +205,26 @@ pub fn read_at(file: Option<&File>, off: u64, into: &mut [u8]) -> std::io::Resul
 
 impl Files for ShardFiles {
     fn read(&self, file: FileId, off: u64, into: &mut [u8]) -> Result<(), Fault> {
-        let open = self.get(file, false)?;
-        read_at(open.as_deref(), off, into).map_err(|error| fault(&name(file), &error))
+        let mut behind = self.behind.lock();
+        let covered = behind.covers(file, off, into.len());
+        if !covered {
+            let open = self.get(file, false)?;
+            read_at(open.as_deref(), off, into).map_err(|error| fault(&name(file), &error))?;
+        }
+        behind.lay_over(file, off, into);
+        if covered || !matches!(file, FileId::Value(_)) {
+            return Ok(());
+        }
+        behind.remember(file, (off, into), |file, off, bytes| self.put(file, off, bytes))
     }
 
     fn write(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let Some(open) = self.get(file, true)? else { return Ok(()) };
-        open.write_all_at(bytes, off).map_err(|error| fault(&name(file), &error))
+        let put = |file, off, bytes: &[u8]| self.put(file, off, bytes);
+        self.behind.lock().write(file, (off, bytes), put)
     }
 
     fn cut(&self, file: FileId, len: u64) -> Result<(), Fault> {
+        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
         let Some(open) = self.get(file, false)? else { return Ok(()) };
         let there = open.metadata().map_err(|error| fault(&name(file), &error))?.len();
         if there <= len {

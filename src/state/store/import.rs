@@ -98,6 +98,7 @@ impl Store {
         let io = |what: &str, error: std::io::Error| {
             StoreError::copy(shard, &super::files::fault(what, &error))
         };
+        copy.files.flush().map_err(|fault| StoreError::copy(shard, &fault))?;
         let len = meta::write(&dir, (1, 0), &mut values, true)
             .map_err(|error| io("writing a checkpoint", error))?;
         self.sync_values()?;

@@ -21,6 +21,7 @@
 //!   on a node that is not, the disk was lost: treat what the node is said to have as blank, and
 //!   [`Store::wipe`] it as such.
 
+mod behind;
 mod checkpoint;
 mod diff;
 mod error;
@@ -36,6 +37,7 @@ mod write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -47,6 +49,10 @@ pub use write::LogWrite;
 
 use crate::wire::shards::ShardId;
 use shard::{Outline, Shard};
+
+/// How long what was found free on the disk is believed: asking for each write takes longer than
+/// deciding it, and the reserve is for what others write meanwhile.
+const FREE_FOR: Duration = Duration::from_millis(20);
 
 /// What a store is told.
 #[derive(Debug, Clone)]
@@ -81,6 +87,8 @@ pub struct Store {
     checkpoints: Mutex<()>,
     /// How long the log was after the last one.
     left: AtomicU64,
+    /// What was free on the disk, and when.
+    room: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Store {
@@ -106,8 +114,21 @@ impl Store {
         self.free() >= bytes.saturating_add(self.options.reserve)
     }
 
+    /// What was free a moment ago, less what was asked for since.
     fn free(&self) -> u64 {
-        rustix::fs::statvfs(&self.options.dir).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
+        let mut free = self.room.lock();
+        let now = Instant::now();
+        if free.0.is_none_or(|since| now.saturating_duration_since(since) >= FREE_FOR) {
+            let stat = rustix::fs::statvfs(&self.options.dir);
+            *free = (Some(now), stat.map_or(0, |stat| stat.f_bavail * stat.f_frsize));
+        }
+        free.1
+    }
+
+    /// So many bytes are about to be written.
+    fn spend(&self, bytes: u64) {
+        let mut free = self.room.lock();
+        free.1 = free.1.saturating_sub(bytes);
     }
 }
 

@@ -47,6 +47,7 @@ impl Store {
             writer: Mutex::new(()),
             checkpoints: Mutex::new(()),
             left: AtomicU64::new(0),
+            room: Mutex::default(),
         };
         if let Some(why) = damage {
             for shard in (0..SHARDS).map(ShardId) {

@@ -95,13 +95,36 @@ impl Store {
         chunks: &[(u64, Source)],
     ) -> Result<Bytes, Trouble> {
         let mut bytes = BytesMut::zeroed(chunks.len() * CHUNK as usize);
-        let mut len = 0;
-        for ((chunk, source), into) in chunks.iter().zip(bytes.chunks_exact_mut(CHUNK as usize)) {
-            self.chunk(shard, &plan.key, plan.version, (*chunk, *source), into)?;
-            len += CHUNK.min(plan.len.saturating_sub(chunk * CHUNK)) as usize;
+        let (mut left, mut into) = (chunks, bytes.as_mut());
+        while let Some((first, _)) = left.first() {
+            let (run, others) = left.split_at(neighbours(left));
+            let (mine, behind) = into.split_at_mut(run.len() * CHUNK as usize);
+            (left, into) = (others, behind);
+            let read = self.read_run(shard, *first, run, mine)?;
+            for ((chunk, source), page) in run.iter().zip(mine.chunks_exact_mut(CHUNK as usize)) {
+                let intact =
+                    read && matches!(source, Source::File(_, hash) if chunk_hash(page) == *hash);
+                if !intact {
+                    self.chunk(shard, &plan.key, plan.version, (*chunk, *source), page)?;
+                }
+            }
         }
-        bytes.truncate(len);
+        let len = chunks.iter().map(|(chunk, _)| CHUNK.min(plan.len.saturating_sub(chunk * CHUNK)));
+        bytes.truncate(len.sum::<u64>() as usize);
         Ok(bytes.freeze())
+    }
+
+    /// Reads neighbours in one file at once; false if that cannot be done, or did not work.
+    fn read_run(
+        &self,
+        shard: ShardId,
+        first: u64,
+        run: &[(u64, Source)],
+        into: &mut [u8],
+    ) -> Result<bool, Trouble> {
+        let Some((_, Source::File(file, _))) = run.first() else { return Ok(false) };
+        let reader = self.usable(shard)?.files.reader(FileId::Value(*file))?;
+        Ok(read_at(reader.as_deref(), first * CHUNK, into).is_ok())
     }
 
     /// Reads one chunk; if it changed since that was planned, what was kept of it.
@@ -276,6 +299,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// How many of the first chunks are neighbours in one file; one, if the first is in none.
+fn neighbours(chunks: &[(u64, Source)]) -> usize {
+    let Some(&(first, Source::File(file, _))) = chunks.first() else { return 1 };
+    let follows = |(at, (chunk, source)): (u64, &(u64, Source))| {
+        *chunk == first + at && matches!(source, Source::File(of, _) if *of == file)
+    };
+    (0..).zip(chunks).take_while(|pair| follows(*pair)).count()
 }
 
 /// The first number from `low` on and below `high` of which something is so, as it is of all behind

@@ -42,6 +42,8 @@ impl Store {
         if self.free() < bytes as u64 + self.options.reserve / 2 {
             return Err(StoreError::Full);
         }
+        // Once in the log, and once more when they are applied.
+        self.spend(2 * bytes as u64);
         let mut at = 0;
         // A shard that is written twice needs its note twice: such are committed one by one.
         while let Some(first) = writes.get(at) {

@@ -73,6 +73,10 @@ impl Values {
         if !ask.key.is_valid() {
             return refuse(Refusal::Invalid("this is no key".into()));
         }
+        if self.logged_through() + 1 != next.seq {
+            // Something that is logged is not known of here: what comes behind it cannot be decided.
+            return refuse(Refusal::NotOwner);
+        }
         let head = self.key_head(&ask.key);
         if let Op::Write { id, .. } = &ask.op {
             match self.sessions.find(id) {

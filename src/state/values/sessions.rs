@@ -61,7 +61,9 @@ impl Sessions {
         let session = self.all.entry(id.session).or_default();
         if id.settled > session.settled {
             session.settled = id.settled;
-            session.answers = session.answers.split_off(&id.settled);
+            while session.answers.first_entry().is_some_and(|first| *first.key() < id.settled) {
+                session.answers.pop_first();
+            }
         }
         if id.number >= session.settled {
             session.answers.insert(id.number, written);

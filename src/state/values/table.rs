@@ -130,16 +130,20 @@ impl Values {
         let chunks = count(&entry);
         let was = if entry.value.is_none() && entry.token == 0 {
             self.keys.remove(key)
+        } else if let Some(place) = self.keys.get_mut(key) {
+            Some(std::mem::replace(place, entry))
         } else {
             self.keys.insert(key.clone(), entry)
         };
         self.recount(key, was.as_ref().map_or(0, count), chunks);
-        self.dirty.insert(key.clone());
+        if !self.dirty.contains(key) {
+            self.dirty.insert(key.clone());
+        }
     }
 
-    /// Takes what there is of a key out, to be changed and put back.
+    /// Takes what there is of a key out, to be changed and put back; its place is kept.
     pub fn take(&mut self, key: &StateKey) -> Entry {
-        let entry = self.keys.remove(key).unwrap_or_default();
+        let entry = self.keys.get_mut(key).map(std::mem::take).unwrap_or_default();
         self.recount(key, count(&entry), 0);
         entry
     }

@@ -32,6 +32,8 @@ fn flip(path: &Path, at: u64) {
 }
 
 fn find(node: &Node, kind: char) -> PathBuf {
+    // What is held back is on no disk yet.
+    node.store.shard(SHARD).unwrap().lock().files.flush().unwrap();
     let all = files(&node.dir.join("values").join(SHARD.0.to_string()));
     let of_kind = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(kind);
     all.into_iter().find(of_kind).unwrap()

@@ -355,3 +355,25 @@ fn elements_are_read_piece_by_piece_as_of_one_version() {
     }
     assert!(got == expected);
 }
+
+#[test]
+fn nothing_is_decided_behind_a_record_that_is_not_known() {
+    let dir = folder();
+    let mut node = Node::open(dir.path());
+    node.append("list", b"one").unwrap();
+    let append = |id| Op::Write { id, write: Write::Append };
+    let (two, three) = (Bytes::from_static(b"two"), Bytes::from_static(b"three"));
+    let (op, later) = (append(node.id()), append(node.id()));
+    let Decision::Append(body) = node.decide("list", op, &two) else { panic!("not appended") };
+    let seq = node.log(body);
+    // As if the node had just begun to own the shard: the record is logged, not noted nor applied.
+    node.store.forget_head(SHARD).unwrap();
+    for (op, body) in [(later.clone(), &three), (Op::Stat, &Bytes::new())] {
+        let decision = node.decide("list", op, body);
+        let refused = matches!(decision, Decision::Answer(Answer::Refused(Refusal::NotOwner)));
+        assert!(refused, "{decision:?}");
+    }
+    node.store.apply(SHARD, seq, 0).unwrap();
+    assert!(matches!(node.ask("list", later, three.to_vec()).0, Answer::Written(_)));
+    assert_eq!(node.bytes("list"), b"onetwothree");
+}
