@@ -12,9 +12,9 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::core::Core;
+use super::disk_thread::DiskThread;
 use super::driver::{Driver, DriverParts};
 use super::raft_node::Fatal;
-use super::storage::EngineDisk;
 
 /// Restarts of a driver that panicked: what panics again and again is not cured by restarting.
 pub const MAX_RESTARTS: u32 = 3;
@@ -50,7 +50,7 @@ pub struct State {
 impl Actor for Supervisor {
     type Msg = Event;
     type State = State;
-    type Arguments = (DriverParts, Core<EngineDisk>);
+    type Arguments = (DriverParts, Core<DiskThread>);
 
     async fn pre_start(
         &self,
@@ -99,7 +99,7 @@ impl Actor for Supervisor {
 fn start(
     supervisor: &ActorRef<Event>,
     parts: DriverParts,
-    core: Option<Core<EngineDisk>>,
+    core: Option<Core<DiskThread>>,
 ) -> std::io::Result<()> {
     let supervisor = supervisor.clone();
     let thread = std::thread::Builder::new().name("faasm-raft".into());
@@ -115,7 +115,7 @@ fn start(
     Ok(())
 }
 
-fn run(parts: DriverParts, core: Option<Core<EngineDisk>>) -> Result<(), Fatal> {
+fn run(parts: DriverParts, core: Option<Core<DiskThread>>) -> Result<(), Fatal> {
     let core = match core {
         Some(core) => core,
         None => parts.open()?,

@@ -276,6 +276,9 @@ impl<D: Disk> Core<D> {
             self.snapshots_sent.remove(&node);
             self.raft.snapshot_sent(node, true);
         }
+        if self.raft.stands_still() {
+            return;
+        }
         for session in self.sessions.expire(now) {
             tracing::warn!(node = %session.node, "session not renewed: proposing its end");
             let id = self.proposals.next_id();
@@ -303,7 +306,8 @@ impl<D: Disk> Core<D> {
     /// events; an error is fatal.
     pub fn flush(&mut self, now: Instant, sink: Sink<'_>) -> Result<(), Fatal> {
         self.found_group()?;
-        loop {
+        self.raft.look(&mut |message| sink(Effect::Raft(message)))?;
+        while !self.raft.stands_still() {
             self.follow_leader(now);
             self.found();
             self.keep_session(now, sink);

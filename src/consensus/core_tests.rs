@@ -9,39 +9,41 @@ use crate::wire::consensus::{RequestId, SessionId, Verdict};
 #[derive(Default)]
 struct NoteDisk {
     written: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
+    submitted: u64,
+    /// How far the disk is, if it is behind.
+    slow: std::rc::Rc<std::cell::Cell<Option<u64>>>,
 }
 
 impl Disk for NoteDisk {
-    fn write(&mut self, write: Write<'_>) -> Result<(), DiskError> {
+    fn submit(&mut self, mark: u64, write: Write) -> Result<(), DiskError> {
+        self.submitted = mark;
         let text = match write {
             Write::Append { hard_state, entries, sync } => {
                 let hard_state = if hard_state.is_some() { " hard state" } else { "" };
                 format!("write {} entries{hard_state}, sync: {sync}", entries.len())
             }
             Write::Reset { snapshot, .. } => format!("reset to {}", snapshot.index),
-            Write::Compact { base, .. } => format!("compact to {}", base.index),
+            Write::Compact { snapshot, base, .. } => {
+                format!("save snapshot {}, compact to {}", snapshot.index, base.index)
+            }
+            Write::Witness(births) => format!("witness {}", births.len()),
         };
         self.written.borrow_mut().push(text);
         Ok(())
     }
 
-    fn save_snapshot(
-        &mut self,
-        at: super::super::log::Position,
-        _: &[u8],
-    ) -> Result<(), DiskError> {
-        self.written.borrow_mut().push(format!("save snapshot {}", at.index));
-        Ok(())
+    fn durable(&mut self) -> Result<u64, DiskError> {
+        Ok(self.slow.get().unwrap_or(self.submitted))
     }
 
-    fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
-        self.written.borrow_mut().push(format!("witness {}", births.len()));
+    fn settle(&mut self) -> Result<(), DiskError> {
         Ok(())
     }
 }
 
 struct Test {
     core: Core<NoteDisk>,
+    slow: std::rc::Rc<std::cell::Cell<Option<u64>>>,
     /// Disk writes and messages, in order.
     notes: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
     now: Instant,
@@ -70,7 +72,7 @@ fn settings(me: u64, voters: u64) -> CoreSettings {
 impl Test {
     fn new(voters: u64) -> Self {
         let disk = NoteDisk::default();
-        let notes = disk.written.clone();
+        let (notes, slow) = (disk.written.clone(), disk.slow.clone());
         let mut core = Core::open(&settings(1, voters), disk, Loaded::default()).unwrap();
         for other in 2..=voters {
             core.message(NodeId(other), Message::Knocked(Verdict::Noted));
@@ -79,7 +81,7 @@ impl Test {
             core.flush(Instant::now(), &mut |_| {}).unwrap();
         }
         notes.borrow_mut().clear();
-        Self { core, notes, now: Instant::now() }
+        Self { core, slow, notes, now: Instant::now() }
     }
 
     fn flush(&mut self) -> Vec<Effect> {
@@ -101,6 +103,50 @@ impl Test {
         self.core.tick(self.now, &mut |effect| effects.push(effect));
         effects.extend(self.flush());
         effects
+    }
+
+    /// The disk takes writes, and is not done with any until it is fast again.
+    fn slow_disk(&mut self, slow: bool) {
+        self.slow.set(slow.then_some(0));
+    }
+
+    /// A leader of three, which follower 2 answers.
+    fn leader() -> Self {
+        let mut test = Self::new(3);
+        for _ in 0..40 {
+            for effect in test.tick() {
+                test.answer(effect);
+            }
+            test.flush().into_iter().for_each(|effect| test.answer(effect));
+            if test.core.raft().leads() {
+                test.notes.borrow_mut().clear();
+                return test;
+            }
+        }
+        panic!("it does not lead after 40 ticks");
+    }
+
+    /// Node 2 answers what it is asked.
+    fn answer(&mut self, effect: Effect) {
+        let Effect::Raft(message) = effect else { return };
+        let kind = match message.get_msg_type() {
+            MessageType::MsgRequestPreVote => MessageType::MsgRequestPreVoteResponse,
+            MessageType::MsgRequestVote => MessageType::MsgRequestVoteResponse,
+            MessageType::MsgHeartbeat => MessageType::MsgHeartbeatResponse,
+            MessageType::MsgAppend => MessageType::MsgAppendResponse,
+            _ => return,
+        };
+        if message.to == 2 {
+            let mut answer = from_leader(kind);
+            (answer.term, answer.context) = (message.term, message.context.clone());
+            answer.index = message.index + message.entries.len() as u64;
+            self.core.raft_message(answer).unwrap();
+        }
+    }
+
+    /// What was written and sent since the last time.
+    fn noted(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.borrow_mut())
     }
 
     fn until_live(&mut self) {
@@ -184,6 +230,70 @@ fn a_vote_is_synced_before_it_is_given() {
 }
 
 #[test]
+fn while_the_disk_is_slow_nothing_is_promised_and_heartbeats_are_answered() {
+    let mut test = Test::new(3);
+    test.slow_disk(true);
+    let mut append = from_leader(MessageType::MsgAppend);
+    let mut entry = raft::eraftpb::Entry::default();
+    (entry.index, entry.term) = (2, 2);
+    append.set_entries(vec![entry].into());
+    test.core.raft_message(append).unwrap();
+    test.flush();
+    assert_eq!(test.noted(), ["write 1 entries hard state, sync: true"]);
+    for _ in 0..90 {
+        test.core.raft_message(from_leader(MessageType::MsgHeartbeat)).unwrap();
+        test.tick();
+        assert_eq!(test.noted(), ["send MsgHeartbeatResponse"]);
+    }
+    test.slow_disk(false);
+    test.flush();
+    assert_eq!(test.noted(), ["send MsgAppendResponse"]);
+}
+
+#[test]
+fn a_vote_waits_for_a_slow_disk_and_the_time_does_not_count_towards_an_election() {
+    let mut test = Test::new(3);
+    test.slow_disk(true);
+    test.core.raft_message(from_leader(MessageType::MsgRequestVote)).unwrap();
+    for _ in 0..50 {
+        test.tick();
+    }
+    assert_eq!(test.noted(), ["write 0 entries hard state, sync: true"]);
+    test.slow_disk(false);
+    test.flush();
+    assert_eq!(test.noted(), ["send MsgRequestVoteResponse"]);
+}
+
+#[test]
+fn a_leader_with_a_slow_disk_leads_on_and_one_whose_disk_hangs_falls_silent() {
+    let mut test = Test::leader();
+    while test.core.led.is_none() {
+        test.tick().into_iter().for_each(|effect| test.answer(effect));
+    }
+    test.slow_disk(true);
+    test.propose(put("f"));
+    let mut heartbeats = 0;
+    for tick in 1..=200 {
+        test.tick().into_iter().for_each(|effect| test.answer(effect));
+        heartbeats += test.noted().iter().filter(|note| *note == "send MsgHeartbeat").count();
+        if tick == 90 {
+            assert!(test.core.raft().leads() && heartbeats >= 80, "{heartbeats} in 90 ticks");
+            assert!(test.core.live_until().unwrap() > test.now, "its session is renewed");
+            assert_eq!(test.core.machine().functions().len(), 0, "it is not durable here");
+        }
+        if tick == 110 {
+            heartbeats = 0;
+        }
+    }
+    assert_eq!(heartbeats, 0);
+    test.slow_disk(false);
+    for _ in 0..4 {
+        test.tick().into_iter().for_each(|effect| test.answer(effect));
+    }
+    assert_eq!(test.core.machine().functions().len(), 1, "both of the majority have it");
+}
+
+#[test]
 fn a_snapshot_is_saved_and_the_log_compacted_after_so_many_entries() {
     let mut test = Test::new(1);
     test.until_live();
@@ -192,9 +302,8 @@ fn a_snapshot_is_saved_and_the_log_compacted_after_so_many_entries() {
         test.flush();
     }
     let notes = test.notes.borrow();
-    let about: Vec<_> =
-        notes.iter().filter(|note| note.contains("snapshot") || note.contains("compact")).collect();
-    assert_eq!(about, ["save snapshot 5", "compact to 4", "save snapshot 9", "compact to 8"]);
+    let about: Vec<_> = notes.iter().filter(|note| note.contains("snapshot")).collect();
+    assert_eq!(about, ["save snapshot 5, compact to 4", "save snapshot 9, compact to 8"]);
     assert_eq!(test.core.raft().snapshots(), 2);
 }
 

@@ -1,8 +1,8 @@
 //! The driver: one thread that owns a [`Core`], feeds it and carries out its effects.
 //!
-//! A thread of its own rather than a task, because each step may wait for an fsync: on the control
-//! runtime that would hold up the heartbeats of this node's connections and its HTTP API. With it
-//! everything that Raft does is in one place and in one order.
+//! A thread of its own rather than a task, so that neither a long step nor a busy control runtime
+//! holds up the other; everything that Raft does is in one place and in one order. It never waits
+//! for the disk, which has a [thread](super::disk_thread) too.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use protobuf::Message as _;
 use raft::eraftpb::Message as RaftMessage;
 
 use super::core::{Core, CoreSettings, Effect};
+use super::disk_thread::DiskThread;
 use super::inbox::{Inbox, Input, LockReply, ProposeReply, ReadReply};
 use super::lock_ask::{Ask, Grant, LockError, Told};
-use super::log::DiskError;
 use super::raft_node::Fatal;
 use super::shared::Shared;
 use super::storage::EngineDisk;
@@ -25,7 +25,7 @@ use super::{frames, metrics};
 use crate::id::NodeId;
 use crate::wire::consensus::Message;
 
-/// Inputs taken before the disk is written: proposals that come together share one fsync.
+/// Inputs taken before they are acted on: proposals that come together share one fsync.
 const MAX_INPUTS: usize = 1024;
 /// Longest time that a stopping driver waits for its session's end to be agreed on.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
@@ -49,9 +49,14 @@ pub struct DriverParts {
 
 impl DriverParts {
     /// Reads the log. Blocks on the disk.
-    pub fn open(&self) -> Result<Core<EngineDisk>, Fatal> {
-        let (disk, loaded) =
-            EngineDisk::open(&self.dir).map_err(|error: DiskError| Fatal::Disk(error))?;
+    pub fn open(&self) -> Result<Core<DiskThread>, Fatal> {
+        let (disk, loaded) = EngineDisk::open(&self.dir)?;
+        let inbox = self.inbox.clone();
+        let notify = move || {
+            // When it does not fit, the driver is awake anyway.
+            let _ = inbox.put(Input::Wake);
+        };
+        let disk = DiskThread::start(disk, Box::new(notify))?;
         Core::open(&self.settings, disk, loaded)
     }
 }
@@ -59,7 +64,7 @@ impl DriverParts {
 /// A running driver.
 pub struct Driver {
     parts: DriverParts,
-    core: Core<EngineDisk>,
+    core: Core<DiskThread>,
     proposals: HashMap<u64, ProposeReply>,
     reads: HashMap<u64, ReadReply>,
     locks: HashMap<u64, LockReply>,
@@ -69,7 +74,7 @@ pub struct Driver {
 
 impl Driver {
     /// A driver of this core.
-    pub fn new(parts: DriverParts, core: Core<EngineDisk>) -> Self {
+    pub fn new(parts: DriverParts, core: Core<DiskThread>) -> Self {
         parts.shared.replace(core.machine());
         Self {
             parts,

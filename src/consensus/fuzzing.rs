@@ -1,7 +1,6 @@
 //! Doors for tests that feed malformed bytes to what consensus takes from peers and from disk. No
 //! part of the API.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use raft::eraftpb::{Message as RaftMessage, MessageType};
 
 use super::conf::Conf;
 use super::core::{Core, CoreSettings, Effect};
+use super::disk_thread::Store;
 use super::frames::Assembler;
 use super::log::{Disk, DiskError, Loaded, Position, Write};
 use super::machine::Machine;
@@ -67,13 +67,14 @@ pub fn read_snapshot_file(dir: &Path) -> Result<(), String> {
 pub fn open_log(dir: &Path) -> Result<(), String> {
     let (disk, loaded) = EngineDisk::open(dir).map_err(|error| error.to_string())?;
     let settings = settings(&[ME]);
-    Core::open(&settings, disk, loaded).map(drop).map_err(|error| error.to_string())
+    Core::open(&settings, AtOnce(disk, 0), loaded).map(drop).map_err(|error| error.to_string())
 }
 
 /// Makes a log directory with some entries in it.
 pub fn make_log(dir: &Path, entries: u64) -> Result<(), String> {
     let (disk, loaded) = EngineDisk::open(dir).map_err(|error| error.to_string())?;
-    let mut core = Core::open(&settings(&[ME]), disk, loaded).map_err(|error| error.to_string())?;
+    let mut core =
+        Core::open(&settings(&[ME]), AtOnce(disk, 0), loaded).map_err(|error| error.to_string())?;
     let now = Instant::now();
     for number in 0..entries {
         let command = Command::DeleteFunction { user: "alice".into(), name: number.to_string() };
@@ -84,19 +85,37 @@ pub fn make_log(dir: &Path, entries: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// A disk that is waited for, and how far it is.
+struct AtOnce(EngineDisk, u64);
+
+impl Disk for AtOnce {
+    fn submit(&mut self, mark: u64, write: Write) -> Result<(), DiskError> {
+        self.1 = mark;
+        self.0.carry_out(&write, write.syncs())
+    }
+
+    fn durable(&mut self) -> Result<u64, DiskError> {
+        Ok(self.1)
+    }
+
+    fn settle(&mut self) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
+
 /// A disk that takes everything and keeps nothing.
 struct Nowhere;
 
 impl Disk for Nowhere {
-    fn write(&mut self, _: Write<'_>) -> Result<(), DiskError> {
+    fn submit(&mut self, _: u64, _: Write) -> Result<(), DiskError> {
         Ok(())
     }
 
-    fn save_snapshot(&mut self, _: Position, _: &[u8]) -> Result<(), DiskError> {
-        Ok(())
+    fn durable(&mut self) -> Result<u64, DiskError> {
+        Ok(u64::MAX)
     }
 
-    fn witness(&mut self, _: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
+    fn settle(&mut self) -> Result<(), DiskError> {
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ pub enum Input {
     Lock(Ask, Option<LockReply>),
     /// Somebody wants to see at most so many locks.
     Locks(usize, oneshot::Sender<Vec<LockView>>),
-    /// Nothing: look whether the node stops.
+    /// Nothing: look whether the node stops, or the disk is further.
     Wake,
 }
 

@@ -1,9 +1,10 @@
 //! The Raft log in memory, as raft-rs reads it. Every entry since the last compaction is here, so
-//! that no read waits for the disk or can fail on it; [`Disk`] is written before.
+//! that no read waits for the disk or can fail on it; [`Disk`] is written behind it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -20,32 +21,54 @@ pub struct Position {
 }
 
 /// One change of what is on disk. Each is carried out whole or not at all.
-#[derive(Debug, Clone, Copy)]
-pub enum Write<'a> {
+#[derive(Debug, Clone)]
+pub enum Write {
     /// Appends entries; those that are there from the first one's index on are cut off.
     Append {
         /// Replaces the hard state.
-        hard_state: Option<&'a HardState>,
+        hard_state: Option<HardState>,
         /// Contiguous.
-        entries: &'a [Entry],
-        /// Whether it must be durable on return. Without, it may be lost, but only together
+        entries: Vec<Entry>,
+        /// Whether anybody waits until it is durable. Without, it may be lost, but only together
         /// with all later writes.
         sync: bool,
     },
-    /// The log begins anew behind a snapshot that was saved. Durable on return.
+    /// Saves a snapshot; the log begins anew behind it.
     Reset {
         /// Replaces the hard state.
-        hard_state: &'a HardState,
+        hard_state: HardState,
         /// The snapshot.
         snapshot: Position,
+        /// Its bytes.
+        data: Bytes,
     },
-    /// A snapshot was saved, and the log is forgotten up to `base`. Durable on return.
+    /// Saves a snapshot; the log is forgotten up to `base`.
     Compact {
         /// The snapshot.
         snapshot: Position,
+        /// Its bytes.
+        data: Bytes,
         /// The last entry forgotten.
         base: Position,
     },
+    /// Replaces what is noted of the births of others' logs.
+    Witness(BTreeMap<NodeId, u64>),
+}
+
+impl Write {
+    /// Whether anybody waits until it is durable.
+    pub fn syncs(&self) -> bool {
+        !matches!(self, Self::Append { sync: false, .. })
+    }
+
+    /// About how many bytes it has.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Append { entries, .. } => entries.iter().map(size).sum(),
+            Self::Reset { data, .. } | Self::Compact { data, .. } => data.len(),
+            Self::Witness(_) => 0,
+        }
+    }
 }
 
 /// The disk refused, or its content is damaged. Fatal: after a failed fsync nothing is known of
@@ -73,14 +96,15 @@ pub enum DiskError {
     },
 }
 
-/// Where the log is durable.
+/// Where the log is durable. Writes are carried out in order, while whoever wrote goes on.
 pub trait Disk {
-    /// Carries out one change.
-    fn write(&mut self, write: Write<'_>) -> Result<(), DiskError>;
-    /// Saves a snapshot's bytes; durable on return, but not referred to until a [`Write`] names it.
-    fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError>;
-    /// Replaces what is noted of the births of others' logs; durable on return.
-    fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), DiskError>;
+    /// Takes a write, under a mark that is greater than that of each earlier one which
+    /// [syncs](Write::syncs), if it does.
+    fn submit(&mut self, mark: u64, write: Write) -> Result<(), DiskError>;
+    /// The mark up to which all is durable.
+    fn durable(&mut self) -> Result<u64, DiskError>;
+    /// Waits until all is durable.
+    fn settle(&mut self) -> Result<(), DiskError>;
 }
 
 /// What a disk held at the start.

@@ -19,6 +19,9 @@ pub const SNAPSHOTS: &str = "faasm_consensus_snapshots_total";
 /// Counter: messages of peers dropped because too many waited.
 pub const DROPPED: &str = "faasm_consensus_dropped_messages_total";
 
+/// Histogram: seconds that the disk of the log took for what was written at once.
+pub const DISK_SECONDS: &str = "faasm_consensus_disk_seconds";
+
 /// Tells the recorder what the metrics mean.
 pub fn describe() {
     metrics::describe_gauge!(TERM, "Raft term");
@@ -31,6 +34,11 @@ pub fn describe() {
         APPLY_SECONDS,
         metrics::Unit::Seconds,
         "From a proposal of this node until it was applied here"
+    );
+    metrics::describe_histogram!(
+        DISK_SECONDS,
+        metrics::Unit::Seconds,
+        "What the disk of the log took for the writes made at once"
     );
     metrics::describe_counter!(SNAPSHOTS, "Snapshots written, own and received");
     metrics::describe_counter!(DROPPED, "Messages of peers dropped because too many waited");

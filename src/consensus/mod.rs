@@ -15,6 +15,7 @@ mod conf;
 mod core;
 mod core_locks;
 mod dedup;
+mod disk_thread;
 mod driver;
 mod error;
 mod frames;
@@ -59,6 +60,7 @@ mod timeouts;
 mod transport;
 pub mod users;
 mod voters;
+mod writer;
 
 #[cfg(test)]
 mod lock_nodes_tests;

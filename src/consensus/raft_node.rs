@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use protobuf::Message as _;
 use raft::eraftpb::{
-    ConfChangeV2, ConfState, Entry, EntryType, HardState, Message as RaftMessage, Snapshot,
+    ConfChangeV2, ConfState, Entry, EntryType, HardState, Message as RaftMessage, MessageType,
+    Snapshot,
 };
 use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
 
@@ -14,6 +15,8 @@ use super::conf::Conf;
 use super::guard::{self, Refusal};
 use super::log::{Disk, DiskError, Loaded, MemLog, Position, Write};
 use super::machine::{Machine, Outcome};
+use super::timeouts::{LONGEST, Timeouts};
+use super::writer::Writer;
 use super::{image, slog_bridge};
 use crate::id::NodeId;
 use crate::wire::Malformed;
@@ -114,12 +117,12 @@ pub struct Step {
 /// One member.
 pub struct RaftNode<D: Disk> {
     pub(super) raw: RawNode<MemLog>,
-    disk: D,
+    pub(super) writer: Writer<D>,
     machine: Machine,
     snapshot_at: u64,
     snapshot_after: u64,
     snapshots: u64,
-    timeouts: super::timeouts::Timeouts,
+    timeouts: Timeouts,
     settings: RaftSettings,
 }
 
@@ -135,12 +138,12 @@ impl<D: Disk> RaftNode<D> {
         let range = ELECTION_TICKS..=2 * ELECTION_TICKS;
         let mut node = Self {
             raw,
-            disk,
+            writer: Writer::new(disk),
             snapshot_at: machine.applied(),
             machine,
             snapshot_after: settings.snapshot_after.max(1),
             snapshots: 0,
-            timeouts: super::timeouts::Timeouts::new(settings.seed ^ settings.me.0, range),
+            timeouts: Timeouts::new(settings.seed ^ settings.me.0, range),
             settings: settings.clone(),
         };
         node.begun()?;
@@ -149,7 +152,9 @@ impl<D: Disk> RaftNode<D> {
 
     /// Founds the group. To be done on an empty log only.
     pub fn found(&mut self, conf: Conf) -> Result<(), Fatal> {
-        let loaded = begin(&mut self.disk, conf)?;
+        let (loaded, begin) = begin(conf);
+        self.writer.write_through(begin)?;
+        self.look(&mut |_| ())?;
         if let Some((at, data)) = &loaded.snapshot {
             self.machine = Machine::restore(data)?;
             self.snapshot_at = at.index;
@@ -159,7 +164,7 @@ impl<D: Disk> RaftNode<D> {
     }
 
     fn begun(&mut self) -> Result<(), Fatal> {
-        self.timeouts.enforce(&mut self.raw);
+        self.enforce_timeout();
         let conf = self.machine.conf();
         if conf.voters() == [self.settings.me] && !conf.joint() {
             // There is nobody to wait for.
@@ -170,7 +175,7 @@ impl<D: Disk> RaftNode<D> {
 
     /// Notes the births of others' logs; durable on return.
     pub fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), Fatal> {
-        Ok(self.disk.witness(births)?)
+        Ok(self.writer.write_through(Write::Witness(births.clone()))?)
     }
 
     /// The state.
@@ -222,14 +227,28 @@ impl<D: Disk> RaftNode<D> {
         self.leads() || self.leader().is_some() && self.raw.raft.election_elapsed < SILENT_TICKS
     }
 
-    /// One tick of its clock.
+    /// Whether it takes no part until its disk goes on.
+    pub fn stands_still(&self) -> bool {
+        self.writer.is_stuck()
+    }
+
+    /// One tick of its clock. It does not count towards an election while the disk is behind:
+    /// what a candidate says waits for it.
     pub fn tick(&mut self) {
+        self.writer.tick();
+        if self.writer.is_stuck() || !(self.leads() || self.writer.is_idle()) {
+            return;
+        }
         self.raw.tick();
-        self.timeouts.enforce(&mut self.raw);
+        self.enforce_timeout();
     }
 
     /// Takes a message. An error is fatal; a message that makes no sense is dropped.
     pub fn step(&mut self, message: RaftMessage) -> Result<(), Fatal> {
+        if self.writer.is_stuck() || self.writer.is_full() && carries(&message) {
+            // As if it had been lost.
+            return Ok(());
+        }
         match guard::admit(&self.raw.raft, &message) {
             Ok(()) => {}
             Err(Refusal::Fatal(fatal)) => return Err(fatal),
@@ -241,13 +260,14 @@ impl<D: Disk> RaftNode<D> {
         if let Err(error) = self.raw.step(message) {
             tracing::debug!(%error, "Raft message not taken");
         }
-        self.timeouts.enforce(&mut self.raw);
+        self.enforce_timeout();
         Ok(())
     }
 
     /// Appends a proposal, if this member leads and has room. It may still be lost.
     pub fn propose(&mut self, proposal: &Proposal) -> bool {
-        self.raw.propose(Vec::new(), image::encode_entry(proposal)).is_ok()
+        let room = !self.writer.is_stuck() && !self.writer.is_full();
+        room && self.raw.propose(Vec::new(), image::encode_entry(proposal)).is_ok()
     }
 
     /// Asks for a read index; it comes back in [`Step::reads`], or never.
@@ -271,8 +291,9 @@ impl<D: Disk> RaftNode<D> {
         self.raw.has_ready()
     }
 
-    /// Handles what is ready. Messages that need no durable state are sent before the disk is
-    /// written, the others after: a vote or an acknowledgement that the disk forgot would be a lie.
+    /// Handles what is ready, and hands to the disk what it is to keep. Messages that need nothing
+    /// durable are sent at once, the others when the disk has it: a vote or an acknowledgement
+    /// that the disk forgot would be a lie.
     pub fn process(&mut self, send: &mut dyn FnMut(RaftMessage)) -> Result<Step, Fatal> {
         let mut step = Step::default();
         let mut ready = self.raw.ready();
@@ -283,23 +304,34 @@ impl<D: Disk> RaftNode<D> {
             step.restored = true;
         }
         self.persist(ready.hs(), ready.entries(), ready.must_sync())?;
-        ready.take_persisted_messages().into_iter().for_each(&mut *send);
+        for message in ready.take_persisted_messages() {
+            self.writer.send(message, send);
+        }
         step.reads = ready.take_read_states();
         let committed = ready.take_committed_entries();
         self.apply(&committed, &mut step)?;
-        let mut light = self.raw.advance(ready);
-        if let Some(commit) = light.commit_index() {
-            let mut hard_state = self.log().hard_state().clone();
-            hard_state.commit = commit;
-            self.persist(Some(&hard_state), &[], false)?;
-        }
-        light.take_messages().into_iter().for_each(&mut *send);
-        let committed = light.take_committed_entries();
-        self.apply(&committed, &mut step)?;
-        self.raw.advance_apply();
-        self.timeouts.enforce(&mut self.raw);
+        self.writer.stepped(ready.number());
+        self.raw.advance_append_async(ready);
+        self.look(send)?;
         self.offer_snapshot();
         Ok(step)
+    }
+
+    /// Goes on with what waited for the disk.
+    pub fn look(&mut self, send: &mut dyn FnMut(RaftMessage)) -> Result<(), Fatal> {
+        if let Some(number) = self.writer.done(send)? {
+            self.raw.on_persist_ready(number);
+        }
+        if self.writer.was_reset() {
+            // What a snapshot brought counts as applied when it is durable.
+            self.raw.advance_apply();
+        }
+        self.enforce_timeout();
+        Ok(())
+    }
+
+    fn enforce_timeout(&mut self) {
+        self.timeouts.enforce(&mut self.raw, self.writer.took());
     }
 
     fn persist(
@@ -311,13 +343,13 @@ impl<D: Disk> RaftNode<D> {
         if hard_state.is_none() && entries.is_empty() {
             return Ok(());
         }
-        self.disk.write(Write::Append { hard_state, entries, sync })?;
+        let (hard_state, entries) = (hard_state.cloned(), entries.to_vec());
         let log = self.raw.mut_store();
-        if let Some(hard_state) = hard_state {
+        log.append(&entries);
+        if let Some(hard_state) = &hard_state {
             log.set_hard_state(hard_state.clone());
         }
-        log.append(entries);
-        Ok(())
+        Ok(self.writer.write(Write::Append { hard_state, entries, sync })?)
     }
 
     fn install(&mut self, snapshot: &Snapshot, hard_state: Option<HardState>) -> Result<(), Fatal> {
@@ -326,11 +358,11 @@ impl<D: Disk> RaftNode<D> {
         let machine = Machine::restore(&snapshot.data)?;
         let mut hard_state = hard_state.unwrap_or_else(|| self.log().hard_state().clone());
         hard_state.commit = hard_state.commit.max(at.index);
-        self.disk.save_snapshot(at, &snapshot.data)?;
-        self.disk.write(Write::Reset { hard_state: &hard_state, snapshot: at })?;
         let log = self.raw.mut_store();
-        log.set_hard_state(hard_state);
+        log.set_hard_state(hard_state.clone());
         log.reset(at, ConfState::from(machine.conf()));
+        let data = snapshot.data.clone();
+        self.writer.write(Write::Reset { hard_state, snapshot: at, data })?;
         self.machine = machine;
         self.snapshot_at = at.index;
         self.snapshots += 1;
@@ -381,7 +413,7 @@ impl<D: Disk> RaftNode<D> {
         let since = index - self.snapshot_at;
         let many = since >= self.snapshot_after;
         let large = self.log().bytes() > MAX_LOG && since > 0;
-        if !many && !large {
+        if !many && !large || !self.writer.has_snapshot() {
             return Ok(());
         }
         let Some(at) = self.position(index) else { return Ok(()) };
@@ -389,8 +421,8 @@ impl<D: Disk> RaftNode<D> {
         let keep = if large { 0 } else { self.snapshot_after / 4 };
         let base = index.saturating_sub(keep).max(self.log().base().index);
         let Some(base) = self.position(base) else { return Ok(()) };
-        self.disk.save_snapshot(at, &self.machine.snapshot())?;
-        self.disk.write(Write::Compact { snapshot: at, base })?;
+        let data = self.machine.snapshot().into();
+        self.writer.write(Write::Compact { snapshot: at, data, base })?;
         self.raw.mut_store().compact(base);
         self.snapshot_at = index;
         self.snapshots += 1;
@@ -432,7 +464,7 @@ fn raw_node(
         applied: machine.applied(),
         election_tick: ELECTION_TICKS,
         heartbeat_tick: HEARTBEAT_TICKS,
-        max_election_tick: 2 * ELECTION_TICKS + 1,
+        max_election_tick: LONGEST * 2 * ELECTION_TICKS + 1,
         max_size_per_msg: MAX_APPEND,
         max_inflight_msgs: MAX_INFLIGHT,
         max_uncommitted_size: MAX_UNCOMMITTED,
@@ -451,11 +483,16 @@ fn raw_node(
 /// knows the configuration.
 const FIRST: Position = Position { index: 1, term: 1 };
 
-fn begin<D: Disk>(disk: &mut D, conf: Conf) -> Result<Loaded, Fatal> {
+fn begin(conf: Conf) -> (Loaded, Write) {
     let data = Machine::begin(FIRST.index, conf).snapshot();
     let hard_state = HardState { term: FIRST.term, commit: FIRST.index, ..HardState::default() };
-    disk.save_snapshot(FIRST, &data)?;
-    disk.write(Write::Reset { hard_state: &hard_state, snapshot: FIRST })?;
+    let bytes = data.clone().into();
+    let write = Write::Reset { hard_state: hard_state.clone(), snapshot: FIRST, data: bytes };
     let snapshot = Some((FIRST, data));
-    Ok(Loaded { hard_state, base: FIRST, snapshot, ..Loaded::default() })
+    (Loaded { hard_state, base: FIRST, snapshot, ..Loaded::default() }, write)
+}
+
+/// Whether a message brings what is to be written.
+fn carries(message: &RaftMessage) -> bool {
+    !message.get_entries().is_empty() || message.get_msg_type() == MessageType::MsgSnapshot
 }

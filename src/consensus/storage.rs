@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use raft::eraftpb::{Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use super::log::{Disk, DiskError, Loaded, Position, Write};
+use super::disk_thread::Store;
+use super::log::{DiskError, Loaded, Position, Write};
 use super::snapshot_file;
 use crate::id::NodeId;
 
@@ -190,10 +191,10 @@ impl EngineDisk {
     }
 }
 
-impl Disk for EngineDisk {
-    fn write(&mut self, write: Write<'_>) -> Result<(), DiskError> {
+impl Store for EngineDisk {
+    fn carry_out(&mut self, write: &Write, sync: bool) -> Result<(), DiskError> {
         match write {
-            Write::Append { hard_state, entries, sync } => {
+            Write::Append { hard_state, entries, .. } => {
                 let mut batch = LogBatch::default();
                 batch
                     .add_entries::<Entries>(GROUP, entries)
@@ -203,20 +204,21 @@ impl Disk for EngineDisk {
                 }
                 self.commit(&mut batch, sync)
             }
-            Write::Reset { hard_state, snapshot } => self.reset(hard_state, snapshot),
-            Write::Compact { snapshot, base } => self.compact(snapshot, base),
+            Write::Reset { hard_state, snapshot, data } => {
+                snapshot_file::write(&self.dir, *snapshot, data)?;
+                self.reset(hard_state, *snapshot)
+            }
+            Write::Compact { snapshot, data, base } => {
+                snapshot_file::write(&self.dir, *snapshot, data)?;
+                self.compact(*snapshot, *base)
+            }
+            Write::Witness(all) => {
+                self.witnessed.clone_from(all);
+                let mut batch = LogBatch::default();
+                put(&mut batch, KEY_WITNESSED, births(all))?;
+                self.commit(&mut batch, true)
+            }
         }
-    }
-
-    fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError> {
-        snapshot_file::write(&self.dir, at, data)
-    }
-
-    fn witness(&mut self, all: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
-        self.witnessed.clone_from(all);
-        let mut batch = LogBatch::default();
-        put(&mut batch, KEY_WITNESSED, births(all))?;
-        self.commit(&mut batch, true)
     }
 }
 

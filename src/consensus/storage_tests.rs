@@ -26,7 +26,13 @@ fn refused(dir: &Path) -> DiskError {
 }
 
 fn append(disk: &mut EngineDisk, hard_state: &HardState, entries: &[Entry]) {
-    disk.write(Write::Append { hard_state: Some(hard_state), entries, sync: true }).unwrap();
+    let (hard_state, entries) = (Some(hard_state.clone()), entries.to_vec());
+    disk.carry_out(&Write::Append { hard_state, entries, sync: true }, true).unwrap();
+}
+
+fn compact(disk: &mut EngineDisk, snapshot: Position, base: Position) {
+    let data = b"state".as_slice().into();
+    disk.carry_out(&Write::Compact { snapshot, data, base }, true).unwrap();
 }
 
 fn at(index: u64, term: u64) -> Position {
@@ -67,8 +73,7 @@ fn compaction_and_its_snapshot_survive_a_restart() {
     let (mut disk, _) = open(dir.path());
     append(&mut disk, &hard(1, 10), &entries(1..=10, 1));
     for (snapshot, base) in [(at(6, 1), at(5, 1)), (at(9, 1), at(7, 1))] {
-        disk.save_snapshot(snapshot, b"state").unwrap();
-        disk.write(Write::Compact { snapshot, base }).unwrap();
+        compact(&mut disk, snapshot, base);
     }
     append(&mut disk, &hard(1, 11), &entries(11..=11, 1));
     drop(disk);
@@ -83,8 +88,9 @@ fn a_received_snapshot_takes_the_place_of_the_whole_log() {
     let dir = tempfile::tempdir().unwrap();
     let (mut disk, _) = open(dir.path());
     append(&mut disk, &hard(1, 2), &entries(1..=30, 1));
-    disk.save_snapshot(at(20, 3), b"theirs").unwrap();
-    disk.write(Write::Reset { hard_state: &hard(3, 20), snapshot: at(20, 3) }).unwrap();
+    let data = b"theirs".as_slice().into();
+    let reset = Write::Reset { hard_state: hard(3, 20), snapshot: at(20, 3), data };
+    disk.carry_out(&reset, true).unwrap();
     append(&mut disk, &hard(3, 21), &entries(21..=22, 3));
     drop(disk);
     let (_, loaded) = open(dir.path());
@@ -98,7 +104,7 @@ fn a_snapshot_that_was_saved_and_not_referred_to_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let (mut disk, _) = open(dir.path());
     append(&mut disk, &hard(1, 3), &entries(1..=3, 1));
-    disk.save_snapshot(at(3, 1), b"state").unwrap();
+    snapshot_file::write(dir.path(), at(3, 1), b"state").unwrap();
     drop(disk);
     let (_, loaded) = open(dir.path());
     assert_eq!((loaded.snapshot, loaded.entries.len()), (None, 3));
@@ -129,8 +135,7 @@ fn a_corrupt_snapshot_is_refused_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let (mut disk, _) = open(dir.path());
     append(&mut disk, &hard(1, 3), &entries(1..=3, 1));
-    disk.save_snapshot(at(3, 1), b"state").unwrap();
-    disk.write(Write::Compact { snapshot: at(3, 1), base: at(3, 1) }).unwrap();
+    compact(&mut disk, at(3, 1), at(3, 1));
     drop(disk);
     let mut files = fs::read_dir(dir.path()).unwrap().flatten().map(|file| file.path());
     let file = files.find(|path| path.is_file()).unwrap();

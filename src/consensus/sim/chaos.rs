@@ -107,6 +107,22 @@ pub fn kill_the_leader(world: &mut World) -> Result<u64, String> {
     Err("nothing worked 20 seconds after the leader's death".into())
 }
 
+/// Lets a cluster come up on slow disks, and demands that under load each node keeps its session.
+pub fn wait_for_disks(world: &mut World) -> Result<(), String> {
+    world.pass(25 * SECOND)?;
+    for _ in 0..400 {
+        world.propose()?;
+        world.pass(world.now + SECOND / 20)?;
+        for id in world.ids() {
+            let until = world.nodes[&id].core.as_ref().and_then(|core| core.live_until());
+            if until.is_none_or(|until| until <= world.clock(id)) {
+                return Err(format!("{id} has no live session after {} µs", world.now));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// An operator removes the node that lost its disk.
 fn take_out_the_lost(world: &mut World) -> Result<(), String> {
     for id in world.ids() {
@@ -147,6 +163,7 @@ pub fn heal(world: &mut World) -> Result<(), String> {
         }
         world.propose_at(id, testnet::put("last"))?;
     }
-    world.pass(world.now + 2 * SECOND)?;
+    // A slow disk has a few writes to make until all is applied everywhere.
+    world.pass(world.now + 2 * SECOND + 6 * world.setup.sync.1)?;
     world.invariants.healed(&world.nodes)
 }

@@ -12,22 +12,20 @@ use rand::rngs::StdRng;
 use crate::consensus::log::{Disk, DiskError, Loaded, Position, Write};
 use crate::id::NodeId;
 
-#[derive(Clone)]
-enum Op {
-    Append(Option<HardState>, Vec<Entry>),
-    Reset(HardState, Position),
-    Compact(Position, Position),
-}
-
 #[derive(Default)]
 struct Platter {
     durable: Image,
-    unsynced: Vec<Op>,
+    /// What is not synced, with its marks.
+    unsynced: Vec<(u64, Write)>,
+    /// The marks up to which all was submitted, and is durable.
+    submitted: u64,
+    synced: u64,
+    /// Whether it takes its time: what was submitted is synced when it is told so.
+    slow: bool,
     /// The log as the process sees it, with what was compacted.
     history: BTreeMap<u64, (u64, Bytes)>,
     lies: bool,
     birth: u64,
-    witnessed: BTreeMap<NodeId, u64>,
     dying: bool,
 }
 
@@ -37,7 +35,8 @@ struct Image {
     base: Position,
     entries: Vec<Entry>,
     snapshot: Option<Position>,
-    files: BTreeMap<(u64, u64), Vec<u8>>,
+    saved: Vec<u8>,
+    witnessed: BTreeMap<NodeId, u64>,
 }
 
 /// A node's disk; it outlives the node's process.
@@ -45,10 +44,12 @@ struct Image {
 pub struct SimDisk(Rc<RefCell<Platter>>);
 
 impl SimDisk {
-    /// An empty disk; one that lies says "synced" and is not.
-    pub fn new(lies: bool, birth: u64) -> Self {
+    /// An empty disk; one that lies says "synced" and is not, one that is slow does when
+    /// [`SimDisk::sync`] is called, and not before.
+    pub fn new(lies: bool, slow: bool, birth: u64) -> Self {
         let disk = Self::default();
         disk.0.borrow_mut().lies = lies;
+        disk.0.borrow_mut().slow = slow;
         disk.0.borrow_mut().birth = birth;
         disk
     }
@@ -61,6 +62,17 @@ impl SimDisk {
     /// Whether a write failed because of [`SimDisk::die_in_next_write`]. Asking clears it.
     pub fn take_dying(&self) -> bool {
         std::mem::take(&mut self.0.borrow_mut().dying)
+    }
+
+    /// What a slow disk is to sync next, up to which mark.
+    pub fn behind(&self) -> Option<u64> {
+        let platter = self.0.borrow();
+        (platter.synced < platter.submitted).then_some(platter.submitted)
+    }
+
+    /// A slow disk has synced all up to a mark.
+    pub fn sync(&self, mark: u64) {
+        self.0.borrow_mut().sync(mark);
     }
 
     /// The process was killed: a random part of what was not synced is lost, the latest first.
@@ -85,15 +97,16 @@ impl SimDisk {
     pub fn load(&self) -> Loaded {
         let mut platter = self.0.borrow_mut();
         platter.flush();
+        (platter.submitted, platter.synced) = (0, 0);
         let image = &platter.durable;
-        let snapshot = image.snapshot.map(|at| (at, image.files[&(at.index, at.term)].clone()));
+        let snapshot = image.snapshot.map(|at| (at, image.saved.clone()));
         Loaded {
             hard_state: image.hard_state.clone(),
             base: image.base,
             entries: image.entries.clone(),
             snapshot,
             birth: platter.birth,
-            witnessed: platter.witnessed.clone(),
+            witnessed: image.witnessed.clone(),
         }
     }
 }
@@ -111,80 +124,86 @@ fn line(entry: &Entry) -> (u64, (u64, Bytes)) {
 
 impl Platter {
     fn flush(&mut self) {
-        for op in std::mem::take(&mut self.unsynced) {
-            self.durable.carry_out(op);
+        for (_, write) in std::mem::take(&mut self.unsynced) {
+            self.durable.carry_out(write);
         }
     }
 
-    fn write(&mut self, op: Op, sync: bool) -> Result<(), DiskError> {
-        match &op {
-            Op::Append(_, entries) => {
+    fn sync(&mut self, mark: u64) {
+        let later = self.unsynced.iter().position(|(of, write)| write.syncs() && *of > mark);
+        let later = self.unsynced.split_off(later.unwrap_or(self.unsynced.len()));
+        if !self.lies {
+            self.flush();
+        }
+        self.unsynced.extend(later);
+        self.synced = self.synced.max(mark);
+    }
+
+    fn write(&mut self, mark: u64, write: Write) -> Result<(), DiskError> {
+        match &write {
+            Write::Append { entries, .. } => {
                 if let Some(first) = entries.first() {
                     drop(self.history.split_off(&first.index));
                 }
                 self.history.extend(entries.iter().map(line));
             }
-            Op::Reset(..) => self.history.clear(),
-            Op::Compact(..) => {}
+            Write::Reset { .. } => self.history.clear(),
+            Write::Compact { .. } | Write::Witness(_) => {}
         }
-        self.unsynced.push(op);
+        let syncs = write.syncs();
+        self.unsynced.push((mark, write));
         if self.dying {
             return Err(DiskError::Io { what: "a write".into(), why: "killed".into() });
         }
-        if sync && !self.lies {
-            self.flush();
+        if syncs {
+            self.submitted = mark;
+            if !self.slow {
+                self.sync(mark);
+            }
         }
         Ok(())
     }
 }
 
 impl Image {
-    fn carry_out(&mut self, op: Op) {
-        match op {
-            Op::Append(hard_state, entries) => {
+    fn carry_out(&mut self, write: Write) {
+        match write {
+            Write::Append { hard_state, entries, .. } => {
                 if let Some(first) = entries.first() {
                     self.entries.retain(|entry| entry.index < first.index);
                 }
                 self.entries.extend(entries);
                 self.hard_state = hard_state.unwrap_or_else(|| self.hard_state.clone());
             }
-            Op::Reset(hard_state, snapshot) => {
+            Write::Reset { hard_state, snapshot, data } => {
                 self.entries.clear();
                 self.base = snapshot;
-                self.snapshot = Some(snapshot);
+                (self.snapshot, self.saved) = (Some(snapshot), data.to_vec());
                 self.hard_state = hard_state;
             }
-            Op::Compact(snapshot, base) => {
+            Write::Compact { snapshot, data, base } => {
                 self.entries.retain(|entry| entry.index > base.index);
                 self.base = base;
-                self.snapshot = Some(snapshot);
+                (self.snapshot, self.saved) = (Some(snapshot), data.to_vec());
             }
+            Write::Witness(births) => self.witnessed = births,
         }
     }
 }
 
 impl Disk for SimDisk {
-    fn write(&mut self, write: Write<'_>) -> Result<(), DiskError> {
-        let (op, sync) = match write {
-            Write::Append { hard_state, entries, sync } => {
-                (Op::Append(hard_state.cloned(), entries.to_vec()), sync)
-            }
-            Write::Reset { hard_state, snapshot } => {
-                (Op::Reset(hard_state.clone(), snapshot), true)
-            }
-            Write::Compact { snapshot, base } => (Op::Compact(snapshot, base), true),
-        };
-        self.0.borrow_mut().write(op, sync)
+    fn submit(&mut self, mark: u64, write: Write) -> Result<(), DiskError> {
+        self.0.borrow_mut().write(mark, write)
     }
 
-    fn save_snapshot(&mut self, at: Position, data: &[u8]) -> Result<(), DiskError> {
+    fn durable(&mut self) -> Result<u64, DiskError> {
+        Ok(self.0.borrow().synced)
+    }
+
+    fn settle(&mut self) -> Result<(), DiskError> {
         let mut platter = self.0.borrow_mut();
-        platter.durable.files.insert((at.index, at.term), data.to_vec());
-        Ok(())
-    }
-
-    fn witness(&mut self, births: &BTreeMap<NodeId, u64>) -> Result<(), DiskError> {
-        self.0.borrow_mut().witnessed.clone_from(births);
+        let all = platter.submitted;
+        platter.sync(all);
         Ok(())
     }
 }

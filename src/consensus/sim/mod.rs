@@ -14,11 +14,13 @@ mod invariants;
 mod lockers;
 mod network;
 mod operator;
+mod setup;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use world::{Setup, World};
+use setup::Setup;
+use world::World;
 
 /// Seeds tried by default: half a minute on two cores in a debug build.
 const SEEDS: u64 = 1_000;
@@ -92,6 +94,18 @@ fn within_8_seconds_of_the_leaders_death_all_works_again() {
             panic!("{why}\nreplay it: FAASM_SEED={seed} cargo test --lib consensus::sim::within")
         });
         assert!(took < 8_000_000, "seed {seed} took {took} µs");
+    }
+}
+
+/// Syncs that take two seconds are slow, and cost nobody its session.
+#[test]
+fn on_very_slow_disks_sessions_are_opened_and_kept() {
+    for seed in number("FAASM_SEED").map_or(0..10, |seed| seed..seed + 1) {
+        let mut world =
+            World::new(seed, Setup { sync: (1_500_000, 2_500_000), ..Setup::default() });
+        chaos::wait_for_disks(&mut world).unwrap_or_else(|why| {
+            panic!("{why}\nreplay it: FAASM_SEED={seed} cargo test --lib consensus::sim::on_very")
+        });
     }
 }
 

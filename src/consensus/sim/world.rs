@@ -13,6 +13,7 @@ use super::disk::SimDisk;
 use super::invariants::Invariants;
 use super::lockers::Lockers;
 use super::network::{Network, Packet};
+use super::setup::Setup;
 use crate::consensus::conf::Conf;
 use crate::consensus::core::{Core, CoreSettings, Effect};
 use crate::consensus::lock_ask::Ask;
@@ -34,30 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Functions that clients put and delete: few, so that they overwrite each other.
 const NAMES: u32 = 6;
 
-/// What kind of world.
-#[derive(Debug, Clone, Copy)]
-pub struct Setup {
-    /// Disks say "synced" and are not.
-    pub disks_lie: bool,
-    /// Clocks run faster or slower by up to this; 4 is inside what sessions allow for.
-    pub clock_drift_percent: u64,
-    /// Nodes join, drain and are removed, and one may lose its disk.
-    pub operators: bool,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self { disks_lie: false, clock_drift_percent: 4, operators: false }
-    }
-}
-
-impl Setup {
-    /// Of a seed: in three of four nodes also come and go.
-    pub fn of(seed: u64) -> Self {
-        Self { operators: !seed.is_multiple_of(4), ..Self::default() }
-    }
-}
-
 /// A node: its disk, and its process while it runs.
 pub struct SimNode {
     pub core: Option<Core<SimDisk>>,
@@ -78,6 +55,8 @@ pub struct SimNode {
     pub out: Option<Fatal>,
     /// Whether its disk was replaced.
     pub wiped: bool,
+    /// Whether its disk is at work.
+    syncing: bool,
     /// Whether it stops; what it settles then, nobody asked for.
     closing: bool,
 }
@@ -93,6 +72,7 @@ enum What {
     Tick(NodeId, u64),
     Arrive(NodeId, NodeId, Packet),
     End(NodeId, u64),
+    Synced(NodeId, u64, u64),
 }
 
 /// The world.
@@ -176,7 +156,7 @@ impl World {
         };
         let drift = self.setup.clock_drift_percent;
         let clock = self.rng.random_range(100 - drift..=100 + drift);
-        let disk = SimDisk::new(self.setup.disks_lie, self.rng.random());
+        let disk = self.disk();
         let node = SimNode {
             core: None,
             disk,
@@ -189,15 +169,20 @@ impl World {
             last: 0,
             out: None,
             wiped: false,
+            syncing: false,
             closing: false,
         };
         self.nodes.insert(me, node);
     }
 
+    fn disk(&mut self) -> SimDisk {
+        SimDisk::new(self.setup.disks_lie, self.setup.sync.1 > 0, self.rng.random())
+    }
+
     /// Kills a node's process and gives it an empty disk.
     pub fn wipe(&mut self, id: NodeId) {
         self.kill(id);
-        let disk = SimDisk::new(self.setup.disks_lie, self.rng.random());
+        let disk = self.disk();
         let node = self.nodes.get_mut(&id).unwrap();
         (node.disk, node.before, node.wiped) = (disk, node.life, true);
     }
@@ -250,7 +235,7 @@ impl World {
             return Ok(());
         }
         node.life += 1;
-        node.closing = false;
+        (node.closing, node.syncing) = (false, false);
         node.stalled = 0;
         node.settings.incarnation = Incarnation(node.life - node.before);
         node.settings.numbers = Arc::new(AtomicU64::new(0));
@@ -348,7 +333,8 @@ impl World {
     }
 
     fn happen(&mut self, what: What) -> Result<(), String> {
-        let (What::Tick(id, _) | What::Arrive(_, id, _) | What::End(id, _)) = &what;
+        let (What::Tick(id, _) | What::Arrive(_, id, _) | What::End(id, _) | What::Synced(id, ..)) =
+            &what;
         let id = *id;
         let Some(node) = self.nodes.get(&id) else { return Ok(()) };
         if node.stalled > self.now {
@@ -363,6 +349,16 @@ impl World {
                 Ok(())
             }
             What::End(..) => Ok(()),
+            What::Synced(_, life, mark) => {
+                if life != node.life || node.core.is_none() {
+                    return Ok(());
+                }
+                node.disk.sync(mark);
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.syncing = false;
+                }
+                self.step(id, |_, _, _| Ok(()))
+            }
             What::Tick(_, life) if life != node.life || node.core.is_none() => Ok(()),
             What::Tick(_, life) => {
                 self.plan(self.now + TICK, What::Tick(id, life));
@@ -408,7 +404,14 @@ impl World {
         node.believed = core.live_until();
         let flushed = taken.and_then(|()| core.flush(now, &mut |effect| effects.push(effect)));
         let died = flushed.is_err() && node.disk.take_dying();
+        let sync = node.disk.behind().filter(|_| !std::mem::replace(&mut node.syncing, true));
+        let life = node.life;
         node.core = Some(core);
+        if let Some(mark) = sync {
+            let (least, most) = self.setup.sync;
+            let takes = self.rng.random_range(least..=most);
+            self.plan(self.now + takes, What::Synced(id, life, mark));
+        }
         effects.into_iter().try_for_each(|effect| self.effect(id, effect))?;
         if let Some(node) = self.nodes.get_mut(&id) {
             // An empty disk in place of one that was lost: what it had counts.
