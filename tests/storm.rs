@@ -18,6 +18,8 @@ mod packets;
 mod raft;
 #[path = "storm/requests.rs"]
 mod requests;
+#[path = "storm/terms.rs"]
+mod terms;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -173,4 +175,33 @@ fn requests_that_are_none() {
     storm(&cluster, "requests", count / 5, count, |count, seed| {
         requests::send(&cluster, count, seed)
     });
+}
+
+/// A member that claims a newer term in all it says deposes no leader that the others follow.
+#[test]
+fn newer_terms_of_a_peer_with_a_certificate() {
+    let cluster = two_of_three();
+    let term = || cluster.metric(3, "faasm_consensus_term", "");
+    let (leader, began) = (cluster.leader(3), term());
+    let over = Arc::<AtomicBool>::default();
+    let changes = std::thread::spawn({
+        let (cluster, over) = (cluster.clone(), over.clone());
+        move || {
+            let wasm = std::fs::read(common::guests::guest("echo")).expect("it was compiled");
+            let mut made = 0;
+            while !over.load(Ordering::SeqCst) {
+                let put = format!("PUT /v1/functions/alice/f{made}");
+                let answer = cluster.ask(2 + made % 2, &put, &wasm);
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                made += 1;
+            }
+            made
+        }
+    });
+    let claims = terms::claim(&cluster, Duration::from_secs(3));
+    over.store(true, Ordering::SeqCst);
+    let made = changes.join().expect("a change was refused");
+    println!("{claims} claims, {made} changes made meanwhile");
+    assert!(claims > 50 && made > 5, "{claims} claims, {made} changes");
+    assert_eq!((cluster.leader(3), term()), (leader, began), "another term began");
 }

@@ -7,7 +7,7 @@ use crate::wire::consensus::{RequestId, SessionId, Verdict};
 
 /// Notes what happened to it.
 #[derive(Default)]
-struct NoteDisk {
+pub(super) struct NoteDisk {
     written: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
     submitted: u64,
     /// How far the disk is, if it is behind.
@@ -41,8 +41,8 @@ impl Disk for NoteDisk {
     }
 }
 
-struct Test {
-    core: Core<NoteDisk>,
+pub(super) struct Test {
+    pub core: Core<NoteDisk>,
     slow: std::rc::Rc<std::cell::Cell<Option<u64>>>,
     /// Disk writes and messages, in order.
     notes: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
@@ -70,7 +70,7 @@ fn settings(me: u64, voters: u64) -> CoreSettings {
 }
 
 impl Test {
-    fn new(voters: u64) -> Self {
+    pub fn new(voters: u64) -> Self {
         let disk = NoteDisk::default();
         let (notes, slow) = (disk.written.clone(), disk.slow.clone());
         let mut core = Core::open(&settings(1, voters), disk, Loaded::default()).unwrap();
@@ -84,7 +84,7 @@ impl Test {
         Self { core, slow, notes, now: Instant::now() }
     }
 
-    fn flush(&mut self) -> Vec<Effect> {
+    pub fn flush(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         let notes = self.notes.clone();
         let flushed = self.core.flush(self.now, &mut |effect| {
@@ -97,7 +97,7 @@ impl Test {
         effects
     }
 
-    fn tick(&mut self) -> Vec<Effect> {
+    pub fn tick(&mut self) -> Vec<Effect> {
         self.now += Duration::from_millis(100);
         let mut effects = Vec::new();
         self.core.tick(self.now, &mut |effect| effects.push(effect));
@@ -111,7 +111,7 @@ impl Test {
     }
 
     /// A leader of three, which follower 2 answers.
-    fn leader() -> Self {
+    pub fn leader() -> Self {
         let mut test = Self::new(3);
         for _ in 0..40 {
             for effect in test.tick() {
@@ -127,7 +127,7 @@ impl Test {
     }
 
     /// Node 2 answers what it is asked.
-    fn answer(&mut self, effect: Effect) {
+    pub fn answer(&mut self, effect: Effect) {
         let Effect::Raft(message) = effect else { return };
         let kind = match message.get_msg_type() {
             MessageType::MsgRequestPreVote => MessageType::MsgRequestPreVoteResponse,
@@ -165,7 +165,7 @@ impl Test {
     }
 }
 
-fn from_leader(kind: MessageType) -> RaftMessage {
+pub(super) fn from_leader(kind: MessageType) -> RaftMessage {
     let mut message = RaftMessage::default();
     message.set_msg_type(kind);
     message.from = 2;

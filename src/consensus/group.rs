@@ -1,6 +1,8 @@
 //! Changing the group that a member leads.
 
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
+use raft::eraftpb::{
+    ConfChangeSingle, ConfChangeType, ConfChangeV2, Message as RaftMessage, MessageType,
+};
 use raft::{Progress, ProgressState};
 
 use super::log::Disk;
@@ -68,5 +70,28 @@ impl<D: Disk> RaftNode<D> {
     /// Asks a voter to lead; nothing is proposed meanwhile, for at most an election timeout.
     pub fn hand_over(&mut self, to: NodeId) {
         self.raw.transfer_leader(to.0);
+        self.claims.hands_over(self.term(), to.0);
+        let others = self.raw.raft.prs().iter().map(|(id, _)| *id);
+        let others = others.filter(|id| *id != self.raw.raft.id && *id != to.0);
+        let news = others.map(|other| RaftMessage {
+            msg_type: MessageType::MsgTransferLeader,
+            from: self.raw.raft.id,
+            to: other,
+            term: self.raw.raft.term,
+            index: to.0,
+            ..RaftMessage::default()
+        });
+        self.news = news.collect();
+    }
+
+    /// Whether a message is the leader's announcement that it hands over, which is noted: the
+    /// others then believe its successor before they have not heard from it for long.
+    pub(super) fn takes_news(&mut self, message: &RaftMessage) -> bool {
+        let news = message.get_msg_type() == MessageType::MsgTransferLeader;
+        let raft = &self.raw.raft;
+        if news && message.from == raft.leader_id && message.term == raft.term {
+            self.claims.hands_over(message.term, message.index);
+        }
+        news
     }
 }

@@ -78,6 +78,7 @@ fn is_taken(kind: MessageType) -> bool {
             | T::MsgReadIndex
             | T::MsgReadIndexResp
             | T::MsgTimeoutNow
+            | T::MsgTransferLeader
     )
 }
 

@@ -52,7 +52,7 @@ fn a_peer_speaks_in_its_own_name_to_this_node_and_sends_no_local_messages() {
     let mut stray = good;
     stray.to = 3;
     assert!(parsed(&stray).unwrap_err().why.contains("for n3"));
-    for kind in [MessageType::MsgHup, MessageType::MsgPropose, MessageType::MsgTransferLeader] {
+    for kind in [MessageType::MsgHup, MessageType::MsgPropose, MessageType::MsgBeat] {
         assert!(parsed(&message(kind)).is_err(), "{kind:?} was taken");
     }
     assert!(parsed(&message(MessageType::MsgReadIndex)).is_err(), "raft-rs would panic on it");

@@ -11,6 +11,7 @@
 mod actor;
 mod admission;
 mod begin_end;
+mod claims;
 mod conf;
 mod core;
 mod core_locks;
@@ -18,6 +19,7 @@ mod dedup;
 mod disk_thread;
 mod driver;
 mod error;
+mod founding;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;

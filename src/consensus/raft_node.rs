@@ -11,7 +11,9 @@ use raft::eraftpb::{
 };
 use raft::{Config, RawNode, ReadState, SnapshotStatus, StateRole};
 
+use super::claims::Claims;
 use super::conf::Conf;
+use super::founding::begin;
 use super::guard::{self, Refusal};
 use super::log::{Disk, DiskError, Loaded, MemLog, Position, Write};
 use super::machine::{Machine, Outcome};
@@ -123,6 +125,9 @@ pub struct RaftNode<D: Disk> {
     snapshot_after: u64,
     snapshots: u64,
     timeouts: Timeouts,
+    pub(super) claims: Claims,
+    /// What is to be said to others beside what raft-rs says.
+    pub(super) news: Vec<RaftMessage>,
     settings: RaftSettings,
 }
 
@@ -144,6 +149,8 @@ impl<D: Disk> RaftNode<D> {
             snapshot_after: settings.snapshot_after.max(1),
             snapshots: 0,
             timeouts: Timeouts::new(settings.seed ^ settings.me.0, range),
+            claims: Claims::default(),
+            news: Vec::new(),
             settings: settings.clone(),
         };
         node.begun()?;
@@ -236,6 +243,7 @@ impl<D: Disk> RaftNode<D> {
     /// what a candidate says waits for it.
     pub fn tick(&mut self) {
         self.writer.tick();
+        self.claims.tick();
         if self.writer.is_stuck() || !(self.leads() || self.writer.is_idle()) {
             return;
         }
@@ -256,6 +264,9 @@ impl<D: Disk> RaftNode<D> {
                 tracing::warn!(from = message.from, %why, "Raft message dropped");
                 return Ok(());
             }
+        }
+        if !self.claims.believes(&self.raw.raft, &message) || self.takes_news(&message) {
+            return Ok(());
         }
         if let Err(error) = self.raw.step(message) {
             tracing::debug!(%error, "Raft message not taken");
@@ -319,6 +330,7 @@ impl<D: Disk> RaftNode<D> {
 
     /// Goes on with what waited for the disk.
     pub fn look(&mut self, send: &mut dyn FnMut(RaftMessage)) -> Result<(), Fatal> {
+        self.news.drain(..).for_each(&mut *send);
         if let Some(number) = self.writer.done(send)? {
             self.raw.on_persist_ready(number);
         }
@@ -476,20 +488,6 @@ fn raw_node(
     let log = MemLog::new(loaded, ConfState::from(machine.conf()));
     RawNode::new(&config, log, &slog_bridge::logger())
         .map_err(|error| Fatal::Raft(error.to_string()))
-}
-
-/// Where every group's log begins: with a snapshot that holds the founders and nothing else. A
-/// node that is taken in later has an empty log, and so is always sent a snapshot, from which it
-/// knows the configuration.
-const FIRST: Position = Position { index: 1, term: 1 };
-
-fn begin(conf: Conf) -> (Loaded, Write) {
-    let data = Machine::begin(FIRST.index, conf).snapshot();
-    let hard_state = HardState { term: FIRST.term, commit: FIRST.index, ..HardState::default() };
-    let bytes = data.clone().into();
-    let write = Write::Reset { hard_state: hard_state.clone(), snapshot: FIRST, data: bytes };
-    let snapshot = Some((FIRST, data));
-    (Loaded { hard_state, base: FIRST, snapshot, ..Loaded::default() }, write)
 }
 
 /// Whether a message brings what is to be written.

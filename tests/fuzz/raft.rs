@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::mutate::Mutator;
 
-/// What peers send each other; the last two only raft-rs itself may.
+/// What peers send each other; by the last two a leader hands over.
 pub const KINDS: [MessageType; 13] = [
     MessageType::MsgAppend,
     MessageType::MsgAppendResponse,

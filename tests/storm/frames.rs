@@ -201,8 +201,8 @@ impl Storm {
                 let reads = format!("{:?}", message.get_msg_type()).contains("ReadIndex");
                 let leads = ["Append", "Heartbeat", "Snapshot"]
                     .contains(&&format!("{:?}", message.get_msg_type())[3..]);
-                // A later term would depose the leader, and be taken for that of a new one: a
-                // member of the group can do that.
+                // One that claims later terms for long is believed in the end: that is a test of
+                // its own.
                 message.term = match leads {
                     true => self.term.saturating_sub(1).max(1),
                     false => message.term.clamp(1, self.term.max(1)),
