@@ -63,7 +63,7 @@ async fn wait<F: Future>(chance: &mut Chance, turn: &mut Turn, what: F) -> F::Ou
         polled
     })
     .await;
-    turn.ends();
+    turn.ends(&tokio::runtime::Handle::current());
     chance.pause();
     turn.begins();
     done
