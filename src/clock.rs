@@ -39,10 +39,17 @@ pub mod skew {
 
     /// Does something by this clock.
     pub fn with<T>(skew: Skew, act: impl FnOnce() -> T) -> T {
-        let before = CURRENT.replace(Some(skew));
-        let done = act();
-        CURRENT.set(before);
-        done
+        let _before = Before(CURRENT.replace(Some(skew)));
+        act()
+    }
+
+    /// Puts the clock back, also when what was done by another one panicked.
+    struct Before(Option<Skew>);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
     }
 
     /// What the clock of whoever acts shows.

@@ -95,7 +95,8 @@ fn upload_guests(hosts: &Hosts) {
         [("witness", "witness", ""), ("patient", "witness", "?retries=5"), ("tree", "tree", "")]
     {
         let wasm = std::fs::read(guest(file)).expect("compiled");
-        let request = Request { body: &wasm, ..Request::default() };
+        // Before the run begins nothing is measured.
+        let request = Request { body: &wasm, patience: PATIENCE, ..Request::default() };
         let line = format!("PUT /v1/functions/chaos/{name}{options}");
         let answer = hosts.ask(1, &line, request).expect("n1 answers");
         assert_eq!(answer.status, 200, "{}", answer.text());

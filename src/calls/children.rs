@@ -14,7 +14,7 @@ use super::gang::Gang;
 use super::live::LiveCall;
 use super::spec::{Role, Spec, Tree};
 use crate::errno::{CallError, Errno};
-use crate::function::{CallHost, RankNews, Target};
+use crate::function::{CallHost, EndReason, RankNews, Target};
 use crate::id::{CallId, FunctionKey, Name};
 use crate::scheduler::Needs;
 use crate::wire::calls::Entry;
@@ -104,6 +104,7 @@ impl CallHost for LiveCall {
     fn cancel(&self, child: u32) -> Result<(), Errno> {
         let (call, cell) = self.child(child).ok_or(Errno::Inval)?;
         self.calls.cancel_branch(call, cell.node());
+        self.calls.end_below(call, EndReason::Cancelled);
         Ok(())
     }
 
@@ -189,6 +190,7 @@ impl LiveCall {
             input,
             share,
             tree,
+            above: self.above_children(),
             needs,
             role,
         })

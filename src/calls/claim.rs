@@ -12,7 +12,8 @@ use super::Calls;
 use super::inbound::from_reply;
 use super::place::no_session;
 use super::records::Stored;
-use super::root::{RECORD_COPIES, unplaced};
+use super::root::unplaced;
+use super::roster::Wanted;
 use super::spec::Spec;
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -21,9 +22,6 @@ use crate::wire::calls::{CallReply, CallRequest, Phase};
 
 /// How long it may take until nodes keep a claim, or until it is known what became of another one.
 pub(super) const CLAIM_TIME: Duration = Duration::from_secs(3);
-/// Nodes that are asked, the first by hashing first: any two claims of one id, each kept by
-/// [`RECORD_COPIES`] of them, meet at one.
-const CANDIDATES: usize = 2 * RECORD_COPIES - 1;
 /// How long one of them may take.
 const CANDIDATE_TIME: Duration = Duration::from_millis(900);
 /// How long a node without a session waits for it to come back, to withdraw a claim.
@@ -124,8 +122,8 @@ impl Calls {
         let (kept_by, asked) = (Vec::new(), Vec::new());
         let mut claim = Claim { calls: self, spec, session, requested_us, kept_by, asked, armed };
         let stored = claim.stored();
-        let candidates = self.ranked(stored.record.call, CANDIDATES);
-        let wanted = RECORD_COPIES.min(candidates.len()).max(1);
+        let Wanted { asked, keep: wanted } = self.look_at_roster();
+        let candidates = self.ranked(stored.record.call, asked);
         let mut why = String::from("too few nodes have a live session");
         for node in candidates {
             if claim.kept_by.len() == wanted {
@@ -189,7 +187,7 @@ impl Calls {
         loop {
             if known.was_withdrawn() {
                 // Some may not have heard it yet.
-                let candidates = self.ranked(known.record.call, CANDIDATES);
+                let candidates = self.ranked(known.record.call, self.look_at_roster().asked);
                 self.keep_record(known, &candidates);
                 return Ok(None);
             }
@@ -215,6 +213,16 @@ impl Calls {
                 pause = (pause * 2).min(ASK_AGAIN.1);
             }
         }
+    }
+
+    /// Who is to keep a claim now.
+    pub(super) fn look_at_roster(&self) -> Wanted {
+        let keepers = self.registry().keepers();
+        let mut nodes = self.registry().sessions();
+        nodes.retain(|node, _| keepers.contains(node));
+        let mut roster = self.inner.roster.lock();
+        roster.see(nodes, clock::now());
+        roster.wanted()
     }
 
     async fn ask_home(&self, known: &Stored, until: Instant) -> Option<Stored> {

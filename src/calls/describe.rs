@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Calls;
 use super::kept::RecentEnd;
-use super::live::{LiveCall, Origin};
+use super::live::LiveCall;
 use super::records::Stored;
 use crate::wire::calls::{Kept, Phase, Record, Times};
 
@@ -14,16 +14,12 @@ impl Calls {
     /// The record of a chained call that lives here.
     pub(super) fn running_child(&self, live: &Arc<LiveCall>) -> Stored {
         let summary = live.summary();
-        let parent = match &live.origin {
-            Origin::Here(cell) => cell.parent().map(|parent| parent.spec.call),
-            Origin::Peer(_) => None,
-        };
         let started_us = live.control.started_us();
         let record = Record {
             call: summary.call,
             user: summary.user,
             name: summary.name,
-            parent,
+            parent: live.spec.parent(),
             home: self.me(),
             home_incarnation: self.incarnation(),
             home_session: self.registry().own_session().unwrap_or_default(),

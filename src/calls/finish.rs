@@ -242,6 +242,26 @@ impl Calls {
         self.end_where(reason, |live| live.spec.tree.root == root);
     }
 
+    /// Ends every call below a chained one, on every node: also below children that have ended, which
+    /// nobody can pass it on for any more.
+    pub(super) fn end_below(&self, call: CallId, reason: EndReason) {
+        self.end_below_here(call, reason);
+        let peers = self.net().peers().borrow().clone();
+        for (node, _) in peers.iter().filter(|(_, status)| status.up.is_some()) {
+            let _ = self.net().send(*node, &CallMessage::CancelBelow(call), Bytes::new());
+        }
+    }
+
+    /// Ends every call below a chained one that lives here, or was sent from here.
+    pub(super) fn end_below_here(&self, call: CallId, reason: EndReason) {
+        // On its way it is behind its start, which this message may overtake.
+        let sent = self.outgoing().lock().cancel_below(call);
+        for (below, node) in sent {
+            let _ = self.net().send(node, &CallMessage::Cancel(below), Bytes::new());
+        }
+        self.end_where(reason, |live| live.spec.above.contains(&call));
+    }
+
     /// Ends every call here that `picks` picks.
     pub(super) fn end_where(&self, reason: EndReason, picks: impl Fn(&LiveCall) -> bool) {
         for live in self.living_where(picks) {

@@ -104,6 +104,7 @@ impl Calls {
             CallMessage::Done(done) => self.done(from, done, body)?,
             CallMessage::Cancel(call) => self.cancel_from(call),
             CallMessage::CancelTree(root) => self.end_tree_here(root, EndReason::Cancelled),
+            CallMessage::CancelBelow(call) => self.end_below_here(call, EndReason::Cancelled),
             CallMessage::Involved(call) => self.involved_from(from.node, call),
             CallMessage::Printed(world, rank) => self.printed(from, world, rank, &body),
             CallMessage::Tolerates(world, rank) => self.tolerates(from, world, rank),
@@ -128,6 +129,10 @@ impl Calls {
         Ok(match request {
             CallRequest::Claim(record) => {
                 let stored = stored(*record, body)?;
+                if !self.registry().session_is_live() {
+                    // Others may ask only those that have a session, and miss what is kept here.
+                    return Ok((CallReply::NotYet, Bytes::new()));
+                }
                 let known = self.records().lock().claim(stored, clock::now());
                 known.map_or((CallReply::Done, Bytes::new()), to_reply)
             }
@@ -241,6 +246,7 @@ impl Calls {
         let function = self.version(key, &start);
         let needs = Needs { policy: Policy::BinPack, pin: Vec::new(), wasm: start.wasm };
         let (call, start_at, args) = (start.call, start.entry, start.args);
+        let above = start.above.into();
         let role = match start.seat {
             Some((seat, _)) if seat.rank as usize >= seat.nodes.len() => {
                 return Err(wrong("a rank that is not in its world"));
@@ -253,7 +259,7 @@ impl Calls {
             Err(error) => return Ok(Err(error)),
         };
         let start = start_at;
-        Ok(Ok(Spec { call, function, user, start, args, input, share, tree, needs, role }))
+        Ok(Ok(Spec { call, function, user, start, args, input, share, tree, above, needs, role }))
     }
 
     async fn read_start(&self, from: Peer, start: Start, mut stream: BulkStream) {

@@ -76,7 +76,7 @@ pub struct RecentEnd {
     pub call: CallId,
     /// Its function.
     pub key: FunctionKey,
-    /// Its parent, while that was known here.
+    /// Its parent.
     pub parent: Option<CallId>,
     /// As which try it ended.
     pub attempt: Attempt,
@@ -112,12 +112,11 @@ impl Recent {
             rank: None,
         };
         self.logs += log_len(&ended);
-        let parent = cell.parent().map(|parent| parent.spec.call);
         let key = spec.function.key.clone();
         let end = RecentEnd {
             call: spec.call,
             key,
-            parent,
+            parent: spec.parent(),
             attempt: cell.attempt(),
             ended,
             trace: spec.tree.trace,

@@ -47,6 +47,7 @@ pub struct LiveCall {
     pub(super) children: Mutex<Vec<Child>>,
     pub(super) accepted_us: u64,
     pub(super) involved: Involved,
+    above_children: OnceLock<Arc<[CallId]>>,
     held: Mutex<Held>,
     work: Mutex<Vec<Work>>,
     pending: AtomicUsize,
@@ -91,6 +92,7 @@ impl LiveCall {
             children: Mutex::default(),
             accepted_us: now_us(),
             involved: Involved::default(),
+            above_children: OnceLock::new(),
             held: Mutex::new(held),
             work: Mutex::default(),
             pending: AtomicUsize::new(0),
@@ -163,6 +165,11 @@ impl LiveCall {
         let mut children = self.children.lock();
         children.push(Child { call, cell });
         (children.len() - 1) as u32
+    }
+
+    /// What is above its children, which is the same for all.
+    pub(super) fn above_children(&self) -> Arc<[CallId]> {
+        self.above_children.get_or_init(|| self.spec.above_children()).clone()
     }
 
     /// Takes back the last child: it was not accepted.

@@ -84,9 +84,12 @@ impl Calls {
         if self.cancel_here(call) {
             return Ok(());
         }
-        if self.record(call).await.is_ok_and(|record| record.phase == Phase::Done) {
+        if let Some(record) = self.record(call).await.ok().filter(|r| r.phase == Phase::Done) {
             // Children that nobody awaited may live on.
-            self.end_tree(call, EndReason::Cancelled);
+            match record.parent {
+                None => self.end_tree(call, EndReason::Cancelled),
+                Some(_) => self.end_below(call, EndReason::Cancelled),
+            }
             return Ok(());
         }
         for (_, reply) in self.ask_all(&CallRequest::Cancel(call)).await {
@@ -186,14 +189,38 @@ impl Calls {
         let ours = |stored: &Stored| stored.record.home == self.me() && !stored.is_claim();
         let ask = !here.as_ref().is_some_and(|here| ours(here) && !here.was_withdrawn());
         let mut found: Vec<Stored> = here.into_iter().collect();
+        let mut answered = Vec::new();
         if ask {
-            for (_, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
-                let Ok((CallReply::Record(record), body)) = reply else { continue };
-                found.extend(from_reply(*record, body));
+            for (node, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
+                let Ok((reply, body)) = reply else { continue };
+                answered.push(node);
+                if let CallReply::Record(record) = reply {
+                    found.extend(from_reply(*record, body));
+                }
             }
         }
         let best = furthest(found);
-        Ok(self.settle(best.ok_or_else(unknown)?).await)
+        Ok(self.settle(best.ok_or_else(|| self.not_found(call, &answered))?).await)
+    }
+
+    /// Why nobody knows a call: there is none, but only if the nodes that would keep its record are
+    /// among those that answered.
+    pub(super) fn not_found(&self, call: CallId, answered: &[NodeId]) -> CallError {
+        if !self.registry().session_is_live() {
+            return CallError::new(
+                Errno::Unavailable,
+                "this node has no session with a majority of the cluster, and may not find the call; \
+                 ask another node, or try again",
+            );
+        }
+        let is_silent = |node: &NodeId| *node != self.me() && !answered.contains(node);
+        let Some(silent) = self.record_nodes(call).into_iter().find(is_silent) else {
+            return unknown();
+        };
+        let detail = format!(
+            "{silent}, which would keep the record of the call, does not answer; try again"
+        );
+        CallError::new(Errno::Unavailable, detail)
     }
 
     /// What this node itself knows of a call.
@@ -222,15 +249,18 @@ impl Calls {
         }
         if let Some(live) = self.live_call(call) {
             self.end_call(&live, EndReason::Cancelled);
-            if live.spec.tree.depth == 0 && live.phase() == Phase::Done {
-                // Below children that ended, others may live on.
-                self.end_tree(call, EndReason::Cancelled);
+            // Below children that ended, others may live on.
+            match live.spec.tree.depth {
+                0 if live.phase() == Phase::Done => self.end_tree(call, EndReason::Cancelled),
+                0 => {}
+                _ => self.end_below(call, EndReason::Cancelled),
             }
             return true;
         }
         let sent_to = self.outgoing().lock().node_of(call);
         if sent_to.is_some() {
             self.cancel_branch(call, sent_to);
+            self.end_below(call, EndReason::Cancelled);
         }
         sent_to.is_some()
     }
@@ -256,7 +286,7 @@ impl Calls {
 }
 
 /// The error for a call that is not known, or not to this user.
-pub(super) fn unknown() -> CallError {
+fn unknown() -> CallError {
     let detail = "no node knows this call: wrong id, or its record was kept long enough";
     CallError::new(Errno::NoEnt, detail)
 }

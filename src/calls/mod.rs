@@ -30,6 +30,7 @@ pub mod place;
 mod ports;
 pub mod records;
 pub mod root;
+mod roster;
 #[cfg(test)]
 mod sim;
 pub mod spec;
@@ -65,6 +66,7 @@ use live::LiveCall;
 use ports::{Connections, Instances, Ports, Registry};
 use records::{Bounds, Records};
 use root::Root;
+use roster::Roster;
 use spec::{Function, UserBook};
 
 /// A root call to make.
@@ -167,6 +169,7 @@ struct Inner {
     handed: Mutex<HashSet<(CallId, bool)>>,
     handed_records: Mutex<HashSet<CallId>>,
     cancelled: Mutex<std::collections::VecDeque<CallId>>,
+    roster: Mutex<Roster>,
     functions: DashMap<FunctionKey, Arc<Function>>,
     users: DashMap<Name, Arc<UserBook>>,
     /// Jobs that wait here for room, places kept for ranks, and ranks that have written.
@@ -231,6 +234,7 @@ impl Calls {
             handed: Mutex::default(),
             handed_records: Mutex::default(),
             cancelled: Mutex::default(),
+            roster: Mutex::default(),
             functions: DashMap::new(),
             users: DashMap::new(),
             line: Arc::default(),

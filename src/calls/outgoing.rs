@@ -104,11 +104,28 @@ impl Table {
         self.take_where(over).into_iter().map(Outgoing::lost).collect()
     }
 
+    /// It is not known whether a call reached the node that it was sent to.
+    pub fn lost_one(&mut self, node: NodeId, call: CallId, attempt: Attempt) -> Option<Lost> {
+        self.take(node, call, attempt).map(Outgoing::lost)
+    }
+
     /// The calls that `picks` picks were cancelled: wherever they are refused or lost, they end.
     pub fn cancel(&mut self, picks: impl Fn(&Outgoing) -> bool) {
         for outgoing in self.calls.values_mut().filter(|outgoing| picks(outgoing)) {
             outgoing.cancelled = true;
         }
+    }
+
+    /// Those below a call were cancelled; gives them, and where they were sent.
+    pub fn cancel_below(&mut self, above: CallId) -> Vec<(CallId, NodeId)> {
+        let below = |o: &&mut Outgoing| o.spec.above.contains(&above);
+        let cancelled = self.calls.values_mut().filter(below).map(|outgoing| {
+            outgoing.cancelled = true;
+            (outgoing.spec.call, outgoing.node)
+        });
+        let mut cancelled: Vec<_> = cancelled.collect();
+        cancelled.sort_unstable();
+        cancelled
     }
 
     /// One call was cancelled.
@@ -213,6 +230,7 @@ mod tests {
             args: Vec::new(),
             input: Bytes::new(),
             tree,
+            above: Arc::default(),
             needs: Needs { policy: Policy::BinPack, pin: Vec::new(), wasm },
             role: Role::Plain,
         })

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use super::Calls;
-use super::lookup::unknown;
 use crate::consensus::users::Users;
 use crate::errno::CallError;
 use crate::function::EndReason;
@@ -27,15 +26,18 @@ impl Calls {
         if self.lookup_here(call).is_some_and(|stored| mine(&stored.record)) {
             return Ok(());
         }
-        for (_, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
-            if let Ok((CallReply::Record(record), _)) = reply
+        let mut answered = Vec::new();
+        for (node, reply) in self.ask_all(&CallRequest::Lookup(call)).await {
+            let Ok((reply, _)) = reply else { continue };
+            answered.push(node);
+            if let CallReply::Record(record) = reply
                 && record.call == call
                 && mine(&record)
             {
                 return Ok(());
             }
         }
-        Err(unknown())
+        Err(self.not_found(call, &answered))
     }
 
     /// The living calls of a user on all nodes, at most `most`.

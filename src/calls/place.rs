@@ -6,6 +6,7 @@ use super::Calls;
 use super::cell::{CallCell, Ended};
 use super::live::{LiveCall, Origin};
 use super::outgoing::{Lost, Outgoing};
+use super::ports::PushError;
 use super::spec::{Role, Spec, UserBook, now_us};
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -338,12 +339,22 @@ impl Calls {
         }
         let calls = self.clone();
         self.spawn(async move {
-            if let Err(error) =
-                calls.net().push(node, CallBulk::Start(Box::new(start)), input, deadline).await
-            {
-                let error = CallError::new(Errno::HostLost, error);
-                calls.scheduler().unreached(node);
-                calls.refused(node, call, attempt, error);
+            let head = CallBulk::Start(Box::new(start));
+            match calls.net().push(node, head, input, deadline).await {
+                Ok(()) => {}
+                Err(PushError::Unsent(error)) => {
+                    let error = CallError::new(Errno::HostLost, error);
+                    calls.scheduler().unreached(node);
+                    calls.refused(node, call, attempt, error);
+                }
+                // That node may have begun it.
+                Err(PushError::Unsure(_)) => {
+                    let lost = calls.outgoing().lock().lost_one(node, call, attempt);
+                    if let Some(Lost::End(_)) = &lost {
+                        calls.cancel_branch(call, Some(node));
+                    }
+                    lost.into_iter().for_each(|lost| calls.lost_call(lost));
+                }
             }
         });
     }
@@ -371,7 +382,7 @@ impl Calls {
     /// A node was lost, or is connected again by `link`: its calls are placed again, or end.
     pub(super) fn lost_calls(&self, node: NodeId, link: Option<u64>) {
         let lost = self.outgoing().lock().lost(node, link);
-        self.after_loss(lost);
+        lost.into_iter().for_each(|lost| self.lost_call(lost));
     }
 
     /// Sessions of nodes ended: the calls that were sent in them are placed again, or end.
@@ -379,33 +390,31 @@ impl Calls {
         let registry = self.registry();
         let over = |node, session| registry.session_is_over(node, session);
         let lost = self.outgoing().lock().outlived(over);
-        self.after_loss(lost);
+        lost.into_iter().for_each(|lost| self.lost_call(lost));
     }
 
-    fn after_loss(&self, lost: Vec<Lost>) {
-        for lost in lost {
-            let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
-            let node = outgoing.node;
-            if !outgoing.accepted {
-                self.scheduler().unanswered(node);
-            }
-            // It may have been taken, so who waits must not try another node as if it had not.
-            if let Some(told) = self.answers().lock().remove(&outgoing.spec.call) {
-                let _ = told.send(true);
-            }
-            match lost {
-                Lost::Again(again) => self.go_again(again),
-                Lost::End(o) => {
-                    let detail = format!(
-                        "{node}, which ran the call, was lost; a function uploaded with --retries is run again"
-                    );
-                    let error = match o.cancelled {
-                        true => EndReason::Cancelled.error(),
-                        false => CallError::new(Errno::HostLost, detail),
-                    };
-                    let ended = Ended::unstarted(node, error, now_us());
-                    self.complete(&o.spec, &o.cell, ended);
-                }
+    fn lost_call(&self, lost: Lost) {
+        let (Lost::Again(outgoing) | Lost::End(outgoing)) = &lost;
+        let node = outgoing.node;
+        if !outgoing.accepted {
+            self.scheduler().unanswered(node);
+        }
+        // It may have been taken, so who waits must not try another node as if it had not.
+        if let Some(told) = self.answers().lock().remove(&outgoing.spec.call) {
+            let _ = told.send(true);
+        }
+        match lost {
+            Lost::Again(again) => self.go_again(again),
+            Lost::End(o) => {
+                let detail = format!(
+                    "{node}, which ran the call, was lost; a function uploaded with --retries is run again"
+                );
+                let error = match o.cancelled {
+                    true => EndReason::Cancelled.error(),
+                    false => CallError::new(Errno::HostLost, detail),
+                };
+                let ended = Ended::unstarted(node, error, now_us());
+                self.complete(&o.spec, &o.cell, ended);
             }
         }
     }

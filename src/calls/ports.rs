@@ -39,7 +39,7 @@ pub trait Connections: Send + Sync {
         head: CallBulk,
         input: Bytes,
         deadline: Instant,
-    ) -> BoxFuture<'_, Result<(), String>>;
+    ) -> BoxFuture<'_, Result<(), PushError>>;
     /// Fetches `len` kept bytes.
     fn fetch(
         &self,
@@ -48,6 +48,17 @@ pub trait Connections: Send + Sync {
         len: u64,
         deadline: Instant,
     ) -> BoxFuture<'_, Result<Bytes, String>>;
+}
+
+/// Why an input was not pushed, as far as is known.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// It did not arrive whole, and will not.
+    #[error("{0}")]
+    Unsent(String),
+    /// It may have arrived, and be acted on.
+    #[error("{0}")]
+    Unsure(String),
 }
 
 /// What the cluster has agreed on.
@@ -168,18 +179,22 @@ impl Connections for Net {
         head: CallBulk,
         input: Bytes,
         deadline: Instant,
-    ) -> BoxFuture<'_, Result<(), String>> {
+    ) -> BoxFuture<'_, Result<(), PushError>> {
         Box::pin(async move {
+            let unsent = PushError::Unsent;
             let bulk = self.bulk(to, ServiceId::Calls, &head, deadline).await;
-            let mut stream = bulk.map_err(|error| error.to_string())?.send;
+            let mut stream = bulk.map_err(|error| unsent(error.to_string()))?.send;
+            let late = || "the input could not be sent before the call's deadline".to_owned();
             let write = async {
                 stream.write_chunk(input).await.map_err(|error| error.to_string())?;
-                stream.finish().map_err(|error| error.to_string())?;
-                // It has arrived then: this node may close the connection.
-                stream.stopped().await.map(drop).map_err(|error| error.to_string())
+                stream.finish().map_err(|error| error.to_string())
             };
-            let late = || "the input could not be sent before the call's deadline".to_owned();
-            tokio::time::timeout_at(deadline.into(), write).await.map_err(|_| late())?
+            let written = tokio::time::timeout_at(deadline.into(), write).await;
+            written.map_err(|_| unsent(late()))?.map_err(unsent)?;
+            // It has arrived then: this node may close the connection.
+            let arrived = tokio::time::timeout_at(deadline.into(), stream.stopped()).await;
+            let arrived = arrived.map_err(|_| PushError::Unsure(late()))?;
+            arrived.map(drop).map_err(|error| PushError::Unsure(error.to_string()))
         })
     }
 

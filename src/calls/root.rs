@@ -147,7 +147,10 @@ impl Calls {
             None => Role::Plain,
             Some(gang) => self.job_role(gang, &function, &user)?,
         };
-        Ok(Arc::new(Spec { call, function, user, start, args, input, share, tree, needs, role }))
+        let above = Arc::default();
+        let spec =
+            Spec { call, function, user, start, args, input, share, tree, above, needs, role };
+        Ok(Arc::new(spec))
     }
 
     /// What makes a call a job of these ranks.
@@ -231,7 +234,9 @@ impl Calls {
 
     /// This node answers for its calls no more: they have ended, for all who ask.
     pub(super) fn end_roots(&self, reason: EndReason) {
-        let roots: Vec<_> = self.roots().iter().map(|root| root.clone()).collect();
+        let mut roots: Vec<_> = self.roots().iter().map(|root| root.clone()).collect();
+        // A simulated run is the same each time.
+        roots.sort_unstable_by_key(|root| root.spec.call);
         for root in roots {
             self.end_tree(root.spec.call, reason);
             self.unstarted(&root.spec, &root.cell, reason.error());

@@ -149,6 +149,8 @@ pub struct Spec {
     pub share: Share,
     /// Its tree.
     pub tree: Tree,
+    /// The calls between the root and this one, its parent last; none at the root and right below it.
+    pub above: Arc<[CallId]>,
     /// What it needs of a node.
     pub needs: Needs,
     /// What it is.
@@ -159,6 +161,20 @@ impl Spec {
     /// The longest it may run.
     pub fn run_limit(&self) -> Duration {
         Duration::from_millis(self.function.entry.limits.run_ms)
+    }
+
+    /// The call that chained it; none of a root.
+    pub fn parent(&self) -> Option<CallId> {
+        let root = (self.tree.depth > 0).then_some(self.tree.root);
+        self.above.last().copied().or(root)
+    }
+
+    /// What is above its children.
+    pub fn above_children(&self) -> Arc<[CallId]> {
+        match self.tree.depth {
+            0 => Arc::default(),
+            _ => self.above.iter().copied().chain([self.call]).collect(),
+        }
     }
 
     /// The name under which its work is summed.
@@ -192,6 +208,7 @@ impl Spec {
                 trace: self.tree.trace,
                 clock,
             },
+            above: self.above.to_vec(),
             may_queue,
             seat: match &self.role {
                 Role::Rank(seat, ticket) => Some((Seat::clone(seat), *ticket)),

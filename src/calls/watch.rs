@@ -76,6 +76,7 @@ impl Watch {
             self.end_stranded();
             self.calls.places().lock().trim(clock::now());
             self.sessions_changed();
+            self.calls.look_at_roster();
         }
         if self.ticks.is_multiple_of(HOUSEKEEPING_EVERY) {
             self.housekeeping();

@@ -66,6 +66,8 @@ pub struct Start {
     pub args: Vec<String>,
     /// Its tree.
     pub tree: TreeContext,
+    /// The calls between the root and this one, its parent last.
+    pub above: Vec<CallId>,
     /// Whether it may wait at the receiver when no slot is free.
     pub may_queue: bool,
     /// Its seat, if it is a rank of an MPI job, and the ticket of the place that the receiver keeps for
@@ -190,6 +192,8 @@ pub enum CallMessage {
     Cancel(CallId),
     /// Stop every call of the tree with this root.
     CancelTree(CallId),
+    /// Stop every call below this one, which need not live any more.
+    CancelBelow(CallId),
     /// Keep this record; the body is the inline output, then the inline log.
     Keep(Box<Record>),
     /// It, or a call below it, stands in line for a global lock.

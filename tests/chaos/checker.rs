@@ -52,11 +52,13 @@ fn faults_near(history: &History, from: Duration, to: Duration) -> impl Iterator
 }
 
 /// Whether the nodes that keep a call's record may all have died with it: two of them do, from
-/// shortly before it is accepted.
+/// shortly before it is accepted, and the second one before others have what the first one kept.
 fn record_died(history: &History, call: &Call, until: Duration) -> bool {
     let from = call.accepted.unwrap_or(call.begun);
     let dead = |f: &&Fault| f.kind == Kind::Kill && f.until + CLAIM >= from && f.from <= until;
-    history.faults.iter().filter(dead).count() >= 2
+    let dead: Vec<&Fault> = history.faults.iter().filter(dead).collect();
+    let moved = history.slack(AFTERMATH);
+    dead.windows(2).any(|pair| pair[1].from <= pair[0].from + moved)
 }
 
 fn ends(call: &Call) -> impl Iterator<Item = (Duration, &End)> {

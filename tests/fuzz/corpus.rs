@@ -57,6 +57,7 @@ pub fn start(input_len: u64) -> Start {
         entry: Entry::Table(3),
         args: vec!["one".into(), "an argument that is stored out of line".into()],
         tree: TreeContext { root: CALL, home: NODE, left_ms: 5_000, depth: 1, trace: 7, clock: 99 },
+        above: vec![CALL],
         may_queue: true,
         seat: None,
     }
@@ -217,6 +218,7 @@ pub fn heads() -> [Vec<Vec<u8>>; 14] {
             bytes(&CallMessage::Done(done(4))),
             bytes(&CallMessage::Cancel(CALL)),
             bytes(&CallMessage::CancelTree(CALL)),
+            bytes(&CallMessage::CancelBelow(CALL)),
             bytes(&CallMessage::Keep(Box::new(record()))),
             bytes(&CallMessage::Involved(CALL)),
             bytes(&CallMessage::Start(Start { seat: Some((seat(), 17)), ..start(4) })),

@@ -286,7 +286,8 @@ impl Storm {
                 CallMessage::Done(done)
             }
             36..44 => CallMessage::Cancel(call),
-            44..52 => CallMessage::CancelTree(call),
+            44..48 => CallMessage::CancelTree(call),
+            48..52 => CallMessage::CancelBelow(call),
             _ => CallMessage::Keep(Box::new(self.record())),
         };
         (bytes(&message), Vec::new())

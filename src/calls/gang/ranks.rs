@@ -91,6 +91,7 @@ impl Calls {
             input: input_of(rank, &of.input),
             share,
             tree: Tree { depth: of.tree.depth.saturating_add(1), ..of.tree },
+            above: job.above_children(),
             needs: Needs { policy: Policy::BinPack, pin: vec![node], wasm: of.needs.wasm },
             role,
         })

@@ -12,7 +12,7 @@ use super::now;
 use super::world::{SimNode, World};
 use crate::calls::Invoke;
 use crate::calls::claim::CLAIM_TIME;
-use crate::calls::live::Origin;
+use crate::calls::live::{LiveCall, Origin};
 use crate::calls::root::keyed_id;
 use crate::clock;
 use crate::errno::{CallError, Errno};
@@ -22,10 +22,8 @@ use crate::wire::calls::{Phase, Record};
 
 impl World {
     /// An instance begins.
-    pub fn begins(&self, life: &Life, job: &Job) -> u64 {
+    pub fn begins(&self, life: &Life, job: &Job, live: Option<Arc<LiveCall>>) -> u64 {
         let mut state = self.state();
-        let node = state.nodes.get(&life.node).cloned();
-        let live = node.and_then(|node| node.calls.live_call(job.call));
         let session = state.sessions.is_live(life);
         let Some(live) = live else {
             state.checks.fail(format!("{} begins, and is not known to live", job.call));
@@ -44,6 +42,7 @@ impl World {
             node: life.node,
             retries: super::functions::retries(job.key.name.as_str()),
             deadline: clock::at(live.spec.tree.deadline).into_std(),
+            claimed: now() - CLAIM_TIME,
             ended: None,
             killed: false,
         };

@@ -19,6 +19,9 @@ pub const CHILD_FAILED: u8 = 255;
 /// The functions, by name.
 pub const FUNCTIONS: [&str; 4] = ["once", "again", "narrow", "short"];
 
+/// The seed of programs that are not drawn.
+const CHAIN: u64 = u64::MAX;
+
 /// What a call does with its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -67,7 +70,29 @@ impl Program {
         Self { seed, depth: input[8], padding: (input.len() - 9) as u32 }
     }
 
+    /// A call that leaves a child behind at once, which does the same, so many deep; the last one goes
+    /// on for long.
+    pub fn chain(depth: u8) -> Self {
+        Self { seed: CHAIN, depth, padding: 0 }
+    }
+
+    fn chain_plan(self) -> Plan {
+        let is_last = self.depth == 0;
+        let below = (!is_last).then(|| (None, Self::chain(self.depth - 1)));
+        Plan {
+            own: 0,
+            work: if is_last { Duration::from_secs(20) } else { Duration::from_millis(1) },
+            sleeps: false,
+            mode: Mode::Leave,
+            children: below.into_iter().collect(),
+            padding: 0,
+        }
+    }
+
     pub fn plan(self) -> Plan {
+        if self.seed == CHAIN {
+            return self.chain_plan();
+        }
         let mut rng = StdRng::seed_from_u64(self.seed);
         let most = if self.depth == 0 { 0 } else { 3 };
         let count = rng.random_range(0..=most);

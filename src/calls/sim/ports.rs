@@ -13,7 +13,7 @@ use super::guests::{self, Program};
 use super::life::Life;
 use super::network::What;
 use super::world::{Plant, World};
-use crate::calls::ports::{Connections, Instances, Ports, Registry};
+use crate::calls::ports::{Connections, Instances, Ports, PushError, Registry};
 use crate::clock;
 use crate::function::Job;
 use crate::id::{FunctionKey, Incarnation, NodeId};
@@ -95,10 +95,16 @@ impl Connections for Node {
         head: CallBulk,
         input: Bytes,
         _: Instant,
-    ) -> BoxFuture<'_, Result<(), String>> {
+    ) -> BoxFuture<'_, Result<(), PushError>> {
         let CallBulk::Start(start) = head else { unreachable!("only starts are pushed") };
         let sent = self.world.send(&self.life, to, What::Push(*start, input));
-        Box::pin(async move { sent.map(drop).ok_or_else(|| "there is no connection".to_owned()) })
+        let doubt = self.world.is_in_doubt();
+        Box::pin(async move {
+            sent.ok_or_else(|| PushError::Unsent("there is no connection".to_owned()))?;
+            let Some(after) = doubt else { return Ok(()) };
+            tokio::time::sleep(after).await;
+            Err(PushError::Unsure("simulated".to_owned()))
+        })
     }
 
     fn fetch(
@@ -152,8 +158,11 @@ impl Instances for Node {
     fn run(&self, job: Job) {
         let world = self.world.clone();
         let life = self.life.clone();
+        // Looked up now: a newer attempt may be in its place when its task begins.
+        let node = world.state().nodes.get(&life.node).cloned();
+        let live = node.and_then(|node| node.calls.live_call(job.call));
         self.life.spawn(Box::pin(async move {
-            let execution = world.begins(&life, &job);
+            let execution = world.begins(&life, &job, live);
             let program = Program::from_input(&job.input);
             let outcome = guests::run(program, job.control, job.host, execution).await;
             world.ends(execution, &outcome);

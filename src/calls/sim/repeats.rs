@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::id::{CallId, FunctionKey, NodeId};
 use crate::wire::calls::Phase;
 
-fn on_three_nodes<F: Future<Output = ()>>(act: impl FnOnce(Arc<World>, Vec<SimNode>) -> F) {
+pub fn on_three_nodes<F: Future<Output = ()>>(act: impl FnOnce(Arc<World>, Vec<SimNode>) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -30,7 +30,7 @@ fn on_three_nodes<F: Future<Output = ()>>(act: impl FnOnce(Arc<World>, Vec<SimNo
     });
 }
 
-fn request() -> Invoke {
+pub fn request() -> Invoke {
     Invoke {
         key: FunctionKey::new("alice", "once").unwrap(),
         input: Program { seed: 1, depth: 0, padding: 0 }.to_input(),

@@ -209,6 +209,13 @@ impl World {
         state.numbers
     }
 
+    /// Whether and when the sender of a bulk input is told that it may not have arrived.
+    pub fn is_in_doubt(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let doubt = self.setup.faults && state.rng.random_range(0..8) == 0;
+        doubt.then(|| Duration::from_micros(state.rng.random_range(0..20_000)))
+    }
+
     /// Where the answer of a request will come.
     pub fn ask(&self, life: &Life, number: u64, link: u64) -> oneshot::Receiver<Answer> {
         let (send, receive) = oneshot::channel();
@@ -248,8 +255,13 @@ impl World {
         let Packet { from, to, what } = packet;
         let Some(node) = self.state().nodes.get(&to).cloned() else { return };
         self.note((from.node.0, to.0, kind(&what)));
-        let cancels =
-            matches!(what, What::Message(CallMessage::Cancel(_) | CallMessage::CancelTree(_), _));
+        let cancels = matches!(
+            what,
+            What::Message(
+                CallMessage::Cancel(_) | CallMessage::CancelTree(_) | CallMessage::CancelBelow(_),
+                _
+            )
+        );
         if cancels && self.setup.plant == Some(Plant::CancelsVanish) {
             return;
         }

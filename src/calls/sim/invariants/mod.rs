@@ -34,6 +34,8 @@ pub struct Execution {
     pub node: NodeId,
     pub retries: u32,
     pub deadline: Instant,
+    /// Since when its record may be kept.
+    pub claimed: Instant,
     pub ended: Option<End>,
     /// Its node was killed.
     pub killed: bool,
@@ -109,11 +111,13 @@ impl Invariants {
 
     /// An instance begins; gives the number of its execution.
     pub fn begins(&mut self, execution: Execution, session_is_live: bool) -> u64 {
-        let checked = starts_are_allowed::check(&self.executions, &execution, session_is_live);
-        // Whoever took a call may hear too late that its request was refused and made again: what
-        // is told of it is one end all the same.
-        let excused = self.keyed.contains(&execution.call) && self.last_fault.is_some();
-        let checked = if excused { Ok(()) } else { checked };
+        let mut checked = starts_are_allowed::check(&self.executions, &execution, session_is_live);
+        // Who has the key again when all that kept its record died has another call.
+        let first = self.executions.iter().find(|e| e.call == execution.call);
+        let forgot = |since| self.killed_since(since) >= RECORD_COPIES;
+        if self.keyed.contains(&execution.call) && first.is_some_and(|e| forgot(e.claimed)) {
+            checked = Ok(());
+        }
         self.note(checked);
         self.executions.push(execution);
         self.executions.len() as u64 - 1
