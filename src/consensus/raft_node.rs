@@ -321,7 +321,7 @@ impl<D: Disk> RaftNode<D> {
         step.reads = ready.take_read_states();
         let committed = ready.take_committed_entries();
         self.apply(&committed, &mut step)?;
-        self.writer.stepped(ready.number());
+        self.writer.stepped(ready.number(), step.restored);
         self.raw.advance_append_async(ready);
         self.look(send)?;
         self.offer_snapshot();
@@ -334,8 +334,8 @@ impl<D: Disk> RaftNode<D> {
         if let Some(number) = self.writer.done(send)? {
             self.raw.on_persist_ready(number);
         }
-        if self.writer.was_reset() {
-            // What a snapshot brought counts as applied when it is durable.
+        // What a snapshot brought counts as applied when raft-rs knows that it is durable.
+        if !self.writer.is_reset() {
             self.raw.advance_apply();
         }
         self.enforce_timeout();

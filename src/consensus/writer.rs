@@ -21,8 +21,8 @@ pub struct Writer<D> {
     durable: u64,
     /// The mark of the last snapshot.
     snapshot: u64,
-    /// The mark of the last one that came from the leader.
-    reset: u64,
+    /// The step that brought the last one that came from the leader, until it is durable.
+    reset: Option<u64>,
     /// Writes that are not durable: their marks and sizes.
     waiting: VecDeque<(u64, usize)>,
     bytes: usize,
@@ -43,7 +43,7 @@ impl<D: Disk> Writer<D> {
             mark: 0,
             durable: 0,
             snapshot: 0,
-            reset: 0,
+            reset: None,
             waiting: VecDeque::new(),
             bytes: 0,
             steps: VecDeque::new(),
@@ -63,9 +63,10 @@ impl<D: Disk> Writer<D> {
         self.durable >= self.snapshot
     }
 
-    /// Whether the last snapshot that came from the leader is durable, as far as was looked.
-    pub fn was_reset(&self) -> bool {
-        self.durable >= self.reset
+    /// Whether a step that brought a snapshot from the leader is not durable yet, as far as was
+    /// looked.
+    pub fn is_reset(&self) -> bool {
+        self.reset.is_some()
     }
 
     /// Whether too much waits to take entries.
@@ -95,10 +96,8 @@ impl<D: Disk> Writer<D> {
             self.bytes += write.bytes();
             self.waiting.push_back((self.mark, write.bytes()));
         }
-        match write {
-            Write::Reset { .. } => (self.snapshot, self.reset) = (self.mark, self.mark),
-            Write::Compact { .. } => self.snapshot = self.mark,
-            Write::Append { .. } | Write::Witness(_) => {}
+        if matches!(write, Write::Reset { .. } | Write::Compact { .. }) {
+            self.snapshot = self.mark;
         }
         self.disk.submit(self.mark, write)?;
         self.look()
@@ -132,9 +131,10 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// A step of raft-rs was handed to the disk.
-    pub fn stepped(&mut self, number: u64) {
+    /// A step of raft-rs was handed to the disk, maybe with a snapshot from the leader.
+    pub fn stepped(&mut self, number: u64, reset: bool) {
         self.steps.push_back((self.mark, number));
+        self.reset = if reset { Some(number) } else { self.reset };
     }
 
     /// Looks how far the disk is: sends what waited for it, and gives the last step that is
@@ -149,6 +149,7 @@ impl<D: Disk> Writer<D> {
         while let Some((_, number)) = self.steps.pop_front_if(|(mark, _)| *mark <= durable) {
             last = Some(number);
         }
+        self.reset = self.reset.filter(|reset| last < Some(*reset));
         Ok(last)
     }
 }

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, HardState};
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
+use super::setup::Setup;
 use crate::consensus::log::{Disk, DiskError, Loaded, Position, Write};
 use crate::id::NodeId;
 
@@ -22,6 +23,8 @@ struct Platter {
     synced: u64,
     /// Whether it takes its time: what was submitted is synced when it is told so.
     slow: bool,
+    /// What decides, whenever an eager one is looked at, whether it is done with one write more.
+    eager: Option<StdRng>,
     /// The log as the process sees it, with what was compacted.
     history: BTreeMap<u64, (u64, Bytes)>,
     lies: bool,
@@ -45,13 +48,13 @@ pub struct SimDisk(Rc<RefCell<Platter>>);
 
 impl SimDisk {
     /// An empty disk; one that lies says "synced" and is not, one that is slow does when
-    /// [`SimDisk::sync`] is called, and not before.
-    pub fn new(lies: bool, slow: bool, birth: u64) -> Self {
-        let disk = Self::default();
-        disk.0.borrow_mut().lies = lies;
-        disk.0.borrow_mut().slow = slow;
-        disk.0.borrow_mut().birth = birth;
-        disk
+    /// [`SimDisk::sync`] is called, and not before, unless it is eager.
+    pub fn new(setup: &Setup, birth: u64) -> Self {
+        let slow = setup.sync.1 > 0 || setup.eager;
+        let lies = setup.disks_lie;
+        let eager = setup.eager.then(|| StdRng::seed_from_u64(birth));
+        let platter = Platter { lies, slow, eager, birth, ..Platter::default() };
+        Self(Rc::new(RefCell::new(platter)))
     }
 
     /// The next write fails, half-way: the process dies in it.
@@ -197,7 +200,13 @@ impl Disk for SimDisk {
     }
 
     fn durable(&mut self) -> Result<u64, DiskError> {
-        Ok(self.0.borrow().synced)
+        let mut platter = self.0.borrow_mut();
+        let goes_on = platter.eager.as_mut().is_some_and(|rng| rng.random_ratio(1, 3));
+        if goes_on && platter.synced < platter.submitted {
+            let next = platter.synced + 1;
+            platter.sync(next);
+        }
+        Ok(platter.synced)
     }
 
     fn settle(&mut self) -> Result<(), DiskError> {

@@ -11,18 +11,28 @@ pub struct Setup {
     pub operators: bool,
     /// Microseconds that a disk takes to sync, at least and at most.
     pub sync: (u64, u64),
+    /// Disks may be done with a write whenever they are asked, also between two of one step.
+    pub eager: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { disks_lie: false, clock_drift_percent: 4, operators: false, sync: (0, 0) }
+        Self {
+            disks_lie: false,
+            clock_drift_percent: 4,
+            operators: false,
+            sync: (0, 0),
+            eager: false,
+        }
     }
 }
 
 impl Setup {
-    /// Of a seed: in three of four nodes also come and go; disks are fast, slow or very slow.
+    /// Of a seed: in three of four nodes also come and go; disks are fast, eager, slow or
+    /// very slow.
     pub fn of(seed: u64) -> Self {
         let sync = (0, [0, 20_000, 800_000][(seed % 3) as usize]);
-        Self { operators: !seed.is_multiple_of(4), sync, ..Self::default() }
+        let eager = seed.is_multiple_of(6);
+        Self { operators: !seed.is_multiple_of(4), sync, eager, ..Self::default() }
     }
 }

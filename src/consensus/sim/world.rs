@@ -176,7 +176,7 @@ impl World {
     }
 
     fn disk(&mut self) -> SimDisk {
-        SimDisk::new(self.setup.disks_lie, self.setup.sync.1 > 0, self.rng.random())
+        SimDisk::new(&self.setup, self.rng.random())
     }
 
     /// Kills a node's process and gives it an empty disk.
