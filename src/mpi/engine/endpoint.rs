@@ -21,6 +21,9 @@ const EAGER: u64 = 64 << 10;
 /// How long a rank looks out for what it waits for before it gives way, as long as all ranks here
 /// can run at once.
 const LOOK_OUT: Duration = Duration::from_micros(20);
+/// How long it looks on after that, while other threads may have the core between two looks: less
+/// than a sleep and waking up cost where cores are virtual.
+const LOOK_ON: Duration = Duration::from_micros(200);
 /// How often a rank looks between two looks at the clock, and how long it pauses between.
 const LOOKS: u32 = 8;
 const PAUSES: u32 = 4;
@@ -109,9 +112,13 @@ impl Endpoint {
                     return Some(done);
                 }
             }
-            if begun.elapsed() >= LOOK_OUT {
+            let waited = begun.elapsed();
+            if waited >= LOOK_ON {
                 self.place.looked_out(true);
                 return None;
+            }
+            if waited >= LOOK_OUT {
+                std::thread::yield_now();
             }
         }
     }
