@@ -243,3 +243,17 @@ fn mpicc_has_the_habits_of_others() {
     let shown = String::from_utf8(mpicc(&["-show"]).stdout).unwrap();
     assert!(shown.trim().ends_with("sdk/c/faasm-cc"), "{shown}");
 }
+
+/// The newer parts of the library, and those for threads, which a libc++ without threads lacks.
+#[test]
+fn programs_of_newer_cplusplus_compile_and_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.wasm");
+    let output = Command::new(Path::new(ROOT).join("sdk/c/faasm-mpicxx"))
+        .args(["-std=c++20", "-Wall", "-Werror", "-o"])
+        .arg(&out)
+        .arg(Path::new(ROOT).join("tests/guests/mpi/port_threads.cpp"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text_of(&output));
+}

@@ -51,6 +51,14 @@ fn exceptions_are_caught_and_one_that_is_not_is_named() {
     assert!(log.contains("'Failure'") && log.contains("nobody catches this"), "{log}");
 }
 
+/// Mutexes, futures and the like are there for one thread; making another fails as C++ has it.
+#[test]
+fn programs_with_threads_find_one() {
+    if has_exceptions() {
+        Ranks::new().passes("mpi/port_threads", 2);
+    }
+}
+
 /// Debian's clang-19 alone makes neither exceptions nor setjmp.
 fn has_exceptions() -> bool {
     let cc = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk/c/faasm-cc");
