@@ -46,9 +46,13 @@ int pause(void);
 int getpagesize(void);
 int gethostname(char *name, size_t size) __asm__("faasm_gethostname");
 int chown(const char *path, uid_t owner, gid_t group);
+// The libc does not know how much memory there can be.
+long faasm_sysconf(int name);
 
 #ifdef __cplusplus
 }
 #endif
+
+#define sysconf(name) faasm_sysconf(name)
 
 #endif

@@ -8,10 +8,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PAGE 65536
+#define MOST_PAGES 65536
 
 static int refuse(int error)
 {
@@ -196,6 +198,28 @@ int gethostname(char *name, size_t size)
         return refuse(ENAMETOOLONG);
     strcpy(name, node);
     return 0;
+}
+
+// The libc's own is what the header's macro stands before.
+#undef uname
+int faasm_uname(struct utsname *name)
+{
+    int error = uname(name);
+    if (error == 0)
+        gethostname(name->nodename, sizeof name->nodename);
+    return error;
+}
+
+long faasm_sysconf(int name)
+{
+    switch (name) {
+    case _SC_PHYS_PAGES:
+        return MOST_PAGES;
+    case _SC_AVPHYS_PAGES:
+        return MOST_PAGES - (long)__builtin_wasm_memory_size(0);
+    default:
+        return (sysconf)(name);
+    }
 }
 
 int h_errno;

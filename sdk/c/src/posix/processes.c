@@ -97,6 +97,13 @@ int dup2(int fd, int as)
     return fd == as ? fd : refuse(ENOSYS);
 }
 
+// Each rank has a number of its own.
+pid_t getpid(void)
+{
+    const char *rank = getenv("PMI_RANK");
+    return 42 + (rank != NULL ? atoi(rank) : 0);
+}
+
 pid_t getppid(void) { return 1; }
 
 pid_t getpgrp(void) { return getpid(); }

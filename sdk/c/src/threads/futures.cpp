@@ -97,7 +97,8 @@ void __assoc_sub_state::wait()
 
 void __assoc_sub_state::__sub_wait(unique_lock<mutex> &lock)
 {
-    if (__is_ready())
+    // Nobody is left to wait for what std::async could not begin: it is about to be destroyed.
+    if (__is_ready() || use_count() == 0)
         return;
     if ((__state_ & static_cast<unsigned>(deferred)) == 0)
         faasm::waits_for_ever("std::future");
