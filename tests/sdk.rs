@@ -213,8 +213,9 @@ fn mpicc_has_the_habits_of_others() {
     std::fs::write(path("flags"), "-DN=3 -O3\n-march=native '-Wl,-rpath,/a b'\n").unwrap();
     run(&["-Wall", "-Werror", "-MMD", "-fPIC", "-pthread", "-c", "@flags", "part.c"]);
     assert!(path("part.o").exists() && path("part.d").exists());
+    // The libc has a library of this name too.
     let mut archive = Command::new("ar");
-    archive.current_dir(folder.path()).args(["rcs", "libpart.a", "part.o"]);
+    archive.current_dir(folder.path()).args(["rcs", "libutil.a", "part.o"]);
     assert!(archive.status().unwrap().success());
     let warned = run(&["-fopenmp", "-Wall", "-Werror", "-c", "main.c"]);
     assert!(warned.contains("OpenMP"), "{warned}");
@@ -223,7 +224,7 @@ fn mpicc_has_the_habits_of_others() {
         "-rdynamic",
         "main.o",
         "-L.",
-        "-lpart",
+        "-lutil",
         "-lm",
         "-lpthread",
         "-lmpi",
