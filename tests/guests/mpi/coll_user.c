@@ -46,6 +46,43 @@ static void product(unsigned *out, int from, int to) {
     }
 }
 
+/* One number of three. */
+static void first(void *in, void *inout, int *len, MPI_Datatype *type) {
+    int size = -1;
+    MPI_Aint lb = -1, extent = -1;
+    CHECK(MPI_Type_size(*type, &size) == MPI_SUCCESS && size == sizeof(int));
+    CHECK(MPI_Type_get_extent(*type, &lb, &extent) == MPI_SUCCESS && extent == 3 * sizeof(int));
+    calls++;
+    for (int i = 0; i < *len; i++) {
+        ((int *)inout)[3 * i] += ((int *)in)[3 * i];
+    }
+}
+
+/* A type is freed while a collective still needs it, and its handle may be another's: the function
+   is given one that is good. */
+static void freed(void) {
+    int mine[9], out[9];
+    MPI_Op op;
+    MPI_Request request;
+    MPI_Datatype type, other;
+    for (int i = 0; i < 9; i++) {
+        mine[i] = rank + i;
+        out[i] = -1;
+    }
+    MPI_Op_create(first, 1, &op);
+    MPI_Type_create_resized(MPI_INT, 0, 3 * sizeof(int), &type);
+    MPI_Type_commit(&type);
+    MPI_Iallreduce(mine, out, 3, type, op, MPI_COMM_WORLD, &request);
+    MPI_Type_free(&type);
+    MPI_Op_free(&op);
+    MPI_Type_contiguous(5, MPI_CHAR, &other);
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
+    MPI_Type_free(&other);
+    for (int i = 0; i < 9; i++) {
+        CHECK(out[i] == (i % 3 ? -1 : size * (size - 1) / 2 + size * i));
+    }
+}
+
 int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -108,6 +145,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) {
         CHECK(b[i] == 3 * i + 2 * rank);
     }
+    freed();
     MPI_Op_free(&op);
     CHECK(op == MPI_OP_NULL);
     MPI_Op_free(&sum);

@@ -3,6 +3,7 @@
 
 use wasmtime::Val;
 
+use crate::mpi::api::types;
 use crate::mpi::coll::combine::{Combine, UserOp};
 use crate::mpi::coll::places::{extent_of, pack, unpack};
 use crate::mpi::coll::queue::Job;
@@ -59,7 +60,9 @@ async fn operate(cx: &mut Cx<'_>, job: &Job) -> Result<Vec<u8>> {
     unpack(&input, &job.input)?;
     unpack(&inout, &job.inout)?;
     let at = u64::from(scratch) + 2 * room;
-    call(cx, job.user.op, job.user.handle, &input, &inout, at).await?;
+    let handle = types::lend(cx, job.user.handle, datatype)?;
+    call(cx, job.user.op, handle, &input, &inout, at).await?;
+    types::take_back(cx, job.user.handle, handle);
     let bytes = pack(&inout)?;
     cx.free(scratch).await?;
     Ok(bytes.into())

@@ -187,6 +187,23 @@ pub fn any(cx: &mut Cx<'_>, handle: i32) -> Result<Datatype> {
     cx.rank().types.any(handle)
 }
 
+/// A handle of a type for a function of the program: the one that it had, or another one if that was
+/// freed while the type was still in use.
+pub fn lend(cx: &mut Cx<'_>, had: i32, datatype: &Datatype) -> Result<i32> {
+    let types = &mut cx.rank().types;
+    match types.any(had) {
+        Ok(same) if same == *datatype => Ok(had),
+        _ => types.insert(TypeEntry::new(datatype.clone(), true)),
+    }
+}
+
+/// Ends what [`lend`] began.
+pub fn take_back(cx: &mut Cx<'_>, had: i32, lent: i32) {
+    if lent != had {
+        cx.rank().types.made.remove(lent);
+    }
+}
+
 /// Writes a result where the program wants it.
 fn put(cx: &Cx<'_>, at: u32, value: i64, wide: bool) -> Result<()> {
     if at == 0 {
