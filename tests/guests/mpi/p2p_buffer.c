@@ -124,6 +124,10 @@ static void automatic(void) {
     }
     OK(MPI_Buffer_detach(&at, &len));
     CHECK(at == MPI_BUFFER_AUTOMATIC && len == 0);
+    /* The size that is given means nothing. */
+    OK(MPI_Buffer_attach(MPI_BUFFER_AUTOMATIC, 100));
+    OK(MPI_Buffer_detach(&at, &len));
+    CHECK(at == MPI_BUFFER_AUTOMATIC && len == 0);
 }
 
 static void of_a_session(void) {

@@ -188,7 +188,9 @@ pub async fn detach(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     wait(cx, open).await;
     let Some(buffer) = cx.rank().p2p.buffers.by_owner.remove(&owner) else { return Ok(()) };
     cx.memory().write_i32(args.ptr(first), buffer.at.cast_signed())?;
-    let size = i64::try_from(buffer.size).unwrap_or(i64::MAX);
+    // The size that came with `MPI_BUFFER_AUTOMATIC` meant nothing.
+    let size = if buffer.is_automatic() { 0 } else { buffer.size };
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
     match args.large {
         true => cx.memory().write_i64(args.ptr(first + 1), size),
         false => {
