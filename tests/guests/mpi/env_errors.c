@@ -55,9 +55,43 @@ static void handlers(void) {
     CHECK(calls == 2);
 }
 
+static int told;
+
+static void of_file(MPI_File *file, int *code, ...) {
+    int class = -1;
+    MPI_Error_class(*code, &class);
+    told += *file == MPI_FILE_NULL && class == MPI_ERR_UNSUPPORTED_OPERATION;
+}
+
+/* What goes wrong with files goes to the handler of no file, which at first returns. */
+static void files(void) {
+    MPI_File file = MPI_FILE_NULL;
+    MPI_Errhandler handler, had;
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
+    MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_ARE_FATAL);
+    CHECK(MPI_File_get_errhandler(MPI_FILE_NULL, &had) == 0 && had == MPI_ERRORS_RETURN);
+    FAILS(MPI_ERR_UNSUPPORTED_OPERATION,
+          MPI_File_open(MPI_COMM_WORLD, "a", MPI_MODE_RDONLY, MPI_INFO_NULL, &file));
+    CHECK(MPI_File_create_errhandler(of_file, &handler) == MPI_SUCCESS);
+    CHECK(MPI_File_set_errhandler(MPI_FILE_NULL, handler) == MPI_SUCCESS);
+    CHECK(MPI_File_get_errhandler(MPI_FILE_NULL, &had) == 0 && had == handler);
+    CHECK(MPI_Errhandler_free(&had) == 0 && MPI_Errhandler_free(&handler) == 0);
+    FAILS(MPI_ERR_UNSUPPORTED_OPERATION, MPI_File_close(&file));
+    CHECK(told == 1);
+    int code = MPI_ERR_UNSUPPORTED_OPERATION;
+    CHECK(MPI_File_call_errhandler(MPI_FILE_NULL, code) == MPI_SUCCESS && told == 2);
+    FAILS(MPI_ERR_FILE, MPI_File_get_errhandler(MPI_File_fromint(0x1234), &had));
+    CHECK(MPI_File_set_errhandler(MPI_FILE_NULL, MPI_ERRORS_RETURN) == MPI_SUCCESS);
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    FAILS(MPI_ERR_ERRHANDLER, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRHANDLER_NULL));
+    MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+}
+
 int main(void) {
     int flag, threads;
     CHECK(MPI_Initialized(&flag) == MPI_SUCCESS && !flag);
+    /* Calls of the tools interface have no handler. */
+    FAILS(MPI_ERR_UNSUPPORTED_OPERATION, MPI_T_init_thread(MPI_THREAD_SINGLE, &threads));
     CHECK(MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &threads) == MPI_SUCCESS);
     CHECK(threads == MPI_THREAD_FUNNELED);
     CHECK(MPI_Query_thread(&threads) == MPI_SUCCESS && threads == MPI_THREAD_FUNNELED);
@@ -70,6 +104,7 @@ int main(void) {
     strings();
     handlers();
     FAILS(MPI_ERR_UNSUPPORTED_OPERATION, MPI_Win_fence(0, MPI_WIN_NULL));
+    files();
     double before = MPI_Wtime();
     CHECK(MPI_Wtime() >= before && MPI_Wtick() > 0);
     CHECK(PMPI_Finalize() == MPI_SUCCESS);

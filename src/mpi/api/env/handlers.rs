@@ -24,6 +24,9 @@ pub const TABLE: Table = &[
     ("MPI_Session_set_errhandler", Handler::Now(session_set)),
     ("MPI_Session_get_errhandler", Handler::Now(session_get)),
     ("MPI_Session_call_errhandler", waits!(session_call)),
+    ("MPI_File_set_errhandler", Handler::Now(file_set)),
+    ("MPI_File_get_errhandler", Handler::Now(file_get)),
+    ("MPI_File_call_errhandler", waits!(file_call)),
 ];
 
 /// An error handler that the program made.
@@ -39,13 +42,15 @@ struct Made {
 #[derive(Debug)]
 pub struct Handlers {
     made: Handles<Made>,
+    /// What `MPI_FILE_NULL` has: of what goes wrong with files, as none can be opened.
+    file: Errhandler,
     /// Room in the program's memory for what a handler is given, while none is called.
     scratch: Option<u32>,
 }
 
 impl Default for Handlers {
     fn default() -> Self {
-        Self { made: Handles::new(7), scratch: None }
+        Self { made: Handles::new(7), file: Errhandler::Return, scratch: None }
     }
 }
 
@@ -54,6 +59,8 @@ impl Default for Handlers {
 enum About {
     Comm(i32),
     Session(i32),
+    /// A file, of which there are none: `MPI_FILE_NULL`.
+    File,
     /// Nothing that has a handler, before MPI was initialised or after it ended.
     Nothing,
 }
@@ -70,6 +77,10 @@ pub async fn raise(
         Error::Code(code) => (code, "a callback of the program gave this code".to_owned()),
         Error::End(error) => return Err(error),
     };
+    if function.name.starts_with("MPI_T_") {
+        // The standard lets these call no handler.
+        return Ok(code);
+    }
     let blamed = cx.rank().p2p.blame.take();
     let about = about(cx.rank(), function, args);
     let handler = match (&blamed, about) {
@@ -79,6 +90,7 @@ pub async fn raise(
             Err(_) => Errhandler::Fatal,
         },
         (None, About::Session(handle)) => cx.rank().env.sessions.errhandler(handle),
+        (None, About::File) => cx.rank().env.handlers.file,
         (None, About::Nothing) => Errhandler::Fatal,
     };
     let text = cx.rank().env.classes.text(code).unwrap_or_default();
@@ -86,6 +98,7 @@ pub async fn raise(
     let handle = match (&blamed, about) {
         (Some(comm), _) => cx.rank().handle_of(comm),
         (None, About::Comm(handle) | About::Session(handle)) => handle,
+        (None, About::File) => c::MPI_FILE_NULL,
         (None, About::Nothing) => c::MPI_COMM_NULL,
     };
     match handle_with(cx, handler, handle, code, &text).await {
@@ -95,7 +108,7 @@ pub async fn raise(
     }
 }
 
-/// The first communicator or session that a call names, if it is one; else `MPI_COMM_SELF`, or a
+/// The first communicator or session that a call names, if it is one; no file, if it is about files; else `MPI_COMM_SELF`, or a
 /// session where there is no such.
 fn about(rank: &Rank, function: &Function, args: &Args) -> About {
     if let Some(at) = function.first(Kind::Session)
@@ -104,6 +117,9 @@ fn about(rank: &Rank, function: &Function, args: &Args) -> About {
         return About::Session(args.i32(at));
     }
     let active = rank.phase == Phase::Active;
+    if active && function.name.starts_with("MPI_File_") {
+        return About::File;
+    }
     let comm = function.first(Kind::Comm).map(|at| args.i32(at));
     match comm {
         Some(c::MPI_COMM_WORLD | c::MPI_COMM_SELF) if !active => {}
@@ -271,5 +287,33 @@ fn session_get(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
 async fn session_call(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
     let handler = cx.rank().env.sessions.get(args.i32(0))?.errhandler;
     let why = "the program called MPI_Session_call_errhandler";
+    handle_with(cx, handler, args.i32(0), args.i32(1), why).await
+}
+
+/// The only file that there is a handler of.
+fn no_file(args: &Args) -> Result<()> {
+    match args.i32(0) {
+        c::MPI_FILE_NULL => Ok(()),
+        handle => error(c::MPI_ERR_FILE, format!("{handle:#x} is no file")),
+    }
+}
+
+fn file_set(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    no_file(args)?;
+    cx.rank().env.handlers.file = of(cx.rank(), args.i32(1), Kind::File)?;
+    Ok(())
+}
+
+fn file_get(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    no_file(args)?;
+    let handler = cx.rank().env.handlers.file;
+    let handle = handle(cx.rank(), handler, Kind::File)?;
+    cx.memory().write_i32(args.ptr(1), handle)
+}
+
+async fn file_call(cx: &mut Cx<'_>, args: &Args) -> Result<()> {
+    no_file(args)?;
+    let handler = cx.rank().env.handlers.file;
+    let why = "the program called MPI_File_call_errhandler";
     handle_with(cx, handler, args.i32(0), args.i32(1), why).await
 }
