@@ -26,3 +26,13 @@ fn neighbours_exchange_blocks_in_the_order_of_their_edges() {
     [1, 2, 4, 6, 8].into_iter().for_each(|ranks| node.passes("mpi/topo_neighbours", ranks));
     Ranks::apart().passes("mpi/topo_neighbours", 3);
 }
+
+#[test]
+fn neighbours_exchange_blocks_in_every_form() {
+    let node = Ranks::new();
+    [1, 2, 5, 8].into_iter().for_each(|ranks| node.passes("mpi/topo_forms", ranks));
+    Ranks::apart().passes("mpi/topo_forms", 4);
+    let mut nodes = Ranks::linked(3);
+    nodes.place(&[1, 2, 3, 1]);
+    nodes.passes("mpi/topo_forms", 4);
+}
