@@ -104,6 +104,16 @@ int main(void) {
     strings();
     handlers();
     FAILS(MPI_ERR_UNSUPPORTED_OPERATION, MPI_Win_fence(0, MPI_WIN_NULL));
+    MPI_Comm spawned;
+    char *names[] = {"a"};
+    int one[] = {1};
+    MPI_Info hints[] = {MPI_INFO_NULL};
+    FAILS(MPI_ERR_UNSUPPORTED_OPERATION,
+          MPI_Comm_spawn("a", MPI_ARGV_NULL, 1, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &spawned,
+                         MPI_ERRCODES_IGNORE));
+    FAILS(MPI_ERR_UNSUPPORTED_OPERATION,
+          MPI_Comm_spawn_multiple(1, names, MPI_ARGVS_NULL, one, hints, 0, MPI_COMM_WORLD,
+                                  &spawned, MPI_ERRCODES_IGNORE));
     files();
     double before = MPI_Wtime();
     CHECK(MPI_Wtime() >= before && MPI_Wtick() > 0);
