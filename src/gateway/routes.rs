@@ -105,10 +105,10 @@ pub(super) fn build<S: Clone + Send + Sync + 'static>(
         let handler = handler.route_layer(from_fn_with_state((door.clone(), access), guard));
         match paths.iter_mut().find(|(known, ..)| *known == path) {
             Some((_, allow, methods)) => {
-                *allow = format!("{allow}, {method}");
+                *allow = format!("{allow}, {}", allowed(method));
                 *methods = std::mem::take(methods).merge(handler);
             }
-            None => paths.push((path, method.to_owned(), handler)),
+            None => paths.push((path, allowed(method).to_owned(), handler)),
         }
     }
     let mut router = Router::new();
@@ -119,6 +119,11 @@ pub(super) fn build<S: Clone + Send + Sync + 'static>(
     let users = from_fn_with_state((door, Access::User), guard);
     let lost: MethodRouter = any(not_found);
     router.fallback_service(lost.layer(users))
+}
+
+/// A method as in `Allow`: where there is GET, there is HEAD.
+fn allowed(method: &str) -> &str {
+    if method == "GET" { "GET, HEAD" } else { method }
 }
 
 async fn not_found(uri: Uri) -> Response {
@@ -213,6 +218,8 @@ mod tests {
         let wrong = ask(Some(Role::User), "POST", "/v1/users/x").await;
         assert_eq!(wrong.status(), 405);
         assert_eq!(wrong.headers()["allow"], "PUT, PATCH, DELETE");
+        let wrong = ask(Some(Role::User), "POST", "/v1/state/x/k").await;
+        assert_eq!(wrong.headers()["allow"], "GET, HEAD, PUT, DELETE");
         assert_eq!(body(wrong).await.error.code, "FAASM_ENOSYS");
     }
 
