@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use wasmtime::{Caller, Linker};
 
-use super::faasm::must;
+use super::calls;
 use super::state::{self, Outcome};
 use super::state_key::Key;
 use super::state_windows;
-use crate::errno::Errno;
+use crate::errno::{CallError, Errno};
 use crate::function::State;
 use crate::function::values::{Missing, Mode, Part, Pushed, Reach, Value, Written};
 
@@ -33,8 +33,8 @@ fn add_reads(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut caller, (key, into, len): (u32, u32, i32)| {
             Box::new(async move {
                 let key = Key::read_c(&mut caller, key)?;
-                let read = read_state(&mut caller, key, into, len).await?;
-                must("read_state", read)
+                let read = read_state(&mut caller, key.as_ref(), into, len).await?;
+                told("read_state", key.as_ref(), read)
             })
         },
     )?;
@@ -47,11 +47,11 @@ fn add_reads(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     let key = Key::read_c(&mut caller, key)?;
                     let read = match (part(off, len), missing(total)) {
                         (Ok(part), Ok(missing)) => {
-                            read_part(&mut caller, key, part, missing, into).await?
+                            read_part(&mut caller, key.as_ref(), part, missing, into).await?
                         }
                         (Err(error), _) | (_, Err(error)) => Err(error),
                     };
-                    must("read_state_offset", read.map(|()| 0)).map(drop)
+                    told("read_state_offset", key.as_ref(), read.map(|()| 0)).map(drop)
                 })
             },
         )
@@ -65,8 +65,8 @@ fn add_pointers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut caller, (key, total): (u32, i32)| {
             Box::new(async move {
                 let key = Key::read_c(&mut caller, key)?;
-                let got = pointer(&mut caller, key, total, None).await?;
-                must("read_state_ptr", got.map(u32::cast_signed))
+                let got = pointer(&mut caller, key.as_ref(), total, None).await?;
+                told("read_state_ptr", key.as_ref(), got.map(u32::cast_signed))
             })
         },
     )?;
@@ -78,10 +78,10 @@ fn add_pointers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 Box::new(async move {
                     let key = Key::read_c(&mut caller, key)?;
                     let got = match part(off, len) {
-                        Ok(part) => pointer(&mut caller, key, total, Some(part)).await?,
+                        Ok(part) => pointer(&mut caller, key.as_ref(), total, Some(part)).await?,
                         Err(error) => Err(error),
                     };
-                    must("read_state_offset_ptr", got.map(u32::cast_signed))
+                    told("read_state_offset_ptr", key.as_ref(), got.map(u32::cast_signed))
                 })
             },
         )
@@ -94,14 +94,15 @@ fn add_writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "__faasm_write_state",
         |mut caller, (key, at, len): (u32, u32, u32)| {
             Box::new(async move {
-                let set = match Key::read_c(&mut caller, key)? {
+                let key = Key::read_c(&mut caller, key)?;
+                let set = match &key {
                     Some(key) => {
                         let what = Written::All(u64::from(len));
                         state::set(&mut caller, key.as_str(), what, 0, at, len).await?
                     }
                     None => Err(Errno::Inval),
                 };
-                must("write_state", set.map(|()| 0)).map(drop)
+                told("write_state", key.as_ref(), set.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -111,7 +112,7 @@ fn add_writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut caller, (key, total, off, at, len): (u32, i32, i32, u32, i32)| {
             Box::new(async move {
                 let key = Key::read_c(&mut caller, key)?;
-                let set = match (key, part(off, len), missing(total)) {
+                let set = match (&key, part(off, len), missing(total)) {
                     (Some(key), Ok(part), Ok(missing)) => {
                         let what = Written::Part(part, missing);
                         let len = len.cast_unsigned();
@@ -119,7 +120,7 @@ fn add_writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                     }
                     _ => Err(Errno::Inval),
                 };
-                must("write_state_offset", set.map(|()| 0)).map(drop)
+                told("write_state_offset", key.as_ref(), set.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -130,9 +131,9 @@ fn add_writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             |mut caller, (key, path): (u32, u32)| {
                 Box::new(async move {
                     // Both are read as they would be; there are no files.
-                    Key::read_c(&mut caller, key)?;
+                    let key = Key::read_c(&mut caller, key)?;
                     super::guest::read_string(&mut caller, path)?;
-                    must("write_state_from_file", Err(Errno::NoEnt))
+                    told("write_state_from_file", key.as_ref(), Err(Errno::NoEnt))
                 })
             },
         )
@@ -145,11 +146,12 @@ fn add_appends(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "__faasm_append_state",
         |mut caller, (key, at, len): (u32, u32, u32)| {
             Box::new(async move {
-                let appended = match Key::read_c(&mut caller, key)? {
+                let key = Key::read_c(&mut caller, key)?;
+                let appended = match &key {
                     Some(key) => state::append(&mut caller, key.as_str(), at, len).await?,
                     None => Err(Errno::Inval),
                 };
-                must("append_state", appended.map(|()| 0)).map(drop)
+                told("append_state", key.as_ref(), appended.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -159,14 +161,14 @@ fn add_appends(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut caller, (key, at, len, elements): (u32, u32, u32, i32)| {
             Box::new(async move {
                 let key = Key::read_c(&mut caller, key)?;
-                let read = match (key, u64::try_from(elements)) {
+                let read = match (&key, u64::try_from(elements)) {
                     (Some(key), Ok(elements)) => {
                         let key = key.as_str();
                         state::read_appended(&mut caller, key, elements, at, len).await?
                     }
                     _ => Err(Errno::Inval),
                 };
-                must("read_appended_state", read.map(|_| 0)).map(drop)
+                told("read_appended_state", key.as_ref(), read.map(|_| 0)).map(drop)
             })
         },
     )?;
@@ -175,11 +177,12 @@ fn add_appends(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "__faasm_clear_appended_state",
         |mut caller, (key,): (u32,)| {
             Box::new(async move {
-                let cleared = match Key::read_c(&mut caller, key)? {
+                let key = Key::read_c(&mut caller, key)?;
+                let cleared = match &key {
                     Some(key) => state::clear_appended(&mut caller, key.as_str()).await,
                     None => Err(Errno::Inval),
                 };
-                must("clear_appended_state", cleared.map(|()| 0)).map(drop)
+                told("clear_appended_state", key.as_ref(), cleared.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -193,8 +196,8 @@ fn add_flags(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut caller, (key, total): (u32, i32)| {
             Box::new(async move {
                 let key = Key::read_c(&mut caller, key)?;
-                let flagged = flag(&mut caller, key, total, part(0, total)).await;
-                must("flag_state_dirty", flagged.map(|()| 0)).map(drop)
+                let flagged = flag(&mut caller, key.as_ref(), total, part(0, total)).await;
+                told("flag_state_dirty", key.as_ref(), flagged.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -205,8 +208,8 @@ fn add_flags(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             |mut caller, (key, total, off, len): (u32, i32, i32, i32)| {
                 Box::new(async move {
                     let key = Key::read_c(&mut caller, key)?;
-                    let flagged = flag(&mut caller, key, total, part(off, len)).await;
-                    must("flag_state_offset_dirty", flagged.map(|()| 0)).map(drop)
+                    let flagged = flag(&mut caller, key.as_ref(), total, part(off, len)).await;
+                    told("flag_state_offset_dirty", key.as_ref(), flagged.map(|()| 0)).map(drop)
                 })
             },
         )
@@ -219,11 +222,12 @@ fn add_transfers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         linker.func_wrap_async(MODULE, &import, move |mut caller, (key,): (u32,)| {
             Box::new(async move {
                 let what = if flagged { Pushed::Flagged } else { Pushed::Chunks };
-                let pushed = match Key::read_c(&mut caller, key)? {
+                let key = Key::read_c(&mut caller, key)?;
+                let pushed = match &key {
                     Some(key) => state::push(&mut caller, key.as_str(), what).await,
                     None => Err(Errno::Inval),
                 };
-                must(name, pushed.map(|()| 0)).map(drop)
+                told(name, key.as_ref(), pushed.map(|()| 0)).map(drop)
             })
         })?;
     }
@@ -233,14 +237,14 @@ fn add_transfers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut caller, (key, mask): (u32, u32)| {
             Box::new(async move {
                 let (key, mask) = (Key::read_c(&mut caller, key)?, Key::read_c(&mut caller, mask)?);
-                let pushed = match (key, mask) {
+                let pushed = match (&key, mask) {
                     (Some(key), Some(mask)) => {
                         let what = Pushed::Masked(mask.as_str().to_owned());
                         state::push(&mut caller, key.as_str(), what).await
                     }
                     _ => Err(Errno::Inval),
                 };
-                must("push_state_partial_mask", pushed.map(|()| 0)).map(drop)
+                told("push_state_partial_mask", key.as_ref(), pushed.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -249,11 +253,12 @@ fn add_transfers(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "__faasm_pull_state",
         |mut caller, (key, _len): (u32, i32)| {
             Box::new(async move {
-                let pulled = match Key::read_c(&mut caller, key)? {
+                let key = Key::read_c(&mut caller, key)?;
+                let pulled = match &key {
                     Some(key) => state::pull(&mut caller, key.as_str(), None).await,
                     None => Err(Errno::Inval),
                 };
-                must("pull_state", pulled.map(|()| 0)).map(drop)
+                told("pull_state", key.as_ref(), pulled.map(|()| 0)).map(drop)
             })
         },
     )?;
@@ -271,14 +276,15 @@ fn add_locks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         let import = format!("__faasm_{name}");
         linker.func_wrap_async(MODULE, &import, move |mut caller, (key,): (u32,)| {
             Box::new(async move {
-                let done = match Key::read_c(&mut caller, key)? {
+                let key = Key::read_c(&mut caller, key)?;
+                let done = match &key {
                     None => Err(Errno::Inval),
                     Some(key) if take => {
                         state::lock(&mut caller, key.as_str(), Reach::Node, mode, None).await
                     }
                     Some(key) => state::unlock(&mut caller, key.as_str(), Reach::Node, mode).await,
                 };
-                must(name, done.map(|()| 0)).map(drop)
+                told(name, key.as_ref(), done.map(|()| 0)).map(drop)
             })
         })?;
     }
@@ -289,12 +295,12 @@ fn add_locks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// that is missing has size 0.
 async fn read_state(
     caller: &mut Caller<'_, State>,
-    key: Option<Key>,
+    key: Option<&Key>,
     into: u32,
     len: i32,
 ) -> Outcome<i32> {
     let (Some(key), Ok(len)) = (key, u64::try_from(len)) else { return Ok(Err(Errno::Inval)) };
-    let value = match open(caller, &key, Missing::Fail).await {
+    let value = match open(caller, key, Missing::Fail).await {
         Err(Errno::NoEnt) if len == 0 => return Ok(Ok(0)),
         Ok(value) => value,
         Err(error) => return Ok(Err(error)),
@@ -312,13 +318,13 @@ async fn read_state(
 
 async fn read_part(
     caller: &mut Caller<'_, State>,
-    key: Option<Key>,
+    key: Option<&Key>,
     part: Part,
     missing: Missing,
     into: u32,
 ) -> Outcome<()> {
     let Some(key) = key else { return Ok(Err(Errno::Inval)) };
-    let value = match open(caller, &key, missing).await {
+    let value = match open(caller, key, missing).await {
         Ok(value) => value,
         Err(error) => return Ok(Err(error)),
     };
@@ -331,7 +337,7 @@ async fn read_part(
 
 async fn pointer(
     caller: &mut Caller<'_, State>,
-    key: Option<Key>,
+    key: Option<&Key>,
     total: i32,
     part: Option<Part>,
 ) -> Outcome<u32> {
@@ -346,7 +352,7 @@ async fn pointer(
 
 async fn flag(
     caller: &mut Caller<'_, State>,
-    key: Option<Key>,
+    key: Option<&Key>,
     total: i32,
     part: Result<Part, Errno>,
 ) -> Result<(), Errno> {
@@ -355,7 +361,7 @@ async fn flag(
     if flagged != Err(Errno::NoEnt) {
         return flagged;
     }
-    open(caller, &key, missing(total)?).await?;
+    open(caller, key, missing(total)?).await?;
     caller.data_mut().views.host()?.flag(key.as_str(), Some(part))
 }
 
@@ -366,6 +372,43 @@ async fn open(
 ) -> Result<Arc<dyn Value>, Errno> {
     let host = state::host(caller)?;
     state::resting(caller, host.value(key.as_str(), missing, None)).await
+}
+
+/// What an import without room for an error gives; an error ends the call, and says of which value
+/// and why.
+fn told(what: &str, key: Option<&Key>, result: Result<i32, Errno>) -> wasmtime::Result<i32> {
+    result.map_err(|error| {
+        let of = key.map_or("a key that is none", Key::as_str);
+        let why = match key {
+            Some(_) => why(error),
+            None => "a key has 1 to 512 bytes of UTF-8 before its NUL",
+        };
+        let detail = format!("__faasm_{what} of {of}: {why}; this import cannot return an error");
+        calls::stop(CallError::new(error, detail))
+    })
+}
+
+/// What an error of a value means.
+fn why(error: Errno) -> &'static str {
+    match error {
+        Errno::Inval => "a length or an offset is negative, or outside of the value",
+        Errno::NoEnt => "there is no such value, or no such file",
+        Errno::Exist => "there is such a value already",
+        Errno::NoMem => "the node has no memory for another copy, or all is mapped or not pushed",
+        Errno::Limit => "the function uses too many values, or its memory is full",
+        Errno::Quota => "the user's quota is used up, or the value would be too long",
+        Errno::Perm => "the call holds no such lock, or only a lock for reading",
+        Errno::Locked => "another call holds the global write lock",
+        Errno::LockLost => "the call lost its global lock",
+        Errno::DeadLk => "the call has the lock already, or waiting for it would never end",
+        Errno::Stale => "the value was deleted, and perhaps made anew, since it was mapped",
+        Errno::Again => "the value changed too often meanwhile",
+        Errno::TooBig => "the value does not fit the memory or the numbers of a function",
+        Errno::Unavailable => "no owner of the value answered in time",
+        Errno::TimedOut => "the lock was not granted in time",
+        Errno::Io => "the nodes' disks are full, or an owner answered nonsense",
+        _ => "it cannot be done",
+    }
 }
 
 fn part(off: i32, len: i32) -> Result<Part, Errno> {
