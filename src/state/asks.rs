@@ -11,7 +11,7 @@ use super::store::StoreError;
 use super::values::{Decision, Next, Plan};
 use crate::wire::consensus::SessionId;
 use crate::wire::shards::ShardId;
-use crate::wire::state::{List, Listed, MAX_LISTED, Op, Refusal};
+use crate::wire::state::{Op, Refusal};
 
 /// Longest wait until this node has applied the entry that granted a lock.
 const APPLY: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ impl Driver {
 
     /// The epoch in which this node may answer for a shard. Its copy may not have been told yet that
     /// another node took the shard over before this one got its session.
-    fn serves(&self, shard: ShardId) -> Option<u64> {
+    pub(super) fn serves(&self, shard: ShardId) -> Option<u64> {
         let epoch = self.copies.get(&shard)?.replica.serving()?;
         self.consensus.owns(shard, epoch).then_some(epoch)
     }
@@ -181,20 +181,6 @@ impl Driver {
                 }
             }
         });
-    }
-
-    /// Values of the shards that this node serves, and how many those are.
-    pub(super) fn list(&self, list: &List) -> (Vec<Listed>, u32) {
-        let served: Vec<ShardId> =
-            self.copies.keys().copied().filter(|shard| self.serves(*shard).is_some()).collect();
-        let list = List { most: list.most.min(MAX_LISTED), ..list.clone() };
-        let mut all = Vec::new();
-        for shard in &served {
-            all.extend(self.store.list(*shard, &list).unwrap_or_default());
-        }
-        all.sort_by(|one: &Listed, other: &Listed| one.key.cmp(&other.key));
-        all.truncate(list.most as usize);
-        (all, u32::try_from(served.len()).unwrap_or(u32::MAX))
     }
 
     /// Gives up what is overdue, and makes checkpoints.

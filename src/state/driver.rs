@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::copy::Copy;
 use super::jobs::{Asker, Job};
+use super::listing::Page;
 use super::post::Post;
 use super::store::{LogWrite, Store, StoreError};
 use crate::consensus::Consensus;
@@ -22,7 +23,7 @@ use crate::net::Net;
 use crate::state::replica::{Event, Outcome, Record, TICK};
 use crate::wire::replicas::Message;
 use crate::wire::shards::{SHARDS, ShardChange, ShardId};
-use crate::wire::state::{Answer, Ask, List, Listed, Refusal};
+use crate::wire::state::{Answer, Ask, List, Refusal};
 
 /// Inputs that wait at most; more are refused.
 pub const INBOX: usize = 16_384;
@@ -46,7 +47,7 @@ pub enum Input {
     /// An operation on a key whose shard this node may own.
     Ask(Box<Job>),
     /// Values of the shards that this node owns.
-    List(List, oneshot::Sender<(Vec<Listed>, u32)>),
+    List(List, oneshot::Sender<Page>),
     /// Copies on another node say something; the number is of the bytes beside it.
     Messages(NodeId, Vec<(Message, Bytes)>, usize),
     /// The table of shards changed.
@@ -158,7 +159,7 @@ impl Owners {
     }
 
     /// Lists values of the shards that this node serves; none when it is too busy.
-    pub async fn list(&self, list: List) -> Option<(Vec<Listed>, u32)> {
+    pub async fn list(&self, list: List) -> Option<Page> {
         let (reply, answer) = oneshot::channel();
         self.shared.put(Input::List(list, reply)).ok()?;
         answer.await.ok()
@@ -272,9 +273,7 @@ impl Driver {
     fn take(&mut self, input: Input, now: Instant) {
         match input {
             Input::Ask(job) => self.ask(*job, now),
-            Input::List(list, reply) => {
-                let _ = reply.send(self.list(&list));
-            }
+            Input::List(list, reply) => self.list(list, reply),
             Input::Messages(from, all, _) => {
                 for (message, body) in all {
                     self.tell(message.shard, Event::Message { from, message, body }, now);

@@ -21,6 +21,7 @@ pub mod fake;
 pub mod global;
 mod grants;
 mod jobs;
+mod listing;
 pub mod local;
 mod numbers;
 pub mod overview;
