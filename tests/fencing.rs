@@ -81,8 +81,16 @@ async fn owners_refuse_whoever_lost_the_lock_and_whoever_has_none() {
     // The lock is free again, and the owner remembers who was there last, by a read alone.
     let late = read(&one, Some(old)).await;
     assert_eq!(late, Err(StateError::Refused(Refusal::LockLost)));
+    // Nobody took it since the last one, of whom something is still under way.
+    for at in 0..3 {
+        let consensus = consensus(at);
+        wait_until("its end is known", || consensus.write_locked(&key()).is_none()).await;
+    }
+    assert_eq!(push(&two, None, "by nobody").await, None);
+    assert_eq!(push(&two, Some(new), "too late").await, Some(Refusal::LockLost));
+    assert_eq!(&read(&one, None).await.expect("it reads")[..], b"by nobody");
     let reader = lock(&consensus(2), 3, Mode::Read).await;
     assert_eq!(push(&global(2), Some(reader), "by a reader").await, Some(Refusal::ReadLock));
     assert_eq!(push(&one, Some(old), "too late").await, Some(Refusal::LockLost));
-    assert_eq!(&read(&one, None).await.expect("it reads")[..], b"by the first");
+    assert_eq!(&read(&one, None).await.expect("it reads")[..], b"by nobody");
 }

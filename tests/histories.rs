@@ -27,10 +27,11 @@ use std::time::{Duration, Instant};
 
 use client::{Client, Run, Sort};
 use common::netns::{self, Hosts};
+use faasm::gateway::values::view::LocksView;
 use faasm::wire::shards::StateKey;
 use history::Histories;
 use place::{Ask, Linked, Loopback, Place};
-use plan::{Kind, NODES};
+use plan::NODES;
 
 /// Faults go on for so many seconds unless told otherwise.
 const SECONDS: u64 = 10;
@@ -41,10 +42,12 @@ const CLIENTS: [Sort; 5] =
 const LAST_READS: Duration = Duration::from_secs(40);
 /// How long a call holds a lock whose node is then paused or cut off, in milliseconds.
 const HOLDER_DWELLS: u64 = 1_500;
-/// That begins so long after the call: it has the lock by then, and does not write yet.
-const HOLDER_BEGINS: Duration = Duration::from_millis(700);
+/// Who has a lock for so long is that call, since others let it go sooner; it does not write yet.
+const HOLDER_HAS: Duration = Duration::from_millis(client::DWELL + 100);
+/// Longest wait until it has.
+const HOLDER_WAITS: Duration = Duration::from_secs(3);
 /// Fewer operations of each sort than this for a second show nothing.
-const FEWEST: usize = 4;
+const FEWEST: usize = 2;
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     match std::env::var(name) {
@@ -115,18 +118,22 @@ fn one_run(place: &dyn Place, seed: u64, time: Duration) -> Histories {
             scope.spawn(move || client.work(sort));
         }
         let chaos = scope.spawn(|| {
-            for (number, fault) in (2_000..).zip(&faults) {
-                std::thread::sleep(fault.from.saturating_sub(run.now()));
-                if matches!(fault.kind, Kind::Pause | Kind::Isolate | Kind::OneWay) {
+            let mut before = Duration::ZERO;
+            for (number, fault) in (2_000..).zip(&faults).take_while(|_| run.now() < time) {
+                // Making one takes time, too: what is planned are the pauses between them.
+                std::thread::sleep(fault.from - before);
+                before = fault.until;
+                if fault.kind.holds_up() {
                     // It writes, or is heard of, when its session is over and another had the lock.
                     let holder = Client::new(&run, seed, number, fault.node);
                     let key = run.key(Sort::Counter, 0);
+                    let locked = key.clone();
                     scope.spawn(move || holder.add_after(&key, HOLDER_DWELLS));
-                    std::thread::sleep(HOLDER_BEGINS);
+                    wait_until_held(&run, fault.node, &locked);
                 }
                 let from = run.now().as_secs_f64();
                 let more = place.begin(fault);
-                std::thread::sleep(fault.until.saturating_sub(run.now()));
+                std::thread::sleep(fault.until - fault.from);
                 place.end(fault);
                 let until = run.now().as_secs_f64();
                 println!("{from:8.3} {until:8.3} {:?} n{} {more}", fault.kind, fault.node);
@@ -139,6 +146,29 @@ fn one_run(place: &dyn Place, seed: u64, time: Duration) -> Histories {
     });
     last_reads(&run, seed);
     run.seen.into_inner().expect("no client failed")
+}
+
+/// Waits, not for long, until the call that dwells has its lock.
+fn wait_until_held(run: &Run<'_>, node: usize, key: &str) {
+    let (until, holder) = (run.now() + HOLDER_WAITS, format!("n{node}"));
+    let patience = Duration::from_millis(300);
+    let ask = Ask { line: "GET /v1/locks", body: b"", headers: &[], patience };
+    let mut has: Option<(String, Duration)> = None;
+    while run.now() < until {
+        let locks = run.place.ask(node % NODES + 1, &ask);
+        let locks = locks.map_or_else(|_| Vec::new(), |answer| answer.json::<LocksView>().locks);
+        let held = locks.into_iter().find(|lock| lock.key == key && lock.mode == "write");
+        let holder = held.and_then(|lock| lock.holders.into_iter().find(|by| by.node == holder));
+        has = match (holder, has) {
+            (Some(by), Some((call, since))) if by.call == call => Some((call, since)),
+            (by, _) => by.map(|by| (by.call, run.now())),
+        };
+        if has.as_ref().is_some_and(|(_, since)| run.now() - *since > HOLDER_HAS) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("n{node} did not get the lock of {key}");
 }
 
 /// Reads every key through every node.

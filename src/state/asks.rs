@@ -10,6 +10,7 @@ use super::jobs::{Job, Logged};
 use super::store::StoreError;
 use super::values::{Decision, Next, Plan};
 use crate::wire::consensus::SessionId;
+use crate::wire::locks::Mode;
 use crate::wire::shards::ShardId;
 use crate::wire::state::{Op, Refusal};
 
@@ -69,6 +70,12 @@ impl Driver {
         }
         let locked = self.consensus.write_locked(&job.ask.key);
         let token = job.ask.proof.map(|proof| proof.token);
+        // Also if nobody took it since: what is under way of a call that has ended must not come
+        // behind what others wrote without a lock.
+        let wrote = job.ask.proof.filter(|proof| proof.mode == Mode::Write);
+        if wrote.is_some_and(|proof| locked != Some(proof.token)) {
+            return Err(Refusal::LockLost);
+        }
         match locked {
             Some(locked) if token.is_some_and(|token| token < locked) => Err(Refusal::LockLost),
             Some(locked) if token != Some(locked) && matches!(job.ask.op, Op::Write { .. }) => {

@@ -12,7 +12,7 @@ use faasm::config::ClusterConfig;
 use faasm::gateway::view::{NodeView, NodesView, ReadyView};
 use faasm::id::NodeId;
 
-use super::processes::{Answer, PATIENCE, agent, keeper, wait_for};
+use super::processes::{Answer, PATIENCE, agent, binary, keeper, wait_for};
 
 /// Free ports.
 const FREE: [&str; 4] = ["--http", "127.0.0.1:0", "--quic", "127.0.0.1:0"];
@@ -183,7 +183,7 @@ impl Growing {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_faasm"));
+        let mut command = Command::new(binary());
         command.args(args).env("FAASM_LOG", "info");
         for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA", "FAASM_DATA_DIR"] {
             command.env_remove(name);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use ureq::tls::{RootCerts, TlsConfig, parse_pem};
 
-use super::processes::Answer;
+use super::processes::{Answer, binary};
 
 /// Hosts with a node in each. Dropping it ends all, and so does the end of the test process.
 pub struct Hosts {
@@ -63,7 +63,9 @@ fn script() -> Command {
 impl Hosts {
     /// Makes so many hosts, and waits until their nodes are ready.
     pub fn up(count: usize) -> Self {
-        let mut hosts = Self::make(count, &["--binary", env!("CARGO_BIN_EXE_faasm")]);
+        let binary = binary();
+        let binary = binary.to_str().expect("UTF-8");
+        let mut hosts = Self::make(count, &["--binary", binary]);
         hosts.entry = Some(Entry::of(&hosts.dir));
         hosts
     }

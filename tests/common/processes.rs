@@ -76,10 +76,7 @@ impl Processes {
 
     /// `faasm` with this cluster's directory, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
-        // Measurements take a release build.
-        let binary = std::env::var_os("FAASM_TEST_BIN");
-        let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_faasm").into());
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary());
         command.env("FAASM_DATA_DIR", self.dir.path()).args(args);
         command.envs(self.environment.iter().cloned());
         for name in ["FAASM_CLUSTER", "FAASM_TOKEN", "FAASM_CA"] {
@@ -305,6 +302,12 @@ impl Answer {
     pub fn node(&self) -> &str {
         self.header(NODE_HEADER)
     }
+}
+
+/// The nodes' program. Measurements take a release build, and planted bugs one with those.
+pub fn binary() -> PathBuf {
+    let given = std::env::var_os("FAASM_TEST_BIN");
+    given.map_or_else(|| env!("CARGO_BIN_EXE_faasm").into(), PathBuf::from)
 }
 
 /// Looks until there is something; fails, saying what it waited for.

@@ -25,7 +25,7 @@ const WRITE: Duration = Duration::from_secs(12);
 /// A pause after what failed.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Longest time that a holder of a lock dwells, in milliseconds.
-const DWELL: u64 = 500;
+pub const DWELL: u64 = 500;
 /// Most bytes of a register, in words of 8: more than a chunk.
 const WORDS: usize = 1_500;
 
@@ -109,6 +109,7 @@ impl<'a> Client<'a> {
                 Sort::Register => self.put(&key),
                 Sort::List if self.random.random_bool(0.75) => self.append(&key),
                 Sort::List => self.list(&key),
+                Sort::Counter if self.random.random_bool(0.1) => self.set(&key),
                 Sort::Counter if self.random.random_bool(0.7) => self.add(&key),
                 Sort::Counter => self.look(&key),
             };
@@ -158,8 +159,12 @@ impl<'a> Client<'a> {
 
     /// Runs the guest; what it says.
     fn call(&self, args: &[&str]) -> Said {
-        let line = invocation(self.node, args, WRITE - Duration::from_secs(2));
-        self.ask(&Ask { line: &line, body: b"", headers: &[], patience: WRITE })
+        self.call_within(args, WRITE)
+    }
+
+    fn call_within(&self, args: &[&str], patience: Duration) -> Said {
+        let line = invocation(self.node, args, patience - Duration::from_secs(2));
+        self.ask(&Ask { line: &line, body: b"", headers: &[], patience })
     }
 
     fn get(&mut self, key: &str) -> bool {
@@ -256,7 +261,10 @@ impl<'a> Client<'a> {
     /// Adds to a counter, and dwells for so many milliseconds between reading and writing it.
     pub fn add_after(&self, key: &str, dwell: u64) -> bool {
         let (id, called) = (self.run.id(), self.run.now());
-        let told = match self.call(&["add", key, &id.to_string(), &dwell.to_string()]) {
+        // Who dwells for long may be paused as well.
+        let patience = WRITE + Duration::from_millis(10 * dwell);
+        let args = ["add", key, &id.to_string(), &dwell.to_string()];
+        let told = match self.call_within(&args, patience) {
             Said::Nothing => return false,
             Said::Silence => None,
             Said::Answer(answer) => match said(&answer) {
@@ -269,6 +277,24 @@ impl<'a> Client<'a> {
         let what = CounterOp::Add { id, told };
         self.counted(key, self.entry(called, told.is_some(), what));
         told.is_some()
+    }
+
+    /// Writes a counter over, without its lock.
+    fn set(&self, key: &str) -> bool {
+        let id = self.run.id();
+        let count = id << 20;
+        let body = [count.to_le_bytes(), id.to_le_bytes()].concat();
+        let line = format!("PUT /v1/state/alice/{key}");
+        let called = self.run.now();
+        let said = self.ask(&Ask { line: &line, body: &body, headers: &[], patience: WRITE });
+        let done = match said {
+            Said::Answer(answer) if answer.status == 423 => return false,
+            Said::Nothing => return false,
+            Said::Answer(answer) => matches!(answer.status, 200 | 201),
+            Said::Silence => false,
+        };
+        self.counted(key, self.entry(called, done, CounterOp::Set { id, count }));
+        done
     }
 
     fn counted(&self, key: &str, entry: Entry<CounterOp>) {

@@ -118,12 +118,13 @@ fn appends_resolved(entries: &[Entry<Seen>]) -> Vec<Entry<ListOp>> {
     resolved.collect()
 }
 
-/// The same for unknown additions: whoever comes next is told who was before.
+/// The same for unknown additions, and for what was written over: whoever comes next is told who was before.
 fn adds_resolved(entries: &[Entry<CounterOp>]) -> Vec<Entry<CounterOp>> {
     let mut seen: HashMap<u64, Duration> = HashMap::new();
     for entry in entries {
         let id = match entry.what {
             CounterOp::Add { told, .. } => told.map(|(_, before)| before),
+            CounterOp::Set { .. } => None,
             CounterOp::Look { last, .. } => Some(last),
         };
         if let (Some(id), Some(at)) = (id, entry.returned) {
@@ -132,7 +133,9 @@ fn adds_resolved(entries: &[Entry<CounterOp>]) -> Vec<Entry<CounterOp>> {
     }
     let resolved = entries.iter().filter_map(|entry| {
         let mut entry = entry.clone();
-        if let (CounterOp::Add { id, told: None }, None) = (&entry.what, entry.returned) {
+        if let (CounterOp::Add { id, .. } | CounterOp::Set { id, .. }, None) =
+            (&entry.what, entry.returned)
+        {
             entry.returned = Some(*seen.get(id)?);
         }
         Some(entry)

@@ -110,6 +110,8 @@ pub struct Counter;
 pub enum CounterOp {
     /// Added one; if that is known, the count then and who counted before.
     Add { id: u64, told: Option<(u64, u64)> },
+    /// Written over, by one who has no lock: that is refused while another has the write lock.
+    Set { id: u64, count: u64 },
     /// Read.
     Look { count: u64, last: u64 },
 }
@@ -130,6 +132,7 @@ impl Model for Counter {
                 let fits = told.is_none_or(|told| told == (count + 1, last));
                 (fits, (count + 1, id))
             }
+            CounterOp::Set { id, count } => (true, (count, id)),
             CounterOp::Look { count: seen, last: who } => ((seen, who) == *state, *state),
         }
     }

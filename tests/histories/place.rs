@@ -79,7 +79,7 @@ impl Place for Loopback {
     fn begin(&self, fault: &Fault) -> String {
         match fault.kind {
             Kind::Kill => self.cluster.kill(fault.node),
-            Kind::Pause => self.cluster.signal(fault.node, Signal::STOP),
+            Kind::Pause | Kind::Usurp => self.cluster.signal(fault.node, Signal::STOP),
             Kind::KillAll => self.kill_all(),
             Kind::PowerCut => {
                 self.kill_all();
@@ -87,20 +87,20 @@ impl Place for Loopback {
                 assert!(lost.writes > 0 && lost.syncs > 0, "nothing was noted: {lost:?}");
                 return format!("{lost:?}");
             }
-            Kind::Isolate | Kind::OneWay => panic!("there are no links to cut"),
+            Kind::Isolate | Kind::OneWay | Kind::Apart => panic!("there are no links to cut"),
         }
         String::new()
     }
 
     fn end(&self, fault: &Fault) {
         match fault.kind {
-            Kind::Pause => self.cluster.signal(fault.node, Signal::CONT),
+            Kind::Pause | Kind::Usurp => self.cluster.signal(fault.node, Signal::CONT),
             _ => self.cluster.restart(),
         }
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        vec![Kind::Kill, Kind::Pause, Kind::Pause, Kind::KillAll, Kind::PowerCut]
+        vec![Kind::Kill, Kind::Pause, Kind::Usurp, Kind::Kill, Kind::KillAll, Kind::PowerCut]
     }
 }
 
@@ -117,9 +117,10 @@ impl Place for Linked {
         let (node, other) = (fault.node.to_string(), fault.other.to_string());
         match fault.kind {
             Kind::Kill => self.0.must(&["kill", &node]),
-            Kind::Pause => self.0.must(&["pause", &node]),
+            Kind::Pause | Kind::Usurp => self.0.must(&["pause", &node]),
             Kind::Isolate => self.0.must(&["cut", &node]),
             Kind::OneWay => self.0.must(&["cut", &node, &other, "--one-way"]),
+            Kind::Apart => self.0.must(&["cut", &node, &other]),
             Kind::KillAll | Kind::PowerCut => panic!("this is for processes on loopback"),
         }
     }
@@ -128,14 +129,14 @@ impl Place for Linked {
         let (node, other) = (fault.node.to_string(), fault.other.to_string());
         match fault.kind {
             Kind::Kill => self.0.must(&["start", &node]),
-            Kind::Pause => self.0.must(&["resume", &node]),
-            Kind::OneWay => self.0.must(&["heal", &node, &other]),
+            Kind::Pause | Kind::Usurp => self.0.must(&["resume", &node]),
+            Kind::OneWay | Kind::Apart => self.0.must(&["heal", &node, &other]),
             _ => self.0.must(&["heal", &node]),
         };
     }
 
     fn kinds(&self) -> Vec<Kind> {
-        vec![Kind::Isolate, Kind::OneWay, Kind::Pause, Kind::Isolate, Kind::Kill]
+        vec![Kind::Isolate, Kind::OneWay, Kind::Usurp, Kind::Apart, Kind::Isolate, Kind::Kill]
     }
 }
 

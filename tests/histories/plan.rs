@@ -19,6 +19,9 @@ pub enum Kind {
     Kill,
     /// A node stands still, and goes on as if nothing had happened.
     Pause,
+    /// A node on which a call has a lock stands still for longer than its session: another call gets
+    /// the lock and writes before the first one goes on.
+    Usurp,
     /// All nodes are killed at once.
     KillAll,
     /// The power fails for all: what was not durable is gone.
@@ -27,6 +30,8 @@ pub enum Kind {
     Isolate,
     /// No packet passes from one node to another.
     OneWay,
+    /// No packet passes between two nodes; both reach the third.
+    Apart,
 }
 
 /// One of them.
@@ -41,10 +46,16 @@ pub struct Fault {
 }
 
 impl Kind {
+    /// Whether what a call on the node sends may come late: one that has a lock is begun before.
+    pub fn holds_up(self) -> bool {
+        !matches!(self, Self::Kill | Self::KillAll | Self::PowerCut)
+    }
+
     /// How long it lasts, in milliseconds: half of those that can be long outlast a session (3 s).
     fn lasts(self, random: &mut StdRng) -> u64 {
         match self {
             Self::KillAll | Self::PowerCut => 0,
+            Self::Usurp => random.random_range(5_000..6_000),
             _ if random.random_bool(0.5) => random.random_range(100..2_500),
             _ => random.random_range(5_000..7_500),
         }
@@ -77,7 +88,7 @@ pub fn faults(seed: u64, kinds: &[Kind], time: Duration) -> Vec<Fault> {
 
 #[test]
 fn a_seed_gives_one_plan_with_one_fault_at_a_time() {
-    let kinds = [Kind::Kill, Kind::Pause, Kind::KillAll, Kind::PowerCut, Kind::Isolate];
+    let kinds = [Kind::Kill, Kind::Usurp, Kind::KillAll, Kind::PowerCut, Kind::Apart];
     let time = Duration::from_secs(100);
     let plan = faults(7, &kinds, time);
     assert_eq!(plan, faults(7, &kinds, time));

@@ -110,4 +110,11 @@ fn counters_lose_nothing_and_count_nothing_twice() {
     assert_eq!(with(add(3, Some((3, 1)))), 1, "counted twice");
     assert_eq!(with(CounterOp::Look { count: 2, last: 2 }), 0);
     assert_eq!(with(CounterOp::Look { count: 0, last: 0 }), 1, "stale");
+    let set = entry(20, 30, CounterOp::Set { id: 9, count: 90 });
+    let after = |told| of_counter(vec![one.clone(), set.clone(), entry(40, 50, add(3, told))]);
+    assert_eq!(after(Some((91, 9))), 0);
+    assert_eq!(after(Some((2, 1))), 1, "written over behind a holder's back");
+    let late = CounterOp::Set { id: 9, count: 90 };
+    let seen = vec![one, entry(15, 0, late), entry(20, 30, add(3, Some((91, 9))))];
+    assert_eq!(of_counter(seen), 0);
 }
