@@ -63,7 +63,7 @@ async fn a_call_that_is_sent_twice_lives_once() {
     // A newer try of the same node takes its place.
     say(&cluster, 7, CallMessage::Start(newer));
     wait_until("the older try has ended", || functions.live() == 1).await;
-    say(&cluster, 7, CallMessage::Cancel(start.call));
+    say(&cluster, 7, CallMessage::Cancel(start.call, Attempt(1)));
     wait_until("nothing is left", || functions.live() == 0).await;
 }
 
@@ -80,7 +80,7 @@ async fn a_clock_at_the_end_of_time_stops_nobody() {
     let functions = cluster.node(0).handles().functions.clone();
     wait_until("the calls run", || functions.live() == 3).await;
     for call in 1..4 {
-        say(&cluster, 7, CallMessage::Cancel(CallId(call)));
+        say(&cluster, 7, CallMessage::Cancel(CallId(call), Attempt(0)));
     }
     wait_until("nothing is left", || functions.live() == 0).await;
 }

@@ -157,6 +157,12 @@ impl CallCell {
         self.inner.lock().node
     }
 
+    /// The node that runs the call, as last heard, and as which try.
+    pub fn placed_as(&self) -> Option<(NodeId, Attempt)> {
+        let inner = self.inner.lock();
+        inner.node.map(|node| (node, inner.attempt))
+    }
+
     /// Which try is current.
     pub fn attempt(&self) -> Attempt {
         self.inner.lock().attempt

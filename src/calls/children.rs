@@ -103,7 +103,7 @@ impl CallHost for LiveCall {
 
     fn cancel(&self, child: u32) -> Result<(), Errno> {
         let (call, cell) = self.child(child).ok_or(Errno::Inval)?;
-        self.calls.cancel_branch(call, cell.node());
+        self.calls.cancel_branch(call, cell.placed_as());
         self.calls.end_below(call, EndReason::Cancelled);
         Ok(())
     }

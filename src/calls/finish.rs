@@ -6,13 +6,14 @@ use bytes::Bytes;
 
 use super::budget::Share;
 use super::cell::{CallCell, Ended, Payload};
+use super::kept::KeptKey;
 use super::live::{LiveCall, Origin};
 use super::spec::{Role, Spec, now_us};
 use super::{Calls, MOST_UNREPORTED, metrics as names};
 use crate::clock;
 use crate::errno::CallError;
 use crate::function::{EndReason, Outcome};
-use crate::id::{CallId, NodeId};
+use crate::id::{Attempt, CallId, NodeId};
 use crate::net::Peer;
 use crate::wire::calls::{CallMessage, Done, INLINE_MAX, KeptAt, Phase, Times, Work};
 
@@ -98,8 +99,9 @@ impl Calls {
         let lapsed = !self.registry().session_is_live();
         let ended = if lapsed { ended.lapsed() } else { ended };
         let call = live.spec.call;
-        let (output, output_bytes) = self.keep_large(call, false, ended.output).to_wire();
-        let (log, log_bytes) = self.keep_large(call, true, ended.log).to_wire();
+        let (output, output_bytes) =
+            self.keep_large((call, live.attempt, false), ended.output).to_wire();
+        let (log, log_bytes) = self.keep_large((call, live.attempt, true), ended.log).to_wire();
         let done = Done {
             call,
             attempt: live.attempt,
@@ -136,12 +138,13 @@ impl Calls {
     }
 
     /// Bytes too large for a message stay here, and the message tells where.
-    pub(super) fn keep_large(&self, call: CallId, is_log: bool, payload: Payload) -> Payload {
+    pub(super) fn keep_large(&self, key: KeptKey, payload: Payload) -> Payload {
         match payload {
             Payload::Here(bytes) if bytes.len() > INLINE_MAX => {
                 let len = bytes.len() as u64;
-                self.kept().lock().keep((call, is_log), bytes, clock::now());
-                Payload::At(KeptAt { node: self.me(), incarnation: self.incarnation(), len })
+                let (node, incarnation, attempt) = (self.me(), self.incarnation(), key.1);
+                self.kept().lock().keep(key, bytes, clock::now());
+                Payload::At(KeptAt { node, incarnation, attempt, len })
             }
             other => other,
         }
@@ -216,15 +219,20 @@ impl Calls {
         }
     }
 
-    /// Cancels a call made by this node, wherever it runs (`node`, as last heard), and all below.
-    pub(super) fn cancel_branch(&self, call: CallId, node: Option<NodeId>) {
+    /// Cancels a call made by this node, wherever it runs (`at`, as last heard), and all below.
+    pub(super) fn cancel_branch(&self, call: CallId, at: Option<(NodeId, Attempt)>) {
         if let Some(live) = self.live_call(call) {
             return self.end_call(&live, EndReason::Cancelled);
         }
         self.outgoing().lock().cancel_one(call);
-        if let Some(node) = node.filter(|node| *node != self.me()) {
-            let _ = self.net().send(node, &CallMessage::Cancel(call), Bytes::new());
+        if let Some((node, attempt)) = at.filter(|(node, _)| *node != self.me()) {
+            self.tell_cancelled(node, call, attempt);
         }
+    }
+
+    /// Tells a node that a try of a call, which it was sent, is not wanted any more.
+    pub(super) fn tell_cancelled(&self, node: NodeId, call: CallId, attempt: Attempt) {
+        let _ = self.net().send(node, &CallMessage::Cancel(call, attempt), Bytes::new());
     }
 
     /// Ends every call of a tree, on every node.
@@ -238,7 +246,11 @@ impl Calls {
 
     /// Ends every call of a tree that lives here.
     pub(super) fn end_tree_here(&self, root: CallId, reason: EndReason) {
-        self.outgoing().lock().cancel(|outgoing| outgoing.spec.tree.root == root);
+        // Others hear of the tree's end perhaps before a start that is on its way to them.
+        let sent = self.outgoing().lock().cancel_tree(root);
+        for (call, attempt, node) in sent {
+            self.tell_cancelled(node, call, attempt);
+        }
         self.end_where(reason, |live| live.spec.tree.root == root);
     }
 
@@ -256,8 +268,8 @@ impl Calls {
     pub(super) fn end_below_here(&self, call: CallId, reason: EndReason) {
         // On its way it is behind its start, which this message may overtake.
         let sent = self.outgoing().lock().cancel_below(call);
-        for (below, node) in sent {
-            let _ = self.net().send(node, &CallMessage::Cancel(below), Bytes::new());
+        for (below, attempt, node) in sent {
+            self.tell_cancelled(node, below, attempt);
         }
         self.end_where(reason, |live| live.spec.above.contains(&call));
     }
@@ -273,10 +285,10 @@ impl Calls {
         let children: Vec<_> = {
             let children = live.children.lock();
             let alive = children.iter().filter(|child| child.cell.ended().is_none());
-            alive.map(|child| (child.call, child.cell.node())).collect()
+            alive.map(|child| (child.call, child.cell.placed_as())).collect()
         };
-        for (call, node) in children {
-            self.cancel_branch(call, node);
+        for (call, at) in children {
+            self.cancel_branch(call, at);
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Calls;
+use super::kept::KeptKey;
 use super::records::Stored;
 use super::root::rank_nodes;
 use crate::clock;
@@ -117,11 +118,11 @@ impl Calls {
             }
         }
         let kept = self.kept().lock().keys();
-        for (call, is_log) in kept {
-            let bytes = self.kept().lock().get((call, is_log));
+        for key @ (call, attempt, is_log) in kept {
+            let bytes = self.kept().lock().get(key);
             let heir = rank_nodes(call, others.iter().copied()).first().copied();
             let (Some(bytes), Some(heir)) = (bytes, heir) else { continue };
-            let head = CallBulk::Hand(call, is_log, bytes.len() as u64);
+            let head = CallBulk::Hand(call, attempt, is_log, bytes.len() as u64);
             match self.net().push(heir, head, bytes, until).await {
                 Ok(()) => outputs += 1,
                 Err(_) => lost += 1,
@@ -150,7 +151,7 @@ impl Calls {
             let heir = rank_nodes(key.0, others).first().copied();
             let bytes = self.kept().lock().get(key);
             let (Some(bytes), Some(heir)) = (bytes, heir) else { continue };
-            let head = CallBulk::Hand(key.0, key.1, bytes.len() as u64);
+            let head = CallBulk::Hand(key.0, key.1, key.2, bytes.len() as u64);
             match self.net().push(heir, head, bytes, until).await {
                 Ok(()) => drop(self.inner.handed.lock().insert(key)),
                 Err(error) => tracing::info!(%heir, %error, "an output was not handed over"),
@@ -178,7 +179,7 @@ impl Calls {
         recorded.into_iter().filter(|call| !handed.contains(call) && ended(call)).collect()
     }
 
-    fn only_here(&self) -> Vec<(CallId, bool)> {
+    fn only_here(&self) -> Vec<KeptKey> {
         let kept = self.kept().lock().keys();
         let mut handed = self.inner.handed.lock();
         if !handed.is_empty() {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Calls;
 use super::cell::{Ended, Payload};
 use super::gang::no_place;
+use super::kept::KeptKey;
 use super::live::{LiveCall, Origin};
 use super::outgoing::Lost;
 use super::place::no_session;
@@ -56,14 +57,16 @@ impl Inbound for Calls {
                 let calls = self.clone();
                 self.spawn(async move { calls.read_start(from, *start, stream).await });
             }
-            CallBulk::Output(call) => self.serve_kept((call, false), stream),
-            CallBulk::Log(call) => self.serve_kept((call, true), stream),
-            CallBulk::Hand(call, is_log, len) => {
+            CallBulk::Output(call, attempt) => self.serve_kept((call, attempt, false), stream),
+            CallBulk::Log(call, attempt) => self.serve_kept((call, attempt, true), stream),
+            CallBulk::Hand(call, attempt, is_log, len) => {
                 if len > Limits::MAX_OUTPUT {
                     return Err(wrong("an output larger than a function may have"));
                 }
                 let calls = self.clone();
-                self.spawn(async move { calls.take_over((call, is_log), len, stream).await });
+                self.spawn(
+                    async move { calls.take_over((call, attempt, is_log), len, stream).await },
+                );
             }
         }
         Ok(())
@@ -102,7 +105,7 @@ impl Calls {
                 self.refused(from.node, call, attempt, error);
             }
             CallMessage::Done(done) => self.done(from, done, body)?,
-            CallMessage::Cancel(call) => self.cancel_from(call),
+            CallMessage::Cancel(call, attempt) => self.cancel_from(call, attempt),
             CallMessage::CancelTree(root) => self.end_tree_here(root, EndReason::Cancelled),
             CallMessage::CancelBelow(call) => self.end_below_here(call, EndReason::Cancelled),
             CallMessage::Involved(call) => self.involved_from(from.node, call),
@@ -172,7 +175,7 @@ impl Calls {
             Ok(spec) => Arc::new(spec),
             Err(error) => return refuse(error),
         };
-        if self.was_cancelled(call) {
+        if self.inner.cancelled.lock().covers(call, attempt, clock::now()) {
             return refuse(EndReason::Cancelled.error());
         }
         if let Some(known) = self.live_call(call).filter(|known| known.phase() != Phase::Done) {
@@ -207,7 +210,12 @@ impl Calls {
             return refuse(CallError::new(Errno::Full, "the node has no slot free"));
         }
         let live = LiveCall::new(self.clone(), spec, attempt, Origin::Peer(from), place);
-        self.enter(live, slot, false);
+        self.enter(live.clone(), slot, false);
+        if self.is_stale(from) {
+            // It came while the connection ended: its caller has given it up.
+            self.end_call(&live, EndReason::ParentLost);
+            return Ok(());
+        }
         match may_queue {
             // The sender waits for the answer.
             true => self.accept(from, call, attempt),
@@ -282,7 +290,7 @@ impl Calls {
     }
 
     /// Keeps what a node that stops has kept.
-    async fn take_over(&self, key: (CallId, bool), len: u64, mut stream: BulkStream) {
+    async fn take_over(&self, key: KeptKey, len: u64, mut stream: BulkStream) {
         let read = async {
             let _budget = self.bulk_budget(len).await?;
             stream.recv.read_to_end(len as usize).await.ok()
@@ -293,7 +301,7 @@ impl Calls {
         }
     }
 
-    fn serve_kept(&self, key: (CallId, bool), mut stream: BulkStream) {
+    fn serve_kept(&self, key: KeptKey, mut stream: BulkStream) {
         let bytes = self.kept().lock().get(key);
         self.spawn(async move {
             let write = async {
@@ -345,11 +353,19 @@ impl Calls {
         Ok(())
     }
 
-    fn cancel_from(&self, call: CallId) {
-        let live = self.live().get(&call).map(|live| live.clone());
-        match live {
-            Some(live) => self.end_call(&live, EndReason::Cancelled),
-            None => self.note_cancelled(call),
+    /// Whether a peer's connection is known to be another one now, or none.
+    fn is_stale(&self, peer: Peer) -> bool {
+        let peers = self.net().peers().borrow().clone();
+        peers.get(&peer.node).is_some_and(|now| now.up.is_none_or(|now| now.link != peer.link))
+    }
+
+    fn cancel_from(&self, call: CallId, attempt: Attempt) {
+        let live = self.live_call(call);
+        if live.as_ref().is_none_or(|live| live.attempt < attempt) {
+            self.inner.cancelled.lock().note(call, attempt, clock::now());
+        }
+        if let Some(live) = live.filter(|live| live.attempt <= attempt) {
+            self.end_call(&live, EndReason::Cancelled);
         }
     }
 

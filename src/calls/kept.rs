@@ -12,6 +12,9 @@ use super::cell::{CallCell, Ended, Payload};
 use super::spec::Spec;
 use crate::id::{Attempt, CallId, FunctionKey, Name};
 
+/// What a try of a call made: its log, or else its output.
+pub type KeptKey = (CallId, Attempt, bool);
+
 /// Byte strings by key, oldest forgotten first.
 #[derive(Debug)]
 pub struct Kept<K> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Calls;
 use super::cell::Payload;
 use super::inbound::from_reply;
+use super::kept::KeptKey;
 use super::records::Stored;
 use super::root::payload_of;
 use crate::clock;
@@ -138,20 +139,21 @@ impl Calls {
         payload: &Payload,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let KeptAt { node, len, .. } = match payload {
+        let KeptAt { node, len, attempt, .. } = match payload {
             Payload::Here(bytes) => return Ok(bytes.clone()),
             Payload::At(at) => *at,
         };
         if len > Limits::MAX_OUTPUT {
             return Err(CallError::new(Errno::TooBig, "the output is larger than allowed"));
         }
+        let key = (call, attempt, is_log);
         let mut why = String::from("they were kept for the time configured, no longer");
         // A node that stopped has handed them over to one that keeps the record.
         for holder in [node].into_iter().chain(self.record_nodes(call)) {
-            let here = self.kept().lock().get((call, is_log));
+            let here = self.kept().lock().get(key);
             let bytes = match holder == self.me() {
                 true => here.ok_or_else(|| why.clone()),
-                false => self.fetch_kept(holder, (call, is_log), len, deadline).await,
+                false => self.fetch_kept(holder, key, len, deadline).await,
             };
             match bytes {
                 Ok(bytes) if bytes.len() as u64 == len => return Ok(bytes),
@@ -167,11 +169,14 @@ impl Calls {
     async fn fetch_kept(
         &self,
         node: NodeId,
-        (call, is_log): (CallId, bool),
+        (call, attempt, is_log): KeptKey,
         len: u64,
         deadline: Instant,
     ) -> Result<Bytes, String> {
-        let head = if is_log { CallBulk::Log(call) } else { CallBulk::Output(call) };
+        let head = match is_log {
+            true => CallBulk::Log(call, attempt),
+            false => CallBulk::Output(call, attempt),
+        };
         let fetch = self.net().fetch(node, head, len, deadline);
         let late = || "it did not send them in time".to_owned();
         tokio::time::timeout_at(clock::at(deadline), fetch).await.map_err(|_| late())?
@@ -257,12 +262,12 @@ impl Calls {
             }
             return true;
         }
-        let sent_to = self.outgoing().lock().node_of(call);
-        if sent_to.is_some() {
-            self.cancel_branch(call, sent_to);
+        let sent = self.outgoing().lock().sent_as(call);
+        if sent.is_some() {
+            self.cancel_branch(call, sent);
             self.end_below(call, EndReason::Cancelled);
         }
-        sent_to.is_some()
+        sent.is_some()
     }
 
     /// The calls that live here.

@@ -10,6 +10,7 @@
 
 mod actor;
 pub mod budget;
+mod cancelled;
 pub mod cell;
 mod children;
 mod claim;
@@ -58,10 +59,11 @@ use crate::wire::calls::{Done, Start};
 use crate::wire::function::{FunctionEntry, Options, Policy};
 
 use budget::Budget;
+use cancelled::Cancelled;
 use gang::Gang;
 use gang::line::Line;
 use gang::places::Places;
-use kept::{Kept, Recent};
+use kept::{Kept, KeptKey, Recent};
 use live::LiveCall;
 use ports::{Connections, Instances, Ports, Registry};
 use records::{Bounds, Records};
@@ -116,8 +118,6 @@ const BULK_UNITS: usize = 2048;
 const BULK_UNIT: u64 = 1 << 20;
 /// Highest clock that is taken over from a peer: what counts on from there never ends.
 const MAX_CLOCK: u64 = 1 << 62;
-/// Cancelled calls remembered, so that a start that comes after its cancel is refused.
-const CANCELLED: usize = 10_000;
 /// Most ends that are told later: as many calls as a node has, and more.
 const MOST_UNREPORTED: usize = 100_000;
 
@@ -164,11 +164,11 @@ struct Inner {
     recent: Mutex<Recent>,
     /// Ends of other nodes' calls that could not be told while this node had no session.
     unreported: Mutex<Vec<(NodeId, Done)>>,
-    kept: Mutex<Kept<(CallId, bool)>>,
+    kept: Mutex<Kept<KeptKey>>,
     /// What of it another node has, too, since this one drains; and which records.
-    handed: Mutex<HashSet<(CallId, bool)>>,
+    handed: Mutex<HashSet<KeptKey>>,
     handed_records: Mutex<HashSet<CallId>>,
-    cancelled: Mutex<std::collections::VecDeque<CallId>>,
+    cancelled: Mutex<Cancelled>,
     roster: Mutex<Roster>,
     functions: DashMap<FunctionKey, Arc<Function>>,
     users: DashMap<Name, Arc<UserBook>>,
@@ -345,20 +345,6 @@ impl Calls {
         self.tick();
     }
 
-    fn note_cancelled(&self, call: CallId) {
-        let mut cancelled = self.inner.cancelled.lock();
-        if cancelled.len() >= CANCELLED {
-            cancelled.pop_front();
-        }
-        cancelled.push_back(call);
-    }
-
-    fn was_cancelled(&self, call: CallId) -> bool {
-        let mut cancelled = self.inner.cancelled.lock();
-        let at = cancelled.iter().position(|known| *known == call);
-        at.and_then(|at| cancelled.remove(at)).is_some()
-    }
-
     /// A call is over here. One of the same id may live: another attempt.
     fn forget(&self, live: &Arc<LiveCall>) {
         self.inner.live.remove_if(&live.spec.call, |_, known| Arc::ptr_eq(known, live));
@@ -444,7 +430,7 @@ impl Calls {
     fn recent(&self) -> &Mutex<Recent> {
         &self.inner.recent
     }
-    fn kept(&self) -> &Mutex<Kept<(CallId, bool)>> {
+    fn kept(&self) -> &Mutex<Kept<KeptKey>> {
         &self.inner.kept
     }
     fn latency(&self) -> &::metrics::Histogram {

@@ -109,23 +109,31 @@ impl Table {
         self.take(node, call, attempt).map(Outgoing::lost)
     }
 
-    /// The calls that `picks` picks were cancelled: wherever they are refused or lost, they end.
-    pub fn cancel(&mut self, picks: impl Fn(&Outgoing) -> bool) {
-        for outgoing in self.calls.values_mut().filter(|outgoing| picks(outgoing)) {
-            outgoing.cancelled = true;
-        }
+    /// A tree was cancelled: wherever its calls are refused or lost, they end. Gives those of which it
+    /// is not known that they arrived, and where they were sent.
+    pub fn cancel_tree(&mut self, root: CallId) -> Vec<(CallId, Attempt, NodeId)> {
+        self.cancel(|o| o.spec.tree.root == root, |o| !o.accepted)
     }
 
     /// Those below a call were cancelled; gives them, and where they were sent.
-    pub fn cancel_below(&mut self, above: CallId) -> Vec<(CallId, NodeId)> {
-        let below = |o: &&mut Outgoing| o.spec.above.contains(&above);
-        let cancelled = self.calls.values_mut().filter(below).map(|outgoing| {
+    pub fn cancel_below(&mut self, above: CallId) -> Vec<(CallId, Attempt, NodeId)> {
+        self.cancel(|o| o.spec.above.contains(&above), |_| true)
+    }
+
+    fn cancel(
+        &mut self,
+        picks: impl Fn(&Outgoing) -> bool,
+        tells: impl Fn(&Outgoing) -> bool,
+    ) -> Vec<(CallId, Attempt, NodeId)> {
+        let mut told = Vec::new();
+        for outgoing in self.calls.values_mut().filter(|outgoing| picks(outgoing)) {
             outgoing.cancelled = true;
-            (outgoing.spec.call, outgoing.node)
-        });
-        let mut cancelled: Vec<_> = cancelled.collect();
-        cancelled.sort_unstable();
-        cancelled
+            if tells(outgoing) {
+                told.push((outgoing.spec.call, outgoing.attempt, outgoing.node));
+            }
+        }
+        told.sort_unstable();
+        told
     }
 
     /// One call was cancelled.
@@ -162,9 +170,9 @@ impl Table {
         self.calls.get(&call).filter(|o| o.node == node).map(|o| o.cell.clone())
     }
 
-    /// Where a call was sent.
-    pub fn node_of(&self, call: CallId) -> Option<NodeId> {
-        self.calls.get(&call).map(|o| o.node)
+    /// Where a call was sent, and as which try.
+    pub fn sent_as(&self, call: CallId) -> Option<(NodeId, Attempt)> {
+        self.calls.get(&call).map(|o| (o.node, o.attempt))
     }
 
     /// Forgets all.
@@ -306,6 +314,16 @@ mod tests {
     fn a_cancelled_call_is_not_placed_again() {
         let mut table = table(2, &[&spec(1, 3)]);
         table.cancel_one(CallId(1));
+        assert!(matches!(table.lost(NodeId(2), None).pop(), Some(Lost::End(_))));
+    }
+
+    #[test]
+    fn of_a_cancelled_tree_those_are_told_of_that_may_not_have_arrived() {
+        let mut table = table(2, &[&spec(1, 3)]);
+        assert!(table.cancel_tree(CallId(2)).is_empty());
+        assert_eq!(table.cancel_tree(CallId(1)), [(CallId(1), FIRST, NodeId(2))]);
+        assert!(table.accepted(NodeId(2), CallId(1), FIRST).is_some());
+        assert!(table.cancel_tree(CallId(1)).is_empty());
         assert!(matches!(table.lost(NodeId(2), None).pop(), Some(Lost::End(_))));
     }
 

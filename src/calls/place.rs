@@ -65,7 +65,7 @@ impl Drop for Asking<'_> {
     /// Nobody looks any more: a call that no node has then ends.
     fn drop(&mut self) {
         self.calls.answers().lock().remove(&self.spec.call);
-        let nowhere = || self.calls.outgoing().lock().node_of(self.spec.call).is_none();
+        let nowhere = || self.calls.outgoing().lock().sent_as(self.spec.call).is_none();
         if self.armed && self.cell.ended().is_none() && nowhere() {
             self.calls.unstarted(self.spec, self.cell, EndReason::Cancelled.error());
         }
@@ -173,7 +173,7 @@ impl Calls {
         if !outgoing.accepted {
             self.scheduler().unanswered(node);
         }
-        self.cancel_branch(call, Some(node));
+        self.cancel_branch(call, Some((node, outgoing.attempt)));
         true
     }
 
@@ -350,8 +350,8 @@ impl Calls {
                 // That node may have begun it.
                 Err(PushError::Unsure(_)) => {
                     let lost = calls.outgoing().lock().lost_one(node, call, attempt);
-                    if let Some(Lost::End(_)) = &lost {
-                        calls.cancel_branch(call, Some(node));
+                    if lost.is_some() {
+                        calls.tell_cancelled(node, call, attempt);
                     }
                     lost.into_iter().for_each(|lost| calls.lost_call(lost));
                 }

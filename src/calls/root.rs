@@ -374,11 +374,12 @@ impl Root {
             // While its end is being agreed on, too.
             (None, _) => Phase::Running,
         };
+        let attempt = self.cell.attempt();
         let (output, log) = match ended {
             None => (Payload::Here(Bytes::new()), Payload::Here(Bytes::new())),
             Some(ended) => (
-                calls.keep_large(spec.call, false, ended.output.clone()),
-                calls.keep_large(spec.call, true, ended.log.clone()),
+                calls.keep_large((spec.call, attempt, false), ended.output.clone()),
+                calls.keep_large((spec.call, attempt, true), ended.log.clone()),
             ),
         };
         let ((output, output_bytes), (log, log_bytes)) = (output.to_wire(), log.to_wire());
@@ -391,7 +392,7 @@ impl Root {
             home_incarnation: calls.incarnation(),
             home_session: self.session,
             node: ended.map(|ended| ended.node).or_else(node),
-            attempt: self.cell.attempt(),
+            attempt,
             phase,
             result: ended.map(|ended| ended.result.clone()),
             output,

@@ -112,7 +112,7 @@ impl Watch {
             if !call.accepted {
                 self.calls.scheduler().unanswered(call.node);
             }
-            self.calls.cancel_branch(call.spec.call, Some(call.node));
+            self.calls.cancel_branch(call.spec.call, Some((call.node, call.attempt)));
             self.calls.unstarted(&call.spec, &call.cell, error);
         }
     }

@@ -27,6 +27,7 @@ fn record() -> Record {
         log: Kept::At(crate::wire::calls::KeptAt {
             node: NodeId(2),
             incarnation: Incarnation(1),
+            attempt: Attempt(1),
             len: 70_000,
         }),
         times: Times { accepted_us: 1, started_us: 2, ended_us: 3 },

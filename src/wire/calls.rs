@@ -109,6 +109,8 @@ pub struct KeptAt {
     pub node: NodeId,
     /// Its incarnation when they were made; a restarted node has them no more.
     pub incarnation: Incarnation,
+    /// Which try of the call made them: another one on that node may have made others.
+    pub attempt: Attempt,
     /// Their number.
     pub len: u64,
 }
@@ -188,8 +190,8 @@ pub enum CallMessage {
     Refused(CallId, Attempt, CallError, Room),
     /// It ended.
     Done(Done),
-    /// Stop it, and all below it.
-    Cancel(CallId),
+    /// Stop this try of it, and those before, and all below it. It may overtake the start of that try.
+    Cancel(CallId, Attempt),
     /// Stop every call of the tree with this root.
     CancelTree(CallId),
     /// Stop every call below this one, which need not live any more.
@@ -293,13 +295,13 @@ pub enum CallRequest {
 pub enum CallBulk {
     /// Run this; its input follows.
     Start(Box<Start>),
-    /// Send the output of this call, which you made: its length in 8 bytes, then the bytes.
-    Output(CallId),
+    /// Send the output of this try of a call, which you made: its length in 8 bytes, then the bytes.
+    Output(CallId, Attempt),
     /// Send its log, likewise.
-    Log(CallId),
-    /// Keep what a node that stops has kept of this call: its log, or else its output, and how
+    Log(CallId, Attempt),
+    /// Keep what a node that stops has kept of this try of a call: its log, or else its output, and how
     /// many bytes there are; they follow.
-    Hand(CallId, bool, u64),
+    Hand(CallId, Attempt, bool, u64),
 }
 
 /// The answer to a [`CallRequest`].

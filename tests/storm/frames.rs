@@ -285,7 +285,7 @@ impl Storm {
                 done.times.ended_us = self.mutator.number(1);
                 CallMessage::Done(done)
             }
-            36..44 => CallMessage::Cancel(call),
+            36..44 => CallMessage::Cancel(call, attempt),
             44..48 => CallMessage::CancelTree(call),
             48..52 => CallMessage::CancelBelow(call),
             _ => CallMessage::Keep(Box::new(self.record())),
@@ -300,7 +300,8 @@ impl Storm {
         record.home = NodeId(self.mutator.number(2));
         record.times.started_us = self.mutator.number(1);
         let len = self.mutator.number(7);
-        let at = KeptAt { node: NodeId(9), incarnation: Incarnation(len), len };
+        let (node, incarnation) = (NodeId(9), Incarnation(len));
+        let at = KeptAt { node, incarnation, attempt: Attempt(0), len };
         record.output = Kept::At(at);
         record
     }

@@ -42,6 +42,7 @@ impl World {
             node: life.node,
             retries: super::functions::retries(job.key.name.as_str()),
             deadline: clock::at(live.spec.tree.deadline).into_std(),
+            begun: now(),
             claimed: now() - CLAIM_TIME,
             ended: None,
             killed: false,

@@ -16,6 +16,7 @@ mod guests;
 mod invariants;
 mod life;
 mod network;
+mod overtaken;
 mod ports;
 mod repeats;
 mod sessions;

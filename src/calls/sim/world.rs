@@ -258,7 +258,7 @@ impl World {
         let cancels = matches!(
             what,
             What::Message(
-                CallMessage::Cancel(_) | CallMessage::CancelTree(_) | CallMessage::CancelBelow(_),
+                CallMessage::Cancel(..) | CallMessage::CancelTree(_) | CallMessage::CancelBelow(_),
                 _
             )
         );
@@ -279,10 +279,10 @@ impl World {
             },
             What::Fetch(number, head) => {
                 let key = match head {
-                    CallBulk::Log(call) => (call, true),
-                    CallBulk::Output(call) => (call, false),
-                    CallBulk::Start(start) => (start.call, false),
-                    CallBulk::Hand(call, is_log, _) => (call, is_log),
+                    CallBulk::Log(call, attempt) => (call, attempt, true),
+                    CallBulk::Output(call, attempt) => (call, attempt, false),
+                    CallBulk::Start(start) => (start.call, start.attempt, false),
+                    CallBulk::Hand(call, attempt, is_log, _) => (call, attempt, is_log),
                 };
                 let bytes = node.calls.kept().lock().get(key);
                 self.send(&node.life, from.node, What::Fetched(number, bytes));

@@ -34,6 +34,7 @@ pub struct Execution {
     pub node: NodeId,
     pub retries: u32,
     pub deadline: Instant,
+    pub begun: Instant,
     /// Since when its record may be kept.
     pub claimed: Instant,
     pub ended: Option<End>,
@@ -84,6 +85,8 @@ pub struct Invariants {
     pub fickle: bool,
     pub kills: Vec<Instant>,
     pub answers: u64,
+    /// The newest attempt of each call that began, and when.
+    newest: BTreeMap<CallId, (Attempt, Instant)>,
     broken: Option<String>,
 }
 
@@ -119,6 +122,10 @@ impl Invariants {
             checked = Ok(());
         }
         self.note(checked);
+        let began = (execution.attempt, execution.begun);
+        let newest = self.newest.entry(execution.call).or_insert(began);
+        let again = execution.attempt == Attempt(0) && self.keyed.contains(&execution.call);
+        *newest = if again { began } else { (*newest).max(began) };
         self.executions.push(execution);
         self.executions.len() as u64 - 1
     }

@@ -1,5 +1,5 @@
-//! Nothing of a tree runs on long after its deadline, or after its root was cancelled or the node of
-//! its root or its parent was lost.
+//! Nothing of a tree runs on long after its deadline, or after its root was cancelled, the node of
+//! its root or its parent was lost, or it was tried anew.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ pub fn check(facts: &Invariants, now: Instant) -> Result<(), String> {
         }
         if execution.parent_lost.is_some_and(|at| now > at + CALM) {
             return Err(format!("it still runs, and its parent's node was lost: {execution:?}"));
+        }
+        let newest = facts.newest.get(&execution.call);
+        if newest.is_some_and(|(attempt, at)| *attempt > execution.attempt && now > *at + CANCEL) {
+            return Err(format!("it still runs, and was tried anew as {newest:?}: {execution:?}"));
         }
         let root = facts.accepted.get(&execution.root);
         let cancelled = root.and_then(|root| root.cancelled);
