@@ -2,8 +2,9 @@
 //! its clients saw is checked afterwards.
 //!
 //! `FAASM_CHAOS_SECONDS` says how long (3600 for an hour), `FAASM_CHAOS_SEED` which faults and which
-//! load, `FAASM_CHAOS_NODES` how many nodes; with `FAASM_CHAOS_STRICT=1` the bounds of time are those of
-//! a machine that has nothing else to do. Skipped, with the reason, where there can be no namespaces.
+//! load, `FAASM_CHAOS_NODES` how many nodes, `FAASM_CHAOS_SHAPE` what the faults are like (`plan.rs`);
+//! with `FAASM_CHAOS_STRICT=1` the bounds of time are those of a machine that has nothing else to do.
+//! Skipped, with the reason, where there can be no namespaces.
 
 #[path = "chaos/checker.rs"]
 mod checker;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 use client::{Client, Run};
 use common::guests::guest;
 use common::netns::{self, Hosts, Request};
-use history::{History, Sort, What};
+use history::{Fault, History, Sort, What};
 
 /// Faults go on for so many seconds unless told otherwise.
 const SECONDS: u64 = 40;
@@ -91,9 +92,12 @@ fn wait_until_works(hosts: &Hosts) -> Result<Duration, String> {
 }
 
 fn upload_guests(hosts: &Hosts) {
-    for (name, file, options) in
-        [("witness", "witness", ""), ("patient", "witness", "?retries=5"), ("tree", "tree", "")]
-    {
+    for (name, file, options) in [
+        ("witness", "witness", ""),
+        ("patient", "witness", "?retries=5"),
+        ("tree", "tree", ""),
+        ("sums", "mpi/sums", ""),
+    ] {
         let wasm = std::fs::read(guest(file)).expect("compiled");
         // Before the run begins nothing is measured.
         let request = Request { body: &wasm, patience: PATIENCE, ..Request::default() };
@@ -103,15 +107,25 @@ fn upload_guests(hosts: &Hosts) {
     }
 }
 
-/// Performs the plan, and writes down each step in `log`.
-fn perform(run: &Run, steps: &[plan::Step], log: &Mutex<String>) {
-    for step in steps {
+/// Performs the plan, and writes down each step in `log`. Gives the faults as they were: on a busy
+/// machine they begin and end later than planned.
+fn perform(run: &Run, mut faults: Vec<Fault>, log: &Mutex<String>) -> Vec<Fault> {
+    for step in plan::steps(&faults) {
         std::thread::sleep(step.at.saturating_sub(run.now()));
         let words: Vec<&str> = step.command.iter().map(String::as_str).collect();
+        let begun = run.now();
         run.hosts.must(&words);
+        let (fault, begins) = (&mut faults[step.of.0], step.of.1);
+        if begins {
+            fault.from = begun;
+        } else {
+            fault.until = run.now();
+        }
         let mut log = log.lock().expect("nobody failed");
         writeln!(log, "{:9.3} {}", run.now().as_secs_f64(), words.join(" ")).expect("memory");
     }
+    faults.sort_by_key(|fault| fault.from);
+    faults
 }
 
 /// The last look at everything, through nodes that all live.
@@ -132,7 +146,7 @@ fn look_again(run: &Run, calls: &mut [history::Call]) {
         let confirmed = |u: &history::Upload| u.function == function && u.confirmed.is_some();
         if run.uploads.lock().expect("no client failed").iter().any(confirmed) {
             for host in 1..=run.hosts.count {
-                run.read_version(&function, host);
+                run.read(&function, host);
             }
         }
     }
@@ -146,9 +160,9 @@ fn summary(history: &History, healed: Duration) -> String {
     let accepted = history.calls.iter().filter(|c| c.accepted.is_some()).count();
     let confirmed = history.uploads.iter().filter(|u| u.confirmed.is_some()).count();
     format!(
-        "{} faults; {} calls ({} sync, {} trees, {} keyed, {} with retries, {} endless), {accepted} \
-         accepted, {} right, {} cancelled; {confirmed} of {} uploads confirmed, {} versions read; \
-         all worked {healed:.2?} after healing",
+        "{} faults; {} calls ({} sync, {} trees, {} keyed, {} with retries, {} endless, {} jobs), \
+         {accepted} accepted, {} right, {} cancelled; {confirmed} of {} uploads and writes confirmed, \
+         {} versions read; all worked {healed:.2?} after healing",
         history.faults.len(),
         history.calls.len(),
         count(Sort::Sync),
@@ -156,6 +170,7 @@ fn summary(history: &History, healed: Duration) -> String {
         count(Sort::Keyed),
         count(Sort::Patient),
         count(Sort::Endless),
+        count(Sort::Job),
         history.calls.iter().filter(answered).count(),
         history.calls.iter().filter(|c| c.cancelled.is_some()).count(),
         history.uploads.len(),
@@ -172,15 +187,18 @@ fn every_accepted_call_ends_once_and_rightly_while_nodes_die_and_links_are_cut()
     let seed = setting("FAASM_CHAOS_SEED", rand::random::<u32>().into());
     let time = Duration::from_secs(setting("FAASM_CHAOS_SECONDS", SECONDS));
     let nodes = setting("FAASM_CHAOS_NODES", NODES) as usize;
+    let shape = std::env::var("FAASM_CHAOS_SHAPE").unwrap_or_else(|_| "mixed".to_owned());
     let replay = format!(
         "FAASM_CHAOS_SEED={seed} FAASM_CHAOS_SECONDS={} FAASM_CHAOS_NODES={nodes} \
-         scripts/test --test chaos",
+         FAASM_CHAOS_SHAPE={shape} scripts/test --test chaos",
         time.as_secs()
     );
+    let shape = plan::shape(&shape).expect("a shape that there is");
     println!("replay: {replay}");
     let mut hosts = Hosts::up(nodes);
     let log = Mutex::new(String::new());
-    let violations = one_run(&hosts, (seed, time), &log);
+    let faults = plan::faults(seed, shape, nodes, time);
+    let violations = one_run(&hosts, (seed, time), faults, &log);
     if !violations.is_empty() {
         let log = log.into_inner().expect("nobody failed");
         hosts.keep_files();
@@ -196,7 +214,12 @@ fn every_accepted_call_ends_once_and_rightly_while_nodes_die_and_links_are_cut()
 }
 
 /// Load and faults for that time; all violations.
-fn one_run(hosts: &Hosts, (seed, time): (u64, Duration), log: &Mutex<String>) -> Vec<String> {
+fn one_run(
+    hosts: &Hosts,
+    (seed, time): (u64, Duration),
+    faults: Vec<Fault>,
+    log: &Mutex<String>,
+) -> Vec<String> {
     upload_guests(hosts);
     wait_until_works(hosts).expect("a new cluster works");
     let before: Vec<_> = (1..=hosts.count).map(|host| leftovers::held(hosts, host)).collect();
@@ -208,22 +231,20 @@ fn one_run(hosts: &Hosts, (seed, time): (u64, Duration), log: &Mutex<String>) ->
         uploads: Mutex::default(),
         reads: Mutex::default(),
     };
-    let faults = plan::faults(seed, hosts.count, time);
-    let steps = plan::steps(&faults);
-    let (again, healed) = std::thread::scope(|scope| {
+    let (again, healed, faults) = std::thread::scope(|scope| {
         for client in 0..CLIENTS {
             let client = Client::new(&run, seed, client);
             scope.spawn(|| client.work());
         }
         let chaos = scope.spawn(|| {
-            perform(&run, &steps, log);
+            let faults = perform(&run, faults, log);
             std::thread::sleep(time.saturating_sub(run.now()));
             let healing = Instant::now();
             hosts.must(&["heal"]);
             let again = wait_until_works(hosts).map(|_| healing.elapsed());
             let healed = run.now();
             std::thread::sleep(CALM);
-            (again, healed)
+            (again, healed, faults)
         });
         let outcome = chaos.join();
         run.stop.store(true, Ordering::SeqCst);

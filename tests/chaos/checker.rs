@@ -143,6 +143,7 @@ pub fn wrong(_: &History, call: &Call) -> Option<String> {
         let right = match (&end.result, call.sort) {
             (Err(_), _) => true,
             (Ok(0), Sort::Endless) => false,
+            (Ok(0), Sort::Job) => end.output.as_ref().is_none_or(String::is_empty),
             (Ok(0), Sort::Tree) => end.output.as_ref().is_none_or(|output| *output == tree(call)),
             (Ok(0), _) => end.output.as_ref().is_none_or(|output| is_answer_to(call, output)),
             (Ok(result), sort) => sort == Sort::Tree && *result == CHILD_FAILED,
@@ -198,13 +199,17 @@ pub fn late(history: &History, call: &Call) -> Option<String> {
     let from = call.accepted?;
     let due = from + call.limit;
     let due = call.cancelled.map_or(due, |at| due.min(at));
-    // Seen late through a node that could not know is not late.
-    let (seen, end) = ends(call).next()?;
+    let alive = |seen: &&Seen| seen.what == What::Alive;
+    let (seen, what) = match call.sort {
+        Sort::Sync | Sort::Tree => ends(call).map(|(at, end)| (at, format!("{end:?}"))).next()?,
+        // Who could not ask for a while, or asked a node that could not know, cannot say when it ended.
+        _ => call.seen.iter().rfind(alive).map(|seen| (seen.at, "alive".to_owned()))?,
+    };
     let near = faults_near(history, from, seen).next().is_some();
     let bound = history.slack(if near { LATE_BY_FAULT } else { LATE });
     // Without a majority of voters, no node can be declared lost.
     let due = due.max(majority_back(history, from, seen).unwrap_or_default());
-    (seen > due + bound).then(|| format!("due at {due:.3?}, seen to end at {seen:.3?}: {end:?}"))
+    (seen > due + bound).then(|| format!("due at {due:.3?}, at {seen:.3?} it was {what}"))
 }
 
 /// When, in this time, the last two faults at once were over: two of three voters may have had them.

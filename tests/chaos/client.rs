@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const SYNC_PATIENCE: Duration = Duration::from_secs(14);
 /// How long it goes on to look for the end of a call past its deadline.
 const LOOKS: Duration = Duration::from_secs(12);
+/// What the names of values begin with.
+const VALUE: &str = "value-";
 /// A pause between two calls of a client, in milliseconds.
 const PAUSE: std::ops::Range<u64> = 20..200;
 
@@ -46,6 +48,8 @@ pub struct Client<'a> {
     name: String,
     turn: u32,
     version: u32,
+    /// The value that it writes, and how often it has.
+    value: (u32, u32),
 }
 
 impl Run<'_> {
@@ -77,6 +81,14 @@ impl Run<'_> {
             (answer.status == 200).then(|| answer.text())
         };
         let result = match (&record.error, record.result) {
+            // A rank whose messages do not reach another one's node ends the job itself.
+            (Some(error), _) if error.detail.contains("was lost with its node") => {
+                Err("FAASM_EHOSTLOST".to_owned())
+            }
+            // It is never fine, and says why.
+            (Some(error), _) if error.code == "FAASM_EFAILED" => {
+                Err(format!("{}: {}", error.code, error.detail))
+            }
             (Some(error), _) => Err(error.code.clone()),
             (None, result) => Ok(result.unwrap_or(u8::MAX)),
         };
@@ -85,8 +97,16 @@ impl Run<'_> {
         End { result, output, attempt: Some(record.attempt), runs }
     }
 
+    /// Reads a function or a value through a node; true when it answered.
+    pub fn read(&self, name: &str, through: usize) -> bool {
+        match name.starts_with(VALUE) {
+            true => self.read_value(name, through),
+            false => self.read_version(name, through),
+        }
+    }
+
     /// Calls a version function through a node; true when it answered.
-    pub fn read_version(&self, function: &str, through: usize) -> bool {
+    fn read_version(&self, function: &str, through: usize) -> bool {
         let begun = self.now();
         let line = format!("POST /v1/functions/chaos/{function}/invoke?timeout=5s");
         let request = Request { patience: SYNC_PATIENCE, ..Request::default() };
@@ -100,33 +120,66 @@ impl Run<'_> {
         true
     }
 
-    /// Uploads the next version of a function through a node; true when it was confirmed.
-    pub fn upload(&self, function: &str, version: u32, through: usize) -> bool {
-        let wasm = super::module_of(version);
-        let upload = Upload { function: function.to_owned(), version, confirmed: None };
+    fn read_value(&self, key: &str, through: usize) -> bool {
+        let begun = self.now();
+        let answer = self.hosts.ask(through, &format!("GET /v1/state/chaos/{key}"), patient(b""));
+        let version = match answer {
+            Ok(answer) if answer.status == 200 => answer.text().parse().expect("a number"),
+            Ok(answer) if answer.status == 404 => 0,
+            _ => return false,
+        };
+        let read = Read { function: key.to_owned(), begun, through, version };
+        self.reads.lock().expect("no client failed").push(read);
+        true
+    }
+
+    /// Writes a value through a node; true when it was confirmed.
+    fn write_value(&self, key: &str, version: u32, through: usize) -> bool {
+        let text = version.to_string();
+        let line = format!("PUT /v1/state/chaos/{key}");
+        self.change(key, version, || self.hosts.ask(through, &line, patient(text.as_bytes())))
+    }
+
+    /// Writes a change down, makes it, and writes down whether it was confirmed.
+    fn change<E>(
+        &self,
+        name: &str,
+        version: u32,
+        make: impl FnOnce() -> Result<Answer, E>,
+    ) -> bool {
+        let upload = Upload { function: name.to_owned(), version, confirmed: None };
         // Written down first: others may see it before it is confirmed.
         let at = {
             let mut uploads = self.uploads.lock().expect("no client failed");
             uploads.push(upload);
             uploads.len() - 1
         };
-        let request = Request { body: &wasm, patience: SYNC_PATIENCE, ..Request::default() };
-        let line = format!("PUT /v1/functions/chaos/{function}");
-        let answer = self.hosts.ask(through, &line, request);
-        let confirmed = answer.is_ok_and(|answer| answer.status == 200);
+        let confirmed = make().is_ok_and(|answer| answer.status / 100 == 2);
         if confirmed {
             let mut uploads = self.uploads.lock().expect("no client failed");
             uploads[at].confirmed = Some(self.now());
         }
         confirmed
     }
+
+    /// Uploads the next version of a function through a node; true when it was confirmed.
+    pub fn upload(&self, function: &str, version: u32, through: usize) -> bool {
+        let wasm = super::module_of(version);
+        let line = format!("PUT /v1/functions/chaos/{function}");
+        self.change(function, version, || self.hosts.ask(through, &line, patient(&wasm)))
+    }
+}
+
+/// A request that may take as long as a call.
+fn patient(body: &[u8]) -> Request<'_> {
+    Request { body, patience: SYNC_PATIENCE, ..Request::default() }
 }
 
 impl<'a> Client<'a> {
     /// The client of this number; of what it does, the seed decides.
     pub fn new(run: &'a Run<'a>, seed: u64, number: u64) -> Self {
         let random = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
-        Self { run, random, name: format!("c{number}"), turn: 0, version: 0 }
+        Self { run, random, name: format!("c{number}"), turn: 0, version: 0, value: (0, 0) }
     }
 
     /// Works until told to stop.
@@ -134,11 +187,13 @@ impl<'a> Client<'a> {
         while !self.run.stop.load(Ordering::SeqCst) {
             self.turn += 1;
             match self.random.random_range(0..100) {
-                0..30 => self.sync(Sort::Sync, "witness"),
-                30..45 => self.sync(Sort::Tree, "tree"),
-                45..65 => self.detached(Sort::Keyed, "witness"),
-                65..75 => self.detached(Sort::Patient, "patient"),
-                75..85 => self.detached(Sort::Endless, "witness"),
+                0..28 => self.sync(Sort::Sync, "witness"),
+                28..42 => self.sync(Sort::Tree, "tree"),
+                42..59 => self.detached(Sort::Keyed, "witness"),
+                59..68 => self.detached(Sort::Patient, "patient"),
+                68..76 => self.detached(Sort::Endless, "witness"),
+                76..80 => self.detached(Sort::Job, "sums"),
+                80..90 => self.values(),
                 _ => self.versions(),
             }
             std::thread::sleep(Duration::from_millis(self.random.random_range(PAUSE)));
@@ -171,6 +226,9 @@ impl<'a> Client<'a> {
                 format!("async&policy=spread&arg={}", self.random.random_range(0..3_000))
             }
             Sort::Endless => "async&policy=spread&arg=3600000".to_owned(),
+            Sort::Job => {
+                format!("async&mpi=3&map_by=node&arg={}", self.random.random_range(0..800))
+            }
         };
         let limit = LIMIT.as_secs();
         format!("POST /v1/functions/chaos/{function}/invoke?timeout={limit}s&{args}")
@@ -258,6 +316,21 @@ impl<'a> Client<'a> {
         } else {
             let host = self.host();
             self.run.read_version(&function, host);
+        }
+    }
+
+    /// Writes the next version of this client's value, or reads it.
+    fn values(&mut self) {
+        let (number, version) = self.value;
+        let key = format!("{VALUE}{}-{number}", self.name);
+        let host = self.host();
+        if version > 0 && self.random.random_ratio(2, 3) {
+            self.run.read(&key, host);
+        } else if self.run.write_value(&key, version + 1, host) {
+            self.value.1 += 1;
+        } else {
+            // It may still be written, also after the next one: that is another value.
+            self.value = (number + 1, 0);
         }
     }
 }

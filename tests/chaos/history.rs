@@ -65,6 +65,8 @@ pub enum Sort {
     Keyed,
     /// The same, of a function with retries.
     Patient,
+    /// An MPI job over several nodes, asynchronous with an idempotency key; no retries.
+    Job,
     /// Asynchronous and far longer than its deadline unless it is cancelled; no retries.
     Endless,
 }
@@ -118,10 +120,11 @@ pub struct End {
     pub runs: Option<usize>,
 }
 
-/// An upload of a new version by the only client that uploads this function.
+/// An upload of a new version by the only client that uploads this function, or a write of a value by
+/// the only client that writes it.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// The function.
+    /// The function or the value.
     pub function: String,
     /// The version in it, growing.
     pub version: u32,
@@ -132,13 +135,13 @@ pub struct Upload {
 /// A version that was seen.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// The function.
+    /// The function or the value.
     pub function: String,
     /// When it was asked for.
     pub begun: Duration,
     /// Through which node.
     pub through: usize,
-    /// Which version.
+    /// Which version; 0 if there is no such value.
     pub version: u32,
 }
 

@@ -1,5 +1,6 @@
 //! What a node holds: before the run, and after it when nobody asks anything of it any more.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use faasm::gateway::view::CallsView;
@@ -10,6 +11,8 @@ use super::common::netns::{Hosts, Request};
 const LET_GO: Duration = Duration::from_secs(20);
 /// Open files a node may have more than before: connections that were made anew.
 const MORE_FILES: usize = 20;
+/// Threads it may have more than before: those that wait for more blocking work.
+const MORE_THREADS: u64 = 16;
 /// Memory that it may have more than before: its records, compiled modules, and what the allocator
 /// keeps, for a run of a minute; in KiB.
 const MORE_MEMORY: u64 = 96 << 10;
@@ -33,6 +36,8 @@ pub struct Held {
     pub files: usize,
     /// Resident memory, in KiB.
     pub memory: u64,
+    /// Threads.
+    pub threads: u64,
     /// Free slots of its scheduler.
     pub slots: f64,
 }
@@ -41,14 +46,30 @@ pub struct Held {
 pub fn held(hosts: &Hosts, host: usize) -> Held {
     let pid = hosts.pid(host);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let memory = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number")
+    };
     Held {
         files: std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count(),
-        memory: memory.expect("a number"),
+        memory: number("VmRSS:"),
+        threads: number("Threads:"),
         slots: gauge(&metrics(hosts, host), "faasm_scheduler_free_slots").unwrap_or(0.0),
     }
+}
+
+/// How many open files a process has of each kind.
+fn kinds(pid: u32) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+    for target in files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok()) {
+        // Of files, the folder; of all else, what it is.
+        let folder = target.parent().filter(|folder| folder.is_absolute());
+        let text = folder.unwrap_or(&target).to_string_lossy().into_owned();
+        let kind = text.split(':').next().unwrap_or_default().to_owned();
+        *kinds.entry(kind).or_default() += 1;
+    }
+    kinds
 }
 
 fn metrics(hosts: &Hosts, host: usize) -> String {
@@ -97,7 +118,11 @@ fn left_now(hosts: &Hosts, host: usize, before: &Held, calls: usize) -> Vec<Stri
     }
     let now = held(hosts, host);
     if now.files > before.files + MORE_FILES {
-        left.push(format!("{} open files, {} before", now.files, before.files));
+        let kinds = kinds(hosts.pid(host));
+        left.push(format!("{} open files, {} before: {kinds:?}", now.files, before.files));
+    }
+    if now.threads > before.threads + MORE_THREADS {
+        left.push(format!("{} threads, {} before", now.threads, before.threads));
     }
     if now.memory > before.memory + MORE_MEMORY + A_CALL * calls as u64 {
         left.push(format!("{} KiB of memory, {} before", now.memory, before.memory));

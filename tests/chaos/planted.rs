@@ -124,25 +124,30 @@ fn a_wrong_answer_is_found() {
 #[test]
 fn a_late_end_is_found() {
     let quiet = history(vec![]);
-    let (soon, far) = (vec![ended(27, Ok(0))], vec![ended(29, Ok(0))]);
-    assert!(late(&quiet, &call(Sort::Keyed, soon)).is_none());
-    assert!(late(&quiet, &call(Sort::Keyed, far.clone())).is_some());
+    let lives = |at| vec![seen(at, What::Alive), ended(at + 1, Ok(0))];
+    assert!(late(&quiet, &call(Sort::Keyed, lives(27))).is_none());
+    assert!(late(&quiet, &call(Sort::Keyed, lives(29))).is_some());
+    // Who is answered at once knows; who did not look for a while does not.
+    let far = vec![ended(29, Ok(0))];
+    assert!(late(&quiet, &call(Sort::Sync, vec![ended(27, Ok(0))])).is_none());
+    assert!(late(&quiet, &call(Sort::Sync, far.clone())).is_some());
+    assert!(late(&quiet, &call(Sort::Keyed, far.clone())).is_none());
     // On a busy machine there is more time.
     let busy = History { slack: 3, ..history(vec![]) };
-    assert!(late(&busy, &call(Sort::Keyed, far.clone())).is_none());
-    assert!(late(&busy, &call(Sort::Keyed, vec![ended(35, Ok(0))])).is_some());
+    assert!(late(&busy, &call(Sort::Sync, far.clone())).is_none());
+    assert!(late(&busy, &call(Sort::Keyed, lives(35))).is_some());
     // With a fault near there is more time, but not without end.
     let near = history(vec![fault(Kind::Kill, 2, 22)]);
-    assert!(late(&near, &call(Sort::Keyed, far)).is_none());
-    assert!(late(&near, &call(Sort::Keyed, vec![ended(40, Ok(0))])).is_some());
+    assert!(late(&near, &call(Sort::Sync, far)).is_none());
+    assert!(late(&near, &call(Sort::Keyed, lives(40))).is_some());
     // Two faults at once may be two of three voters: nothing can be decided until one is over.
     let mut both = vec![fault(Kind::Isolate, 1, 25), fault(Kind::Isolate, 2, 25)];
     both.iter_mut().for_each(|fault| fault.until = at(32));
-    let (in_time, too_late) = (vec![ended(40, Ok(0))], vec![ended(42, Ok(0))]);
+    let (in_time, too_late) = (lives(40), lives(42));
     assert!(late(&history(both.clone()), &call(Sort::Keyed, in_time)).is_none());
     assert!(late(&history(both), &call(Sort::Keyed, too_late)).is_some());
     let cancelled = Call { cancelled: Some(at(20)), limit: at(60), ..call(Sort::Endless, vec![]) };
-    let looks = vec![ended(30, Err("FAASM_ECANCELLED"))];
+    let looks = lives(30);
     assert!(late(&quiet, &Call { seen: looks, ..cancelled }).is_some());
 }
 
