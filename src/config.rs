@@ -235,8 +235,8 @@ pub struct CallOptions {
     pub record_age: Duration,
     /// Most records kept on a node.
     pub records: usize,
-    /// Bytes of inputs and outputs that calls may hold on a node outside of any instance; one user
-    /// half of them.
+    /// Bytes of inputs and outputs that calls may hold on a node outside of any instance, also those
+    /// that clients have not read; one user half of them.
     pub held_bytes: usize,
     /// Bytes of outputs and logs kept beside the records.
     pub record_bytes: usize,

@@ -199,3 +199,159 @@ fn one_users_clients_leave_the_others_their_latency_and_the_node_its_memory() {
     assert!(per_client < 200, "{per_client} KiB a client");
     assert!(after.1 < before.1 + 64 + ((clients as u64 * 64) >> 10), "{} MiB are kept", after.1);
 }
+
+/// Bytes that alice's calls may hold, half of the node's, and an output that is a half of that.
+const HELD: u64 = 32 << 20;
+const OUTPUT: u64 = 16 << 20;
+
+/// Clients that hold what they can get, of each kind so many.
+struct Odd {
+    address: String,
+    token: String,
+    over: AtomicBool,
+    /// Requests of clients that had closed their half, which count as gone: answered, or ended.
+    halves: AtomicU64,
+    /// Heads that were too long, and were refused.
+    refused: AtomicU64,
+    /// Outputs that nobody reads: sent, and refused.
+    unread: [AtomicU64; 2],
+}
+
+impl Odd {
+    async fn begin(&self, text: String) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        stream.write_all(text.as_bytes()).await?;
+        Ok(stream)
+    }
+
+    fn head(&self, line: &str, length: usize) -> String {
+        format!(
+            "{line} HTTP/1.1\r\nhost: n\r\nauthorization: Bearer {}\r\ncontent-length: \
+             {length}\r\n\r\n",
+            self.token
+        )
+    }
+
+    /// Sends some, and then a byte now and then.
+    async fn slow(self: Arc<Self>, begin: String) -> std::io::Result<()> {
+        let mut stream = self.begin(begin).await?;
+        while !self.over.load(Ordering::Acquire) {
+            stream.write_all(b"x").await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends headers without end.
+    async fn long_head(self: Arc<Self>) -> std::io::Result<()> {
+        while !self.over.load(Ordering::Acquire) {
+            let mut stream = self.begin("GET /healthz HTTP/1.1\r\n".to_owned()).await?;
+            let mut sent = Ok(());
+            for _ in 0..100 {
+                sent = stream.write_all(format!("x: {}\r\n", "y".repeat(10_000)).as_bytes()).await;
+                if sent.is_err() {
+                    break;
+                }
+            }
+            let head = answer(&mut stream).await;
+            if sent.is_err() || head.is_ok_and(|head| head.starts_with("http/1.1 431")) {
+                self.refused.fetch_add(1, Ordering::AcqRel);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    /// Closes its half behind a request.
+    async fn half_closed(self: Arc<Self>) -> std::io::Result<()> {
+        while !self.over.load(Ordering::Acquire) {
+            let line = "POST /v1/functions/alice/sleep/invoke?arg=50";
+            let mut stream = self.begin(self.head(line, 0)).await?;
+            stream.shutdown().await?;
+            let _ = answer(&mut stream).await;
+            self.halves.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Asks for a large output, and reads its first line only.
+    async fn reads_nothing(self: Arc<Self>) -> std::io::Result<()> {
+        let line = format!("POST /v1/functions/alice/big_output/invoke?arg={OUTPUT}");
+        let mut stream = self.begin(self.head(&line, 0)).await?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        self.unread[usize::from(!status.ends_with(b"200"))].fetch_add(1, Ordering::AcqRel);
+        while !self.over.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn clients_that_are_slow_or_never_read_hold_up_nobody_and_little_memory() {
+    let each = number("FAASM_ODD_CLIENTS", 4);
+    let seconds = number("FAASM_OVERLOAD_SECONDS", 2) as u64;
+    let options = format!("[calls]\nheld_bytes = {}\n", 2 * HELD);
+    let cluster = Processes::with_options(1, &options);
+    let (alice, bob) = (cluster.add_user("alice", &[]), cluster.add_user("bob", &[]));
+    alice.must_upload("sleep");
+    alice.must_upload("big_output");
+    bob.must_upload("echo");
+    let large = || alice.invoke(1, "big_output", &format!("arg={OUTPUT}"), b"").status;
+    assert_eq!(large(), 200);
+    let before = resident(&cluster);
+    let odd = Arc::new(Odd {
+        address: cluster.base(1).trim_start_matches("http://").to_owned(),
+        token: alice.token.clone(),
+        over: AtomicBool::new(false),
+        halves: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
+        unread: [AtomicU64::new(0), AtomicU64::new(0)],
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let upload = odd.head("PUT /v1/functions/alice/never", 1 << 20);
+    for _ in 0..each {
+        runtime.spawn(odd.clone().slow("GET /healthz HTTP/1.1\r\nx: ".to_owned()));
+        runtime.spawn(odd.clone().slow(upload.clone()));
+        runtime.spawn(odd.clone().long_head());
+        runtime.spawn(odd.clone().half_closed());
+        runtime.spawn(odd.clone().reads_nothing());
+    }
+    let unread = |which: usize| odd.unread[which].load(Ordering::Acquire);
+    wait_for("all were answered that do not read", PATIENCE, || {
+        (unread(0) + unread(1) == each as u64).then_some(())
+    });
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let took = latencies(&bob, &|_| Instant::now() < until);
+    let during = resident(&cluster);
+    odd.over.store(true, Ordering::Release);
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let refused = odd.refused.load(Ordering::Acquire);
+    let halves = odd.halves.load(Ordering::Acquire);
+    println!(
+        "{each} clients of each kind: p99 of the other user {:?} ({} calls); MiB resident {before}, \
+         {during}; {halves} half-closed over, {refused} long heads refused; unread: {} sent, \
+         {} refused",
+        p99(&took),
+        took.len(),
+        unread(0),
+        unread(1)
+    );
+    // Of few calls one may be slow for the machine's other work.
+    let median = took[took.len() / 2];
+    assert!(median < Duration::from_millis(500), "median of the other user {median:?}");
+    assert!(halves > 0 && refused > 0, "{halves} half-closed over, {refused} refused");
+    assert!(unread(0) > 0 && unread(0) <= HELD / OUTPUT, "{} outputs wait for readers", unread(0));
+    let admin = cluster.admin();
+    wait_for("none of their calls is left", PATIENCE, || {
+        let text = admin.ask(1, "GET /metrics", b"").text();
+        text.lines().any(|line| line == "faasm_calls_live 0").then_some(())
+    });
+    // What has been read, or given up, counts no more.
+    wait_for("a large output is sent again", PATIENCE, || (large() == 200).then_some(()));
+}

@@ -1,9 +1,12 @@
 //! The bytes that calls hold on this node outside of any instance: inputs of calls that have not
-//! ended, and outputs and logs that their parents have not let go. Bounded for the node, and for
-//! each user to a part of that: what a guest can make the host keep must end somewhere.
+//! ended, outputs and logs that their parents have not let go, and those that a client has not read.
+//! Bounded for the node, and for each user to a part of that: what a guest can make the host keep must
+//! end somewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
 
 use super::spec::UserBook;
 use crate::errno::{CallError, Errno};
@@ -50,6 +53,24 @@ impl Budget {
     }
 }
 
+impl Share {
+    /// Bytes that hold this share until the last copy of them is gone.
+    pub fn around(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Around { bytes, _share: self })
+    }
+}
+
+struct Around {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Around {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.budget.held.fetch_sub(self.bytes, Ordering::AcqRel);
@@ -65,7 +86,7 @@ fn add(held: &AtomicUsize, bytes: usize, most: usize) -> bool {
 fn too_much(whose: &str, most: usize) -> CallError {
     let detail = format!(
         "the inputs and outputs that {whose} hold on this node would exceed {most} bytes; await \
-         calls and end sooner, or pass less"
+         calls and end sooner, read outputs faster, or pass less"
     );
     CallError::new(Errno::NoMem, detail)
 }
@@ -77,6 +98,18 @@ mod tests {
 
     fn user(name: &str) -> Arc<UserBook> {
         UserBook::new(Name::new(name).unwrap(), 1, 0)
+    }
+
+    #[test]
+    fn bytes_hold_their_share_until_the_last_copy_is_gone() {
+        let (budget, alice) = (Budget::new(100), user("alice"));
+        let bytes = budget.take(&alice, 5).unwrap().around(Bytes::from_static(b"bytes"));
+        let part = bytes.slice(1..3);
+        assert_eq!((&bytes[..], &part[..]), (&b"bytes"[..], &b"yt"[..]));
+        drop(bytes);
+        assert_eq!(budget.held(), 5);
+        drop(part);
+        assert_eq!(budget.held(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Asking about calls from any node: records, outputs, logs, cancelling, listing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,12 +11,15 @@ use super::inbound::from_reply;
 use super::kept::KeptKey;
 use super::records::Stored;
 use super::root::payload_of;
+use super::spec::UserBook;
 use crate::clock;
 use crate::errno::{CallError, Errno};
 use crate::function::EndReason;
-use crate::id::{CallId, NodeId};
+use crate::id::{CallId, Name, NodeId};
 use crate::net::RequestError;
-use crate::wire::calls::{CallBulk, CallReply, CallRequest, CallSummary, KeptAt, Phase, Record};
+use crate::wire::calls::{
+    CallBulk, CallReply, CallRequest, CallSummary, INLINE_MAX, KeptAt, Phase, Record,
+};
 use crate::wire::function::Limits;
 
 /// How long another node may take to answer about a call.
@@ -65,7 +69,9 @@ impl Calls {
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(_)) => {
                 let payload = payload_of(&stored.record.output, &stored.output);
-                self.payload(call, &payload, clock::now() + Duration::from_secs(60)).await
+                let user = self.user_of(&stored)?;
+                let until = clock::now() + Duration::from_secs(60);
+                self.to_client(&user, (call, false), &payload, until).await
             }
         }
     }
@@ -77,7 +83,14 @@ impl Calls {
             return Err(CallError::new(Errno::Again, "the call has not ended; wait for it"));
         }
         let payload = payload_of(&stored.record.log, &stored.log);
-        self.kept_bytes(call, true, &payload, clock::now() + Duration::from_secs(60)).await
+        let user = self.user_of(&stored)?;
+        self.to_client(&user, (call, true), &payload, clock::now() + Duration::from_secs(60)).await
+    }
+
+    fn user_of(&self, stored: &Stored) -> Result<Arc<UserBook>, CallError> {
+        let name = Name::new(&stored.record.user);
+        let name = name.map_err(|error| CallError::new(Errno::NoEnt, error.to_string()))?;
+        Ok(self.user(&name))
     }
 
     /// Cancels a call and all below it; fine if it has ended.
@@ -130,6 +143,26 @@ impl Calls {
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
         self.kept_bytes(call, false, payload, deadline).await
+    }
+
+    /// A call's output, or its log, for a client. Large ones count to what the user's calls hold here
+    /// until it has read them, which may be never; small ones are bounded with the connections.
+    pub(super) async fn to_client(
+        &self,
+        user: &Arc<UserBook>,
+        (call, is_log): (CallId, bool),
+        payload: &Payload,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        let len = usize::try_from(payload.len()).unwrap_or(usize::MAX);
+        if len <= INLINE_MAX {
+            return self.kept_bytes(call, is_log, payload, deadline).await;
+        }
+        let share = self.budget().take(user, len).map_err(|error| {
+            let detail = format!("{}; {call} has ended and can be asked for it", error.detail);
+            CallError::new(error.code, detail)
+        })?;
+        Ok(share.around(self.kept_bytes(call, is_log, payload, deadline).await?))
     }
 
     async fn kept_bytes(

@@ -78,7 +78,7 @@ impl Calls {
                 Claimed::New(new) => claim = Some(new),
                 Claimed::Known(known) => {
                     drop(entering);
-                    return self.follow(*known, spec.tree.deadline).await;
+                    return self.follow(*known, &spec).await;
                 }
             }
         }
@@ -95,7 +95,8 @@ impl Calls {
             }
         };
         guard.armed = false;
-        let output = self.payload(call, &ended.output, root.spec.tree.deadline).await?;
+        let (user, until) = (&root.spec.user, root.spec.tree.deadline);
+        let output = self.to_client(user, (call, false), &ended.output, until).await?;
         Ok(Finished { call, node: ended.node, result: ended.result.clone(), output })
     }
 
@@ -318,9 +319,9 @@ impl Calls {
     }
 
     /// Waits for the end of the call that an earlier request with the same key made.
-    async fn follow(&self, known: Stored, deadline: Instant) -> Result<Finished, CallError> {
+    async fn follow(&self, known: Stored, spec: &Spec) -> Result<Finished, CallError> {
         let call = known.record.call;
-        let stored = self.wait_stored(call, clock::left(deadline)).await?;
+        let stored = self.wait_stored(call, clock::left(spec.tree.deadline)).await?;
         let record = &stored.record;
         let Some(result) = record.result.clone() else {
             return Err(CallError::new(Errno::TimedOut, "the call with this key still runs"));
@@ -328,7 +329,8 @@ impl Calls {
         let output = match &result {
             Ok(_) => {
                 let payload = payload_of(&record.output, &stored.output);
-                self.payload(call, &payload, clock::now() + CLAIM_TIME).await?
+                let until = clock::now() + CLAIM_TIME;
+                self.to_client(&spec.user, (call, false), &payload, until).await?
             }
             Err(_) => Bytes::new(),
         };
