@@ -19,6 +19,8 @@ mod env;
 mod failure;
 #[path = "mpi/hostile.rs"]
 mod hostile;
+#[path = "mpi/kernels.rs"]
+mod kernels;
 #[path = "mpi/native.rs"]
 mod native;
 #[path = "mpi/nodes.rs"]
