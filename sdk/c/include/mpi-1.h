@@ -1,5 +1,5 @@
-// What MPI 3.0 removed, for programs that are older than that: each by what replaced it. mpi.h
-// includes it.
+// What MPI 3.0 removed, for programs that are older than that, and the handles' numbers for Fortran
+// under the names before MPI 5.0: each by what replaced it. mpi.h includes it.
 #ifndef MPI_1_H
 #define MPI_1_H
 
@@ -67,6 +67,28 @@ static __inline int MPI_Errhandler_get(MPI_Comm comm, MPI_Errhandler *handler)
 {
     return MPI_Comm_get_errhandler(comm, handler);
 }
+
+#define MPI_1_FORTRAN(kind, handle)                                                                \
+    static __inline MPI_Fint kind##_c2f(handle c)                                                  \
+    {                                                                                              \
+        return kind##_toint(c);                                                                    \
+    }                                                                                              \
+    static __inline handle kind##_f2c(MPI_Fint f)                                                  \
+    {                                                                                              \
+        return kind##_fromint(f);                                                                  \
+    }
+MPI_1_FORTRAN(MPI_Comm, MPI_Comm)
+MPI_1_FORTRAN(MPI_Errhandler, MPI_Errhandler)
+MPI_1_FORTRAN(MPI_File, MPI_File)
+MPI_1_FORTRAN(MPI_Group, MPI_Group)
+MPI_1_FORTRAN(MPI_Info, MPI_Info)
+MPI_1_FORTRAN(MPI_Message, MPI_Message)
+MPI_1_FORTRAN(MPI_Op, MPI_Op)
+MPI_1_FORTRAN(MPI_Request, MPI_Request)
+MPI_1_FORTRAN(MPI_Session, MPI_Session)
+MPI_1_FORTRAN(MPI_Type, MPI_Datatype)
+MPI_1_FORTRAN(MPI_Win, MPI_Win)
+#undef MPI_1_FORTRAN
 
 #ifdef __cplusplus
 }

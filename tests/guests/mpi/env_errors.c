@@ -115,6 +115,9 @@ int main(void) {
           MPI_Comm_spawn_multiple(1, names, MPI_ARGVS_NULL, one, hints, 0, MPI_COMM_WORLD,
                                   &spawned, MPI_ERRCODES_IGNORE));
     files();
+    /* The names for Fortran that programs know from before. */
+    CHECK(MPI_Comm_f2c(MPI_Comm_c2f(MPI_COMM_WORLD)) == MPI_COMM_WORLD);
+    CHECK(MPI_Type_f2c(MPI_Type_c2f(MPI_DOUBLE)) == MPI_DOUBLE);
     double before = MPI_Wtime();
     CHECK(MPI_Wtime() >= before && MPI_Wtick() > 0);
     CHECK(PMPI_Finalize() == MPI_SUCCESS);
