@@ -2,6 +2,10 @@
 //! another node soon: real processes, and a value in each of all shards.
 
 mod common;
+#[path = "state_disks/damage.rs"]
+mod damage;
+#[path = "state_disks/full.rs"]
+mod full;
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

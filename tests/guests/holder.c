@@ -3,7 +3,7 @@
 //     none), writes 99 into it, says so by an element of KEY.holds, and ends without any unlock or
 //     push: by return, exit, trap, memory (more than it may have) or, for spin and sleep, not by itself.
 //   take KEY: takes both, with 9 s to do so; its output is the two errors, the milliseconds until both
-//     were had, and the first byte of the value.
+//     were had, and the first byte of the value, which is not pulled.
 //   wait KEY: takes the global write lock; its result is the error, as a positive number.
 //   parent KEY: takes the lock, chains a call of wait for the same key, and awaits it; its output is
 //     the child's result, and after how many milliseconds that was known.
@@ -38,7 +38,7 @@ static void mark(const char *key) {
 
 static uint8_t *mapped(const char *key) {
     uint64_t len = 8;
-    return get_state(key, &len, FAASM_STATE_CREATE | FAASM_STATE_PULL);
+    return get_state(key, &len, FAASM_STATE_CREATE);
 }
 
 static int end(const char *key, const char *how) {
