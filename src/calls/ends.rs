@@ -77,7 +77,9 @@ impl Calls {
                 };
             }
             let alone = !is_home || have_it.iter().all(|node| *node == self.me());
-            if clock::now() >= from + if alone { MOST_ALONE } else { MOST } {
+            let most = if alone { MOST_ALONE } else { MOST };
+            // A node that stood still for long finds that others decide now.
+            if self.is_home_of(root) == is_home && clock::now() >= from + most {
                 return self.root_end(root.spec.call, ended);
             }
             tokio::time::sleep(pause).await;
