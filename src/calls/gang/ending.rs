@@ -75,6 +75,7 @@ impl Tally {
         let end = end.unwrap_or(&none);
         end.sent.iter().for_each(|sent| self.count(rank, sent));
         if self.ending {
+            self.explain(rank, result);
             return Then::End;
         }
         if let Some(aborted) = &end.aborted {
@@ -105,6 +106,17 @@ impl Tally {
                 self.first.get_or_insert((rank, fault));
                 Then::End
             }
+        }
+    }
+
+    /// What the others ended for may be heard after them: that the rank's node was lost.
+    fn explain(&mut self, rank: u32, result: &Result<u8, CallError>) {
+        if let Err(error) = result
+            && error.code == Errno::HostLost
+            && self.aborted.is_some()
+            && !self.knows_why()
+        {
+            self.first = Some((rank, Fault::Stopped(error.clone())));
         }
     }
 
@@ -292,6 +304,23 @@ mod tests {
         tally.ended(2, &cancelled, Some(&end), false);
         assert_eq!(tally.result().unwrap_err().detail, "rank 1: unreachable");
         assert!(tally.says().starts_with("rank 1 on n2 failed"), "{}", tally.says());
+    }
+
+    #[test]
+    fn that_a_node_was_lost_explains_the_end_also_when_it_is_heard_last() {
+        let mut tally = Tally::new(&NODES);
+        tally.ended(0, &led(), Some(&end(false, Some(None))), false);
+        tally.ends();
+        tally.ended(2, &led(), Some(&end(false, Some(None))), false);
+        assert_eq!(tally.result(), led());
+        tally.ended(1, &lost(), None, false);
+        assert!(tally.lost_a_node());
+        assert_eq!(tally.result().unwrap_err().code, Errno::HostLost);
+        // Of a job that is ended for something else it explains nothing.
+        let mut tally = Tally::new(&NODES);
+        tally.ends();
+        tally.ended(1, &lost(), None, false);
+        assert!(!tally.knows_why());
     }
 
     #[test]
