@@ -188,9 +188,12 @@ impl Processes {
         self.ask(node, &format!("POST /v1/functions/alice/{name}/invoke?{query}"), input)
     }
 
-    /// Begins a call; its id.
+    /// Begins a call; its id. Tries again, as it is told to, while too few nodes would keep its record.
     pub fn submit(&self, node: usize, name: &str, query: &str, input: &[u8]) -> String {
-        let answer = self.invoke(node, name, &format!("async&{query}"), input);
+        let answer = wait_for("the call is taken", PATIENCE, || {
+            let answer = self.invoke(node, name, &format!("async&{query}"), input);
+            (answer.status != 503).then_some(answer)
+        });
         assert_eq!(answer.status, 202, "{}", answer.text());
         answer.json::<SubmittedView>().call
     }
