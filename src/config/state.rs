@@ -11,7 +11,11 @@ pub struct StateOptions {
     pub memory_bytes: u64,
     /// The same for each user; 0 means half of that.
     pub user_memory_bytes: u64,
-    /// Bytes on disk that one user's values may take on the shards that a node owns.
+    /// Bytes that one user's values may take in the cluster: 1 KiB for each value, and 4 KiB for each
+    /// of its chunks that has bytes, each counted once, not for each replica. Pushes and uploads that
+    /// are not finished may take as much again. Past it writes fail with `FAASM_EQUOTA`. Nodes hear
+    /// from each other once a second what users have: writes through many nodes at once may go past
+    /// it by what they write in that time. Set it to the same on all nodes.
     pub user_bytes: u64,
     /// Bytes of its disk that the state leaves free; past it writes are refused, and half of it is
     /// for what frees space.

@@ -1,6 +1,5 @@
 //! Operations at the owner: who may do them, what is decided, who waits.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,8 +15,6 @@ use crate::wire::state::{Op, Refusal};
 
 /// Longest wait until this node has applied the entry that granted a lock.
 const APPLY: Duration = Duration::from_secs(5);
-/// How old what is known of users' bytes may be.
-const USAGE: Duration = Duration::from_millis(200);
 
 impl Driver {
     /// Takes an operation, or looks at it again.
@@ -109,20 +106,6 @@ impl Driver {
         });
     }
 
-    /// What a user has on the shards that this node serves, as of a moment ago.
-    fn used(&mut self, user: &str, now: Instant) -> u64 {
-        if now.saturating_duration_since(self.usage.0) >= USAGE {
-            self.usage = (now, HashMap::new());
-        }
-        if let Some(used) = self.usage.1.get(user) {
-            return *used;
-        }
-        let served = self.copies.keys().filter(|shard| self.shared.serving(**shard) > 0);
-        let used = served.filter_map(|shard| self.store.usage(*shard, user).ok()).sum();
-        self.usage.1.insert(user.to_owned(), used);
-        used
-    }
-
     fn decide(
         &mut self,
         shard: ShardId,
@@ -131,15 +114,16 @@ impl Driver {
         now: Instant,
     ) -> Result<Decision, StoreError> {
         let seq = self.copies.get(&shard).map_or(1, |copy| copy.replica.next_seq());
-        let room = match job.ask.op {
-            Op::Write { .. } => self.user_bytes.saturating_sub(self.used(&job.ask.key.user, now)),
-            _ => 0,
+        let (room, staging) = match job.ask.op {
+            Op::Write { .. } => self.room(&job.ask.key.user, now),
+            _ => (0, 0),
         };
         let next = Next {
             epoch,
             seq,
             now: self.ms(now),
             room: &|_| room,
+            staging,
             space: &|bytes| self.store.has_space(bytes),
         };
         self.store.decide(shard, &job.ask, &job.body, &next)
@@ -154,7 +138,10 @@ impl Driver {
                     None => job.refuse(Refusal::NotOwner),
                 }
             }
-            Decision::Append(body) => self.append(shard, body, Logged::Write(job), now),
+            Decision::Append(body) => {
+                self.spend(&job.ask, job.body.len());
+                self.append(shard, body, Logged::Write(job), now);
+            }
             Decision::Fence(body) => self.append(shard, body, Logged::Again(job), now),
             Decision::After(seq) => {
                 if let Some(copy) = self.copies.get_mut(&shard) {

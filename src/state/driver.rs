@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::applying::Applying;
 use super::copy::Copy;
 use super::jobs::{Asker, Job};
 use super::listing::Page;
 use super::post::Post;
+use super::quota::Usage;
 use super::store::{LogWrite, Store, StoreError};
 use crate::consensus::Consensus;
 use crate::consensus::shards::Shards;
@@ -31,6 +33,8 @@ pub const INBOX: usize = 16_384;
 const MAX_WAITING: usize = 256 << 20;
 /// Inputs that are taken before what they caused is done.
 const BATCH: usize = 1_024;
+/// Bytes beside them after which no more are taken: they are written and synced together.
+const BATCH_BYTES: usize = 4 << 20;
 /// Pause before an input that must not be lost is put again.
 const PUT_AGAIN: Duration = Duration::from_millis(50);
 /// Pause between looks for what is overdue: staged bytes, checkpoints.
@@ -48,6 +52,10 @@ pub enum Input {
     Ask(Box<Job>),
     /// Values of the shards that this node owns.
     List(List, oneshot::Sender<Page>),
+    /// What these users have on the shards that this node serves.
+    Usage(Vec<String>, oneshot::Sender<Vec<u64>>),
+    /// What users have on other nodes.
+    Elsewhere(HashMap<String, u64>),
     /// Copies on another node say something; the number is of the bytes beside it.
     Messages(NodeId, Vec<(Message, Bytes)>, usize),
     /// The table of shards changed.
@@ -201,13 +209,16 @@ pub struct Driver {
     pub(super) consensus: Consensus,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) shared: Arc<Shared>,
-    /// Most bytes that a user may have on the shards that this node owns.
+    /// Most bytes that a user may have.
     pub(super) user_bytes: u64,
     pub(super) copies: BTreeMap<ShardId, Copy>,
     pub(super) table: Arc<Shards>,
     /// To be written by the next fsync, with the numbers to tell afterwards.
     pub(super) writes: Vec<LogWrite>,
     pub(super) synced: Vec<(ShardId, u64)>,
+    /// Copies that have something to apply, and whose turn is next.
+    pub(super) applying: BTreeMap<ShardId, Applying>,
+    pub(super) apply_next: ShardId,
     /// To be sent with the others of this round.
     pub(super) post: Post,
     /// Other inputs are left to gather until then.
@@ -218,8 +229,8 @@ pub struct Driver {
     pub(super) tidied: Instant,
     pub(super) checkpointed: Instant,
     pub(super) checkpointing: bool,
-    /// What users have on the shards that this node serves, and since when that is known.
-    pub(super) usage: (Instant, HashMap<String, u64>),
+    /// What users have.
+    pub(super) usage: Usage,
     pub(super) inbox: Receiver<Input>,
 }
 
@@ -227,8 +238,12 @@ impl Driver {
     /// Runs until it is told to stop.
     pub fn run(mut self) {
         let mut tick = Instant::now() + TICK;
+        let mut more = false;
         while !self.shared.stopped.load(Ordering::Acquire) {
-            let left = tick.saturating_duration_since(Instant::now());
+            let left = match more || !self.applying.is_empty() {
+                true => Duration::ZERO,
+                false => tick.saturating_duration_since(Instant::now()),
+            };
             match self.inbox.recv_timeout(left) {
                 Ok(input) => {
                     std::thread::sleep(self.gather.saturating_duration_since(Instant::now()));
@@ -242,7 +257,8 @@ impl Driver {
                 tick = now + TICK;
                 self.tick(now);
             }
-            self.settle(now);
+            self.go_on(now);
+            more = self.settle(now);
         }
         for shard in 0..SHARDS {
             self.shared.set_serving(ShardId(shard), 0);
@@ -257,16 +273,17 @@ impl Driver {
 
     fn take_some(&mut self, first: Input) {
         let now = Instant::now();
+        let mut bytes = 0;
         let mut next = Some(first);
-        for _ in 0..BATCH {
+        for taken in 1.. {
             let Some(input) = next.take() else { return };
+            bytes += input.bytes();
             self.shared.waiting.fetch_sub(input.bytes(), Ordering::Relaxed);
             self.take(input, now);
+            if taken >= BATCH || bytes >= BATCH_BYTES {
+                return;
+            }
             next = self.inbox.try_recv().ok();
-        }
-        if let Some(input) = next {
-            self.shared.waiting.fetch_sub(input.bytes(), Ordering::Relaxed);
-            self.take(input, now);
         }
     }
 
@@ -274,6 +291,10 @@ impl Driver {
         match input {
             Input::Ask(job) => self.ask(*job, now),
             Input::List(list, reply) => self.list(list, reply),
+            Input::Usage(users, reply) => {
+                let _ = reply.send(users.iter().map(|user| self.used(user).0).collect());
+            }
+            Input::Elsewhere(used) => self.used_elsewhere(used, now),
             Input::Messages(from, all, _) => {
                 for (message, body) in all {
                     self.tell(message.shard, Event::Message { from, message, body }, now);

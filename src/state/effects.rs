@@ -24,8 +24,9 @@ const GATHER: Duration = Duration::from_millis(1);
 const ROUNDS: usize = 8;
 
 impl Driver {
-    /// Does everything that the copies want; what is logged in a round shares one fsync.
-    pub(super) fn settle(&mut self, now: Instant) {
+    /// Does everything that the copies want; what is logged in a round shares one fsync. Whether
+    /// there is more to do.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
         for _ in 0..ROUNDS {
             let mut later = Vec::new();
             let mut idle = true;
@@ -46,9 +47,10 @@ impl Driver {
             self.send();
             self.sync(now);
             if idle {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Does what a copy wants, up to what needs its log on disk; gives the rest.
@@ -99,7 +101,8 @@ impl Driver {
         }
     }
 
-    fn effect(&mut self, shard: ShardId, effect: Effect, now: Instant) {
+    pub(super) fn effect(&mut self, shard: ShardId, effect: Effect, now: Instant) {
+        let Some(effect) = self.hold_back(shard, effect) else { return };
         match effect {
             Effect::Append { op, records } => self.log(shard, op, records),
             Effect::Truncate { op, after } => {
@@ -146,7 +149,7 @@ impl Driver {
                     self.copy_failed(shard, &error, now);
                 }
             }
-            Effect::Discard => self.discard(shard),
+            Effect::Discard => self.discard(shard, now),
         }
     }
 
@@ -166,29 +169,14 @@ impl Driver {
         }
     }
 
-    fn discard(&mut self, shard: ShardId) {
+    fn discard(&mut self, shard: ShardId, now: Instant) {
         self.shared.set_serving(shard, 0);
+        self.give_up_applying(shard, now);
         if let Some(mut copy) = self.copies.remove(&shard) {
             copy.jobs.refuse_all();
         }
         if let Err(error) = self.store.wipe(shard, false) {
             tracing::warn!(%shard, %error, "a copy that is not needed any more stays on disk");
-        }
-    }
-
-    fn apply(&mut self, shard: ShardId, through: u64, now: Instant) {
-        let applied = match self.store.apply(shard, through, self.ms(now)) {
-            Ok(applied) => applied,
-            Err(error) => return self.copy_failed(shard, &error, now),
-        };
-        let Some(copy) = self.copies.get_mut(&shard) else { return };
-        for (seq, applied) in applied {
-            if let Some((_, written)) = applied.written {
-                copy.jobs.applied(seq, written);
-            }
-        }
-        for job in copy.jobs.released(through) {
-            self.ask(job, now);
         }
     }
 
@@ -278,6 +266,7 @@ impl Driver {
     /// There may be room again: the copy goes on with what it has. It is not wiped: when the disks
     /// of all copies are full at once, that would be the end of the values.
     pub(super) fn resume(&mut self, shard: ShardId, now: Instant) {
+        self.give_up_applying(shard, now);
         match self.store.opened(shard) {
             Ok(opened) if opened.damage.is_none() => {
                 self.tell(shard, Event::Reopened(found(&opened)), now);
@@ -288,6 +277,7 @@ impl Driver {
 
     /// Wipes a copy that failed; it is made again from the others.
     pub(super) fn reopen(&mut self, shard: ShardId, now: Instant) {
+        self.give_up_applying(shard, now);
         // A copy that stood back for want of room is whole, and the others may be as full.
         let whole = self.store.opened(shard).ok();
         let whole = whole.filter(|opened| !opened.blank && opened.damage.is_none());

@@ -2,7 +2,7 @@
 //! is, and global locks. The local tier is tested with tiers in memory in their place.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -22,6 +22,22 @@ pub struct To {
     pub proof: Option<Proof>,
     /// Until then the request is repeated while no owner answers.
     pub deadline: Instant,
+}
+
+/// Slowest rate, in bytes a second, at which a push is expected to be made one with its value.
+const SLOWEST: u64 = 4 << 20;
+
+/// How much longer than others the commit of a push of so many bytes may take.
+pub fn commit_time(bytes: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / SLOWEST)
+}
+
+impl To {
+    /// The same, with at least so much time from now on: each piece of a large value has its own.
+    pub fn within(&self, time: Duration) -> Self {
+        let deadline = self.deadline.max(Instant::now() + time);
+        Self { deadline, ..self.clone() }
+    }
 }
 
 /// Why the global tier did not do it.

@@ -133,10 +133,13 @@ impl Jobs {
         }
     }
 
-    /// The operations that waited for records up to this one.
-    pub fn released(&mut self, through: u64) -> Vec<Job> {
+    /// The operations that waited for records up to this one, but for one of those.
+    pub fn released(&mut self, through: u64, but: Option<u64>) -> Vec<Job> {
         let later = self.after.split_off(&(through + 1));
-        let released = std::mem::replace(&mut self.after, later);
+        let mut released = std::mem::replace(&mut self.after, later);
+        if let Some((seq, jobs)) = but.and_then(|seq| released.remove_entry(&seq)) {
+            self.after.insert(seq, jobs);
+        }
         let jobs: Vec<Job> = released.into_values().flatten().collect();
         self.waiting -= jobs.len();
         jobs
@@ -178,7 +181,7 @@ impl Jobs {
 
     /// Everything, when the shard is another's.
     pub fn refuse_all(&mut self) {
-        let all = self.released(u64::MAX - 1);
+        let all = self.released(u64::MAX - 1, None);
         all.into_iter().chain(self.unblocked()).for_each(|job| job.refuse(Refusal::NotOwner));
         self.answers.clear();
     }

@@ -11,6 +11,7 @@
 //! ```
 //! `replica` and `values` are pure; `driver` is the one thread that does what they want.
 
+mod applying;
 mod asks;
 mod client;
 mod copy;
@@ -26,6 +27,7 @@ pub mod local;
 mod numbers;
 pub mod overview;
 mod post;
+mod quota;
 pub mod replica;
 mod serve;
 mod setup;

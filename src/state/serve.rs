@@ -12,7 +12,7 @@ use super::local::Local;
 use super::post::cut;
 use crate::net::{BulkStream, Inbound, Peer, Replier};
 use crate::wire::replicas::Batch;
-use crate::wire::state::{MAX_PIECE, Request, Response};
+use crate::wire::state::{MAX_PIECE, MAX_USERS, Request, Response};
 use crate::wire::{Malformed, decode};
 
 /// Questions of peers that are answered at once; more are refused.
@@ -68,6 +68,17 @@ impl Inbound for Questions {
                         Some((values, shards)) => {
                             reply.send(&Response::Listed { values, shards }, Bytes::new());
                         }
+                        None => reply.fail("the owner has too much to do"),
+                    }
+                });
+            }
+            Request::Usage(users) => {
+                let owners = self.owners.clone();
+                let users = users.into_iter().take(MAX_USERS).collect();
+                tokio::spawn(async move {
+                    let _admitted = admitted;
+                    match owners.used(users).await {
+                        Some(used) => reply.send(&Response::Usage(used), Bytes::new()),
                         None => reply.fail("the owner has too much to do"),
                     }
                 });

@@ -1,6 +1,6 @@
 //! Starting the state of a node, and stopping it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -18,6 +18,7 @@ use super::global::Global;
 use super::grants::Grants;
 use super::local::{Local, LocalSetup};
 use super::post::Post;
+use super::quota::{Usage, Writers, follow};
 use super::serve::{Copies, Questions};
 use super::store::{Options, Store, StoreError};
 use crate::config::StateOptions;
@@ -27,7 +28,7 @@ use crate::function::StateSpace;
 use crate::id::{Incarnation, NodeId};
 use crate::net::{Net, ServiceId};
 use crate::wire::decode;
-use crate::wire::shards::StateKey;
+use crate::wire::shards::{ShardId, StateKey};
 use crate::wire::state::{List, Listed, Request, Response};
 
 /// What it takes to start.
@@ -92,6 +93,7 @@ impl State {
         let shared = Shared::new(inbox);
         let owners = Owners::new(shared.clone());
         let now = Instant::now();
+        let writers = Writers::default();
         let driver = Driver {
             me,
             start: incarnation,
@@ -105,6 +107,8 @@ impl State {
             table: Arc::new(Shards::default()),
             writes: Vec::new(),
             synced: Vec::new(),
+            applying: BTreeMap::new(),
+            apply_next: ShardId(0),
             post: Post::default(),
             gather: now,
             failed: None,
@@ -112,7 +116,7 @@ impl State {
             tidied: now,
             checkpointed: now,
             checkpointing: false,
-            usage: (now, HashMap::new()),
+            usage: Usage::new(writers.clone()),
             inbox: inputs,
         };
         let driver = thread::Builder::new().name("shards".into()).spawn(move || driver.run())?;
@@ -131,6 +135,8 @@ impl State {
         let following = vec![
             tokio::spawn(follow_table(consensus.clone(), owners.clone())).abort_handle(),
             tokio::spawn(follow_peers(net.clone(), owners.clone())).abort_handle(),
+            tokio::spawn(follow(me, net.clone(), consensus.clone(), owners.clone(), writers))
+                .abort_handle(),
         ];
         let driver = Mutex::new(Some(driver));
         let inner = Inner { me, net, consensus, owners, client, local, following, driver };

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use tokio::task::JoinSet;
 
-use super::global::{Global, StateError, To};
+use super::global::{Global, StateError, To, commit_time};
 use crate::wire::shards::StateKey;
 use crate::wire::state::{
     Answer, CHUNK, Extent, MAX_PIECE, Only, Op, Pull, Pulled, Push, Refusal, Stat, Version, Write,
@@ -19,7 +19,7 @@ use crate::wire::state::{
 
 /// Pieces of one value that are under way at once.
 pub const AHEAD: usize = 4;
-/// Longest time for one piece: above what a change of owner takes.
+/// Longest time for one piece: above what a change of owner takes. The commit has more, by its size.
 pub const PIECE_TIME: Duration = Duration::from_secs(20);
 
 /// One value, for one reader or writer.
@@ -266,7 +266,8 @@ impl<G: Send + 'static> Writer<G> {
             replace: commit.replace,
             only: commit.only,
         };
-        let to = self.door.to();
+        let bytes = self.next.saturating_add(len) - self.start;
+        let to = self.door.to().within(PIECE_TIME + commit_time(bytes));
         let (_, written) = self.door.global.write(to, Write::Push(push), last).await?;
         Ok(written)
     }

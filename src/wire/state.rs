@@ -21,6 +21,8 @@ pub const MAX_PIECE: usize = 1 << 20;
 pub const MAX_EXTENTS: usize = 1 << 11;
 /// Most values that one answer lists.
 pub const MAX_LISTED: u32 = 1_000;
+/// Most users that one question is about.
+pub const MAX_USERS: usize = 1_000;
 /// Longest value, in bytes.
 pub const MAX_VALUE: u64 = 1 << 40;
 
@@ -274,6 +276,8 @@ pub enum Request {
     List(List),
     /// Whether the node holds a local copy of a key.
     Copy(StateKey),
+    /// What these users have on the node's shards; at most [`MAX_USERS`].
+    Usage(Vec<String>),
 }
 
 /// The answer to a [`Request`].
@@ -285,6 +289,8 @@ pub enum Response {
     Listed { values: Vec<Listed>, shards: u32 },
     /// To [`Request::Copy`]: bytes resident, if there is a copy, and whether it is mapped.
     Copy(Option<(u64, bool)>),
+    /// To [`Request::Usage`]: bytes, of each.
+    Usage(Vec<u64>),
 }
 
 /// The hash of a chunk: of [`CHUNK`] bytes, those past the end of the value being zeros.

@@ -108,7 +108,8 @@ async fn fetch(
     len: u64,
 ) -> Result<(), Errno> {
     while segment.range.start < segment.range.end.min(len) {
-        let (pulled, body) = ask(shared, to, &segment, Some(version)).await?;
+        let to = to.within(shared.patience);
+        let (pulled, body) = ask(shared, &to, &segment, Some(version)).await?;
         if pulled.version != version || pulled.done <= segment.range.start {
             return Err(Errno::Io);
         }

@@ -14,7 +14,7 @@ use super::notes::Notes;
 use super::ranges::Ranges;
 use super::scan::{changed, size};
 use crate::errno::Errno;
-use crate::state::global::{StateError, To};
+use crate::state::global::{StateError, To, commit_time};
 use crate::wire::state::{
     CHUNK, Extent, MAX_EXTENTS, MAX_PIECE, Only, Push, Refusal, Write, Written, chunk_hash,
 };
@@ -270,6 +270,7 @@ struct Upload {
     /// The piece that goes with the commit, unless others follow.
     last: Option<Piece>,
     whole: Vec<(u64, u128)>,
+    staged: u64,
     under_way: FuturesUnordered<futures_util::future::BoxFuture<'static, Result<u64, StateError>>>,
 }
 
@@ -282,6 +283,7 @@ impl Upload {
             push: None,
             last: None,
             whole: Vec::new(),
+            staged: 0,
             under_way: Default::default(),
         }
     }
@@ -293,6 +295,7 @@ impl Upload {
     async fn add(&mut self, mut piece: Piece) -> Result<(), Errno> {
         self.whole.append(&mut piece.whole);
         let Some(before) = self.last.replace(piece) else { return Ok(()) };
+        self.staged += before.body.len() as u64;
         match self.push {
             // The first names the others.
             None => {
@@ -315,7 +318,8 @@ impl Upload {
         push: u64,
         piece: Piece,
     ) -> futures_util::future::BoxFuture<'static, Result<u64, StateError>> {
-        let (shared, to) = (self.shared.clone(), self.to.clone());
+        let shared = self.shared.clone();
+        let to = self.to.within(shared.patience);
         Box::pin(async move {
             shared.meters.pushed(piece.body.len());
             let write = Write::Stage { push, extents: piece.extents };
@@ -340,7 +344,7 @@ impl Upload {
         self.shared.meters.pushed(last.body.len());
         let of_a_generation = matches!(push.only, Only::Generation(_));
         let write = Write::Push(Push { staged: self.push, extents: last.extents, ..push });
-        let to = self.to.clone();
+        let to = self.to.within(self.shared.patience + commit_time(self.staged));
         let written = self.shared.global.write(to, write, Bytes::from(last.body)).await;
         match written {
             Ok((_, written)) => Ok((written, self.whole)),

@@ -161,10 +161,15 @@ impl Store {
     }
 
     pub(super) fn remove_doomed(&self, one: &Written) -> Result<(), StoreError> {
-        let mut copy = self.shard(one.shard)?.lock();
-        copy.durable = one.meta.2;
-        copy.files.remove(&one.doomed);
-        super::open::remove_metas(&copy, Some(one.meta.0));
+        let doomed = {
+            let mut copy = self.shard(one.shard)?.lock();
+            copy.durable = one.meta.2;
+            super::open::remove_metas(&copy, Some(one.meta.0));
+            copy.files.close(&one.doomed)
+        };
+        // To remove a large one takes long: the shard need not wait. If one stays, the next start
+        // removes it.
+        doomed.iter().for_each(|path| drop(std::fs::remove_file(path)));
         Ok(())
     }
 }

@@ -130,8 +130,7 @@ impl Store {
             let first = from.filter(|(start, _)| start == id).map_or(0, |(_, first)| first);
             let mut row = StageRow::of(*id, staged);
             row.pieces.clear();
-            let mut at = 0;
-            for (number, piece) in (0..).zip(&staged.pieces) {
+            for (number, piece) in (0..).zip(staged.pieces()) {
                 let len = piece.bytes();
                 if number >= first {
                     let more =
@@ -141,14 +140,12 @@ impl Store {
                         return Ok(Part::Staged { rows, next: Some((*id, number)) });
                     }
                     size += more;
-                    let mut some = vec![0; usize::try_from(len).unwrap_or(0)];
-                    copy.files
-                        .read(FileId::Stage(staged.file), at, &mut some)
+                    let some = staged
+                        .read(piece, &copy.files)
                         .map_err(|fault| StoreError::copy(shard, &fault))?;
                     bytes.extend_from_slice(&some);
                     row.pieces.push((piece.extents.clone(), piece.hash));
                 }
-                at += len;
             }
             rows.push((row, first));
         }

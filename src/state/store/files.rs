@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -156,15 +156,21 @@ impl ShardFiles {
         &self.kept
     }
 
-    /// Removes files that were doomed before the last checkpoint.
-    pub fn remove(&self, doomed: &[FileId]) {
+    /// Forgets files that nobody needs any more; tells where they are.
+    pub fn close(&self, files: &[FileId]) -> Vec<PathBuf> {
         let (mut behind, mut open) = (self.behind.lock(), self.open.lock());
-        for file in doomed {
+        let close = |file: &FileId| {
             behind.forget(*file);
             open.remove(file);
-            // If it stays, the next start removes it.
-            let _ = std::fs::remove_file(self.path(*file));
-        }
+            self.path(*file)
+        };
+        files.iter().map(close).collect()
+    }
+
+    /// Removes files that nobody needs any more.
+    pub fn remove(&self, files: &[FileId]) {
+        // If one stays, the next start removes it.
+        self.close(files).iter().for_each(|path| drop(std::fs::remove_file(path)));
     }
 
     /// Removes everything.
@@ -233,6 +239,26 @@ impl Files for ShardFiles {
         open.set_len(len).map_err(|error| fault(&name(file), &error))
     }
 
+    fn adopt(&mut self, file: FileId, name: FileId) -> Result<bool, Fault> {
+        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
+        // What has the name is of a life before.
+        self.remove(&[name]);
+        match std::fs::hard_link(self.path(file), self.path(name)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::StorageFull => Err(Fault::Full),
+            // The file system has no second names: the bytes are copied.
+            Err(error) => {
+                tracing::debug!(%error, "a value takes no staged file over");
+                Ok(false)
+            }
+        }
+    }
+
+    fn same(&self, one: FileId, other: FileId) -> bool {
+        let inode = |file| std::fs::metadata(self.path(file)).map(|found| found.ino()).ok();
+        inode(one).is_some() && inode(one) == inode(other)
+    }
+
     fn doom(&mut self, file: FileId) {
         self.doomed.push(file);
     }
@@ -251,6 +277,7 @@ fn name(file: FileId) -> String {
         FileId::Value(seq) => format!("v{seq:016x}"),
         FileId::Bounds(seq) => format!("b{seq:016x}"),
         FileId::Stage(seq) => format!("s{seq:016x}"),
+        FileId::Packed(seq) => format!("p{seq:016x}"),
     }
 }
 
@@ -261,6 +288,7 @@ fn parse(name: &str) -> Option<FileId> {
         'v' => Some(FileId::Value(seq)),
         'b' => Some(FileId::Bounds(seq)),
         's' => Some(FileId::Stage(seq)),
+        'p' => Some(FileId::Packed(seq)),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use super::log::{Note, Point, Step};
 use super::meta::{self, ChunkRow, KeyRow, StageRow};
 use super::shard::{Outline, Shard};
 use super::{Store, StoreError};
-use crate::state::values::{BOUND, Bound, Entry, Fault, FileId, Files, StageId, Values};
+use crate::state::values::{BOUND, Bound, Entry, Fault, FileId, Files, StageId, Staged, Values};
 use crate::wire;
 use crate::wire::shards::{ShardId, StateKey};
 use crate::wire::state::{CHUNK, chunk_hash};
@@ -46,6 +46,11 @@ impl Store {
         })?;
         // Checkpoints of the life before would tell of records that the log need not have.
         super::open::remove_metas(&copy, None);
+        // Files of staged bytes may be those of values, too.
+        let all = copy.files.list().unwrap_or_default().into_iter();
+        let staged = all.filter(|file| matches!(file, FileId::Stage(_) | FileId::Packed(_)));
+        copy.files.remove(&staged.collect::<Vec<_>>());
+        copy.long = None;
         copy.values.snapshots.clear();
         let mut freed = std::mem::take(&mut copy.values.snapshots.freed);
         self.kept.free(&mut freed);
@@ -197,21 +202,16 @@ impl Import {
     ) -> Result<(), Fault> {
         let mut rest: &[u8] = bytes;
         for (row, first) in rows {
+            let (key, file) = (row.key.clone(), row.file);
             let (id, staged): (StageId, _) = row.staged(0);
-            let file = FileId::Stage(staged.file);
-            let there = self.values.staged.entry(id).or_insert_with(|| {
-                let mut empty = staged.clone();
-                empty.pieces.clear();
-                empty
-            });
-            for (number, piece) in (first..).zip(staged.pieces) {
+            let there = self.values.staged.entry(id).or_insert_with(|| Staged::new(key, file, 0));
+            for (number, piece) in (first..).zip(staged.pieces()) {
                 let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX);
                 let (mine, behind) = rest.split_at_checked(len).ok_or_else(cut_off)?;
                 rest = behind;
                 // What was used meanwhile is not needed: its value comes later.
-                if number == there.pieces.len() as u64 {
-                    files.write(file, there.bytes(), mine)?;
-                    there.pieces.push(piece);
+                if number == there.pieces().len() as u64 {
+                    there.import(piece, mine, files)?;
                 }
             }
         }

@@ -10,7 +10,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::state::values::{
-    Chunk, Chunks, Elements, Entry, Piece, Session, StageId, Staged, Value, Values,
+    Chunk, Chunks, Elements, Entry, Session, StageId, Staged, Value, Values,
 };
 use crate::wire;
 use crate::wire::consensus::SessionId;
@@ -118,15 +118,17 @@ impl KeyRow {
 impl StageRow {
     /// Of what is staged.
     pub fn of(id: StageId, staged: &Staged) -> Self {
-        let pieces = staged.pieces.iter().map(|piece| (piece.extents.clone(), piece.hash));
+        let pieces = staged.pieces().iter().map(|piece| (piece.extents.clone(), piece.hash));
         Self { id, key: staged.key.clone(), file: staged.file, pieces: pieces.collect() }
     }
 
     /// What is staged.
     pub fn staged(self, now: u64) -> (StageId, Staged) {
-        let piece = |(extents, hash)| Piece { extents, hash };
-        let pieces = self.pieces.into_iter().map(piece).collect();
-        (self.id, Staged { key: self.key, file: self.file, pieces, since: now })
+        let mut staged = Staged::new(self.key, self.file, now);
+        for (extents, hash) in self.pieces {
+            staged.add_known(extents, hash);
+        }
+        (self.id, staged)
     }
 }
 

@@ -45,7 +45,7 @@ pub use checkpoint::Compacted;
 pub use error::StoreError;
 pub use log::{Point, Record};
 pub use shard::Opened;
-pub use write::LogWrite;
+pub use write::{LogWrite, Turn};
 
 use crate::wire::shards::ShardId;
 use shard::{Outline, Shard};

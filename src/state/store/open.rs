@@ -95,6 +95,7 @@ impl Store {
         self.kept.free(&mut { freed });
         (copy.values, copy.damage, copy.whole, copy.durable) = (Values::default(), None, 0, 0);
         copy.doomed.clear();
+        copy.long = None;
         copy.import = None;
         drop(copy);
         self.opened(shard)
@@ -145,6 +146,7 @@ fn open_shard(log: &Log, shard: ShardId, files: ShardFiles, now: u64) -> (Outlin
         doomed: Vec::new(),
         whole: 0,
         durable: 0,
+        long: None,
         import: None,
         exports: Vec::new(),
     };
@@ -212,7 +214,7 @@ pub(super) fn remove_others(copy: &Shard, number: Option<u64>, all: bool) {
     let needed = |file: &FileId| match file {
         FileId::Value(seq) => *seq > applied || values.contains(seq),
         FileId::Bounds(seq) => *seq > applied || bounds.contains(seq),
-        FileId::Stage(seq) => *seq > applied || stages.contains(seq),
+        FileId::Stage(seq) | FileId::Packed(seq) => *seq > applied || stages.contains(seq),
     };
     let others: Vec<_> =
         copy.files.list().unwrap_or_default().into_iter().filter(|file| !needed(file)).collect();

@@ -63,8 +63,8 @@ impl Store {
         Ok(self.usable(shard)?.values.list(list))
     }
 
-    /// Bytes on disk of a user's values in this shard.
-    pub fn usage(&self, shard: ShardId, user: &str) -> Result<u64, StoreError> {
+    /// What a user's values in this shard count for, and what is staged, in bytes.
+    pub fn usage(&self, shard: ShardId, user: &str) -> Result<(u64, u64), StoreError> {
         Ok(self.shard(shard)?.lock().values.usage(user))
     }
 

@@ -105,6 +105,8 @@ pub struct Shard {
     pub whole: u64,
     /// The last record in the checkpoint.
     pub durable: u64,
+    /// The record that is applied in part.
+    pub long: Option<Record>,
     /// How the copy is being made whole.
     pub import: Option<Import>,
     /// Values whose chunks are being listed for another copy, and until when.

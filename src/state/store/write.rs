@@ -3,7 +3,7 @@
 use super::log::{Note, Record, Step};
 use super::shard::Outline;
 use super::{Store, StoreError};
-use crate::state::values::Applied;
+use crate::state::values::{Applied, Progress};
 use crate::wire::shards::ShardId;
 
 /// A change of the log of one shard.
@@ -15,8 +15,21 @@ pub enum LogWrite {
     Truncate(ShardId, u64),
 }
 
-/// Most bytes that are read from the log at once to be applied.
-const APPLY_BYTES: usize = 8 << 20;
+/// What came of one turn.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Records that are applied now.
+    pub applied: Vec<(u64, Applied)>,
+    /// Those up to here are.
+    pub reached: u64,
+    /// But for this one, of which some is.
+    pub part: Option<u64>,
+}
+
+/// Bytes of records that are applied in one turn: other shards wait meanwhile.
+const APPLY_SLICE: usize = 1 << 20;
+/// What a record counts for beside its bytes.
+const RECORD_COST: usize = 512;
 
 impl LogWrite {
     fn shard(&self) -> ShardId {
@@ -134,40 +147,111 @@ impl Store {
     ) -> Result<Vec<(u64, Applied)>, StoreError> {
         let mut all = Vec::new();
         loop {
-            let from = self.usable(shard)?.values.applied + 1;
+            let turn = self.apply_some(shard, through, now)?;
+            all.extend(turn.applied);
+            if turn.part.is_none() && turn.reached >= through {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The same, but only as much as takes some milliseconds.
+    pub fn apply_some(&self, shard: ShardId, through: u64, now: u64) -> Result<Turn, StoreError> {
+        let mut turn = Turn::default();
+        let mut done = 0;
+        // Not in the condition: the shard would be held all the while.
+        let long = self.usable(shard)?.long.clone();
+        if let Some(record) = long {
+            // What is staged is not beside the record that names it.
+            done = APPLY_SLICE / 2;
+            if let Came::Done = self.apply_one(shard, &record, now, &mut turn)? {
+                // Who needs all of a value is served before the next such push begins.
+                done = APPLY_SLICE;
+            }
+        }
+        let mut waits = false;
+        while !waits && done < APPLY_SLICE {
+            let from = self.usable(shard)?.values.reached() + 1;
             if from > through {
                 break;
             }
-            let (records, last) = {
-                let outline = self.outline(shard)?.lock();
-                (outline.from(from, through), outline.last)
-            };
-            if through > last {
-                let why = format!("{shard} has no record {through}, only up to {last}");
-                return Err(StoreError::Misuse(why));
-            }
-            let records = match records {
-                Some(records) => records,
-                None => self.records(shard, from, through + 1, APPLY_BYTES)?,
-            };
-            for record in records {
-                let applied = self.apply_one(shard, &record, now)?;
-                all.push((record.seq, applied));
+            for record in self.records_to_apply(shard, from, through)? {
+                done += record.body.len() + RECORD_COST;
+                match self.apply_one(shard, &record, now, &mut turn)? {
+                    Came::Done => {}
+                    Came::Part => done = APPLY_SLICE,
+                    Came::Waits => waits = true,
+                }
+                if waits || done >= APPLY_SLICE {
+                    break;
+                }
             }
         }
-        self.outline(shard)?.lock().drop_tail(|seq| seq > through);
-        Ok(all)
+        let applied = {
+            let copy = self.usable(shard)?;
+            (turn.reached, turn.part) = (copy.values.reached(), copy.values.partial());
+            copy.values.applied
+        };
+        self.outline(shard)?.lock().drop_tail(|seq| seq > applied);
+        Ok(turn)
     }
 
-    fn apply_one(&self, shard: ShardId, record: &Record, now: u64) -> Result<Applied, StoreError> {
+    fn records_to_apply(
+        &self,
+        shard: ShardId,
+        from: u64,
+        through: u64,
+    ) -> Result<Vec<Record>, StoreError> {
+        let (records, last) = {
+            let outline = self.outline(shard)?.lock();
+            (outline.from(from, through), outline.last)
+        };
+        if through > last {
+            let why = format!("{shard} has no record {through}, only up to {last}");
+            return Err(StoreError::Misuse(why));
+        }
+        match records {
+            Some(records) => Ok(records),
+            None => self.records(shard, from, through + 1, APPLY_SLICE),
+        }
+    }
+
+    fn apply_one(
+        &self,
+        shard: ShardId,
+        record: &Record,
+        now: u64,
+        turn: &mut Turn,
+    ) -> Result<Came, StoreError> {
         let mut copy = self.usable(shard)?;
         let of = &mut *copy;
         let applied = of.values.apply(record.term, record.seq, &record.body, now, &mut of.files);
-        applied.map_err(|fault| {
+        let progress = applied.map_err(|fault| {
             of.damage = Some(fault.to_string());
             StoreError::copy(shard, &fault)
+        })?;
+        Ok(match progress {
+            Progress::Done(applied) => {
+                of.long.take_if(|long| long.seq == record.seq);
+                turn.applied.push((record.seq, applied));
+                Came::Done
+            }
+            Progress::Part => {
+                if of.long.is_none() {
+                    of.long = Some(record.clone());
+                }
+                Came::Part
+            }
+            Progress::Waits => Came::Waits,
         })
     }
+}
+
+/// How far a record came.
+enum Came {
+    Done,
+    Part,
+    Waits,
 }
 
 /// The note after a change, if it is another.

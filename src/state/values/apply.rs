@@ -5,8 +5,10 @@ use bytes::Bytes;
 use super::change::{Change, Does};
 use super::chunks::Chunks;
 use super::decide::written;
-use super::head::after;
-use super::table::{Elements, Entry, Piece, StageId, Staged, Value, Values};
+use super::head::{Brief, after};
+use super::snapshots::SNAPSHOT_MS;
+use super::staged::{StageId, Staged};
+use super::table::{Elements, Entry, Partial, Value, Values};
 use crate::wire::shards::StateKey;
 use crate::wire::state::{Extent, MAX_EXTENTS, Version, WriteId, Written};
 use xxhash_rust::xxh3::xxh3_128;
@@ -18,8 +20,10 @@ pub enum FileId {
     Value(u64),
     /// The bounds of elements.
     Bounds(u64),
-    /// Bytes held back for a push.
+    /// Bytes held back for a push, where they belong in the value.
     Stage(u64),
+    /// Bytes held back for a push, one behind the other.
+    Packed(u64),
 }
 
 /// Why a record could not be applied, or something not be read.
@@ -44,6 +48,10 @@ pub trait Files {
     fn write(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault>;
     /// Cuts a file off, if there is one.
     fn cut(&self, file: FileId, len: u64) -> Result<(), Fault>;
+    /// Gives a file another name; it loses its own when it is doomed. False where that cannot be.
+    fn adopt(&mut self, file: FileId, name: FileId) -> Result<bool, Fault>;
+    /// Whether two names are of one file.
+    fn same(&self, one: FileId, other: FileId) -> bool;
     /// Nobody needs the file once this state is durable.
     fn doom(&mut self, file: FileId);
     /// Keeps bytes until they are freed; says where. `None` when there is no room.
@@ -55,6 +63,17 @@ pub trait Files {
 pub struct Applied {
     /// The write, and its answer.
     pub written: Option<(WriteId, Written)>,
+}
+
+/// How far a record came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is applied.
+    Done(Applied),
+    /// It is long and was applied in part: to be called again with the same record.
+    Part,
+    /// It must wait for the one that is applied in part.
+    Waits,
 }
 
 /// One element in the file of bounds.
@@ -97,6 +116,8 @@ impl Bound {
 pub(super) struct Record<'a> {
     /// Its number.
     pub seq: u64,
+    /// Names the write.
+    id: WriteId,
     /// It need not fit what is there.
     pub lenient: bool,
     /// Of which value.
@@ -109,9 +130,21 @@ pub(super) struct Record<'a> {
     bytes: &'a Bytes,
     /// What it names of what is staged.
     staged: Option<StageId>,
+    /// The time.
+    now: u64,
 }
 
 impl Values {
+    /// The record that is applied in part.
+    pub fn partial(&self) -> Option<u64> {
+        self.partial.as_ref().map(|partial| partial.seq)
+    }
+
+    /// All records up to this one are applied, but for the one that is applied in part.
+    pub fn reached(&self) -> u64 {
+        self.partial.as_ref().map_or(self.applied, |partial| partial.seq + partial.ahead.0)
+    }
+
     /// Applies a committed record, if it was not applied before. An empty body does nothing.
     pub fn apply(
         &mut self,
@@ -120,24 +153,36 @@ impl Values {
         body: &Bytes,
         now: u64,
         files: &mut dyn Files,
-    ) -> Result<Applied, Fault> {
-        if seq <= self.applied {
-            return Ok(Applied { written: None });
+    ) -> Result<Progress, Fault> {
+        let partial = self.partial();
+        let goes_on = partial == Some(seq);
+        if seq <= self.reached() && !goes_on {
+            return Ok(Progress::Done(Applied { written: None }));
         }
-        if seq != self.applied + 1 {
-            let why = format!("record {seq} comes after record {}", self.applied);
+        if seq != self.reached() + 1 && !goes_on {
+            let why = format!("record {seq} comes after record {}", self.reached());
             return Err(Fault::Damaged(why));
         }
+        let ahead = self.partial.as_ref().map_or((0, 0), |partial| partial.ahead);
         let mut applied = Applied { written: None };
         if !body.is_empty() {
             let (change, bytes) =
                 Change::decode(body).map_err(|error| Fault::Damaged(error.to_string()))?;
+            if !goes_on && self.partial.as_ref().is_some_and(|partial| partial.holds_up(&change)) {
+                return Ok(Progress::Waits);
+            }
             applied.written = self.change(seq, &change, &bytes, now, files)?;
+            if self.partial() == Some(seq) {
+                return Ok(Progress::Part);
+            }
             self.settle_head(seq, &change);
         }
-        self.applied = seq;
-        self.term = term;
-        Ok(applied)
+        match &mut self.partial {
+            Some(partial) => partial.ahead = (partial.ahead.0 + 1, term),
+            None if ahead.0 > 0 => (self.applied, self.term) = (seq + ahead.0, ahead.1),
+            None => (self.applied, self.term) = (seq, term),
+        }
+        Ok(Progress::Done(applied))
     }
 
     fn change(
@@ -164,12 +209,16 @@ impl Values {
                     _ => None,
                 };
                 let (version, lenient) = (*version, seq <= self.lenient);
-                let record = Record { seq, lenient, key, version, does, bytes, staged };
+                let record =
+                    Record { seq, id: *id, lenient, key, version, does, bytes, staged, now };
                 let mut parts = Vec::new();
                 if let Does::Stage { at, extents, .. } = does {
-                    self.stage(&record, *at, extents, now, files)?;
+                    self.stage(&record, *at, extents, files)?;
                 } else {
                     parts = self.write(&record, *token, files)?;
+                }
+                if self.partial() == Some(seq) {
+                    return Ok(None);
                 }
                 let mut answer = self.answer(key, version, does);
                 answer.parts = parts;
@@ -208,7 +257,6 @@ impl Values {
         record: &Record<'_>,
         at: u64,
         extents: &[Extent],
-        now: u64,
         files: &mut dyn Files,
     ) -> Result<(), Fault> {
         let Some(id) = record.staged else { return Ok(()) };
@@ -220,21 +268,16 @@ impl Values {
         if there < at {
             return Ok(());
         }
-        let key = record.key.clone();
-        let new = Staged { key, file: record.seq, pieces: Vec::new(), since: now };
-        let staged = self.staged.entry(id).or_insert(new);
-        staged.since = now;
-        files.write(FileId::Stage(staged.file), at, bytes)?;
-        if there == at {
-            let extents = extents.to_vec();
-            staged.pieces.push(Piece { extents, hash: xxh3_128(bytes) });
-        }
-        Ok(())
+        let new = || Staged::new(record.key.clone(), record.seq, record.now);
+        let staged = self.staged.entry(id).or_insert_with(new);
+        staged.since = record.now;
+        staged.write((at, extents), (xxh3_128(bytes), bytes), files)
     }
 
     fn unstage(&mut self, id: StageId, files: &mut dyn Files) {
         if let Some(staged) = self.staged.remove(&id) {
             files.doom(FileId::Stage(staged.file));
+            files.doom(FileId::Packed(staged.file));
         }
     }
 
@@ -251,6 +294,10 @@ impl Values {
         }
         let mut entry = self.take(record.key);
         let result = self.write_entry(record, &mut entry, files);
+        if result.is_ok() && self.partial() == Some(record.seq) {
+            self.put(record.key, entry);
+            return Ok(Vec::new());
+        }
         entry.token = entry.token.max(token.unwrap_or(0));
         entry.seq = record.seq;
         self.put(record.key, entry);
@@ -282,18 +329,41 @@ impl Values {
         let fresh = matches!(does, Does::Create { .. } | Does::Clear | Does::Delete)
             || matches!(does, Does::Push { fresh: true, .. } | Does::Append { fresh: true, .. });
         let was = entry.value.as_ref().map(super::head::brief);
-        if fresh && let Some(old) = entry.value.take() {
-            self.drop_value(record, old, files);
-        }
-        let Some(brief) = after(was, seq, version, does) else { return Ok(Vec::new()) };
-        let mut value = entry.value.take().unwrap_or_else(|| Value {
+        let Some(brief) = after(was, seq, version, does) else {
+            let old = entry.value.take();
+            old.into_iter().for_each(|old| self.drop_value(record, old, files));
+            return Ok(Vec::new());
+        };
+        let mut begun = self.begin(record, was, fresh);
+        let there =
+            if fresh { begun.as_mut().and_then(|b| b.value.take()) } else { entry.value.take() };
+        let mut value = there.unwrap_or_else(|| Value {
             version,
             len: 0,
             file: seq,
             elements: Elements::default(),
             chunks: Chunks::new(seq),
         });
-        let parts = self.write_value(record, &mut value, brief.len, files);
+        let parts = match self.write_value(record, &mut value, (brief.len, begun.as_mut()), files) {
+            Ok(Some(parts)) => Ok(parts),
+            Ok(None) => {
+                let place = match &mut begun {
+                    Some(begun) if fresh => &mut begun.value,
+                    _ => &mut entry.value,
+                };
+                *place = Some(value);
+                self.partial = begun;
+                return Ok(Vec::new());
+            }
+            Err(fault) => Err(fault),
+        };
+        let old = entry.value.take();
+        old.into_iter().for_each(|old| self.drop_value(record, old, files));
+        if begun.is_some()
+            && let Some(was) = was
+        {
+            self.snapshots.let_go(record.key, was.version, record.now + SNAPSHOT_MS);
+        }
         let old = value.elements.file;
         if old != 0 && old != brief.elements.file {
             files.doom(FileId::Bounds(old));
@@ -301,6 +371,23 @@ impl Values {
         (value.version, value.len, value.elements) = (version, brief.len, brief.elements);
         entry.value = Some(value);
         parts
+    }
+
+    /// Begins to apply a push of staged bytes, or goes on.
+    fn begin(&mut self, record: &Record<'_>, was: Option<Brief>, fresh: bool) -> Option<Partial> {
+        let id = record.staged?;
+        if self.partial() == Some(record.seq) {
+            return self.partial.take();
+        }
+        // Who decided it may be asked for what was there before, until all of it is applied.
+        if let (Some(was), false) = (was, fresh)
+            && self.pending_write(id.0, record.id.number).is_some()
+        {
+            self.snapshots.hold(record.key, (was.version, was.len), u64::MAX);
+        }
+        let (seq, key) = (record.seq, record.key.clone());
+        let (pieces, parts, value, ahead) = (0, Vec::new(), None, (0, 0));
+        Some(Partial { seq, key, id, pieces, parts, value, ahead })
     }
 
     fn drop_value(&mut self, record: &Record<'_>, old: Value, files: &mut dyn Files) {
@@ -313,23 +400,27 @@ impl Values {
         }
     }
 
+    /// Writes the bytes of a value; `None` when they are many and not all are written.
     fn write_value(
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
-        len: u64,
+        (len, mut begun): (u64, Option<&mut Partial>),
         files: &mut dyn Files,
-    ) -> Result<Vec<(u64, u128)>, Fault> {
+    ) -> Result<Option<Vec<(u64, u128)>>, Fault> {
         let bytes = record.bytes;
         let mut parts = Vec::new();
-        if len < value.len {
+        if len < value.len && begun.as_ref().is_none_or(|begun| begun.pieces == 0) {
             self.shrink(record, value, len, files)?;
         }
         let whole = |off: u64, len: u64| Extent { off, len };
         match record.does {
             Does::Push { extents, .. } => {
-                if let Some(id) = record.staged {
-                    parts = self.push_staged(record, value, id, files)?;
+                if let Some(begun) = &mut begun {
+                    if !self.push_staged(record, value, begun, files)? {
+                        return Ok(None);
+                    }
+                    parts = std::mem::take(&mut begun.parts);
                 }
                 parts.append(&mut self.extents(record, value, (extents, bytes), files)?);
             }
@@ -349,7 +440,22 @@ impl Values {
         for (chunk, hash) in &mut parts {
             *hash = value.chunks.get(*chunk).map_or(0, |chunk| chunk.hash);
         }
-        Ok(parts)
+        Ok(Some(parts))
+    }
+}
+
+impl Partial {
+    /// Whether a record behind this one cannot be applied before it is done.
+    fn holds_up(&self, change: &Change) -> bool {
+        match change {
+            Change::Write { does: Does::Push { staged: Some(_), .. }, .. } => true,
+            Change::Write { id, does: Does::Stage { push, .. }, .. } => {
+                self.id == (id.session, *push)
+            }
+            Change::Unstage { pushes } => pushes.contains(&self.id),
+            Change::Forget { .. } => false,
+            Change::Write { key, .. } | Change::Fence { key, .. } => *key == self.key,
+        }
     }
 }
 

@@ -5,44 +5,60 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::apply::{Fault, FileId, Files, Record, damaged, inconsistent};
 use super::chunks::Chunk;
 use super::snapshots::Old;
-use super::table::{StageId, Value, Values};
-use crate::wire::state::{CHUNK, Extent, MAX_PIECE, chunk_hash};
+use super::staged::Staged;
+use super::table::{Partial, Value, Values};
+use crate::wire::state::{CHUNK, Extent, chunk_hash};
 
 /// Most chunks that are kept for readers when a value is cut off.
 const MAX_CUT: usize = 1 << 14;
 const LEN: usize = CHUNK as usize;
 
 impl Values {
+    /// Writes the next piece of what was staged, or all of it where nothing need be copied; whether
+    /// that was the last.
     pub(super) fn push_staged(
         &mut self,
         record: &Record<'_>,
         value: &mut Value,
-        id: StageId,
+        begun: &mut Partial,
         files: &mut dyn Files,
-    ) -> Result<Vec<(u64, u128)>, Fault> {
-        let Some(staged) = self.staged.remove(&id) else {
+    ) -> Result<bool, Fault> {
+        let file = FileId::Value(value.file);
+        let Some(mut staged) = self.staged.remove(&begun.id) else {
             return Err(inconsistent(record, "staged bytes are missing"));
         };
-        let (mut at, mut parts) = (0, Vec::new());
-        let mut result = Ok(());
-        for piece in &staged.pieces {
-            let len = usize::try_from(piece.bytes()).unwrap_or(usize::MAX).min(MAX_PIECE);
-            let mut bytes = vec![0; len];
-            result = files.read(FileId::Stage(staged.file), at, &mut bytes).and_then(|()| {
-                if xxh3_128(&bytes) != piece.hash {
-                    return Err(damaged(record.key, "its staged bytes"));
-                }
-                let some = self.extents(record, value, (&piece.extents, &bytes), files)?;
-                parts.extend(some);
-                Ok(())
-            });
-            if result.is_err() {
-                break;
-            }
-            at += len as u64;
+        let written = self.next_piece(record, value, (&mut staged, begun), (file, files));
+        self.staged.insert(begun.id, staged);
+        written
+    }
+
+    fn next_piece(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Value,
+        (staged, begun): (&mut Staged, &mut Partial),
+        (file, files): (FileId, &mut dyn Files),
+    ) -> Result<bool, Fault> {
+        let new = value.file == record.seq && value.chunks.count() == 0;
+        if new && let Some(chunks) = staged.give((file, record.seq), files)? {
+            value.chunks = chunks;
+            let end = staged.reach();
+            begun.parts.extend((end % CHUNK > 0).then_some((end / CHUNK, 0)));
+            return Ok(true);
         }
-        self.staged.insert(id, staged);
-        result.map(|()| parts)
+        let Some(piece) = staged.pieces().get(begun.pieces) else { return Ok(true) };
+        let bytes = staged.read(piece, files)?;
+        if xxh3_128(&bytes) != piece.hash {
+            // The file is that of the value already if it was given before a crash, and later
+            // records may have written there: they are done again.
+            let given = record.lenient && files.same(FileId::Stage(staged.file), file);
+            if !given {
+                return Err(damaged(record.key, "its staged bytes"));
+            }
+        }
+        begun.parts.extend(self.extents(record, value, (&piece.extents, &bytes), files)?);
+        begun.pieces += 1;
+        Ok(begun.pieces >= staged.pieces().len())
     }
 
     /// Writes bytes, one extent after the other. Tells which chunks were written in part.

@@ -100,6 +100,14 @@ impl Chunks {
         }
     }
 
+    /// As if this record had written all of them, and nothing else were there.
+    pub fn stamp(&mut self, seq: u64) {
+        for chunk in self.blocks.values_mut().flatten().filter(|chunk| chunk.seq > 0) {
+            chunk.seq = seq;
+        }
+        self.cuts = vec![(0, seq)];
+    }
+
     /// Forgets all from this one on: they are zeros as of this record.
     pub fn cut_from(&mut self, from: u64, seq: u64) {
         let mut gone = self.blocks.split_off(&(from / BLOCK));

@@ -6,7 +6,8 @@ use super::change::{Change, Does};
 use super::head::KeyHead;
 use super::read::Plan;
 use super::sessions::Known;
-use super::table::Values;
+use super::staged::Staged;
+use super::table::{KEY_COST, Values};
 use crate::wire::locks::Mode;
 use crate::wire::shards::StateKey;
 use crate::wire::state::{
@@ -42,6 +43,8 @@ pub struct Next<'a> {
     pub now: u64,
     /// How many bytes more a user may have on disk.
     pub room: &'a dyn Fn(&str) -> u64,
+    /// How many more may be held back for pushes.
+    pub staging: u64,
     /// Whether the disk has room for so many bytes.
     pub space: &'a dyn Fn(u64) -> bool,
 }
@@ -88,6 +91,16 @@ impl Values {
                 return Decision::After(seq);
             }
         }
+        // While a push of staged bytes is logged, its value and other such pushes wait.
+        let long = self.long().map(|(seq, key)| (seq, *key == ask.key));
+        if let (Some((seq, same)), Op::Write { write, .. }) = (long, &ask.op) {
+            match write {
+                Write::Stage { .. } => {}
+                Write::Push(push) if same || push.staged.is_some() => return Decision::After(seq),
+                _ if same => return Decision::After(seq),
+                _ => {}
+            }
+        }
         match self.resolve(ask, body, &head, next) {
             Err(refusal) => self.settled(ask, &head, || refuse(refusal)),
             Ok(Some(change)) => {
@@ -109,7 +122,8 @@ impl Values {
                     return Decision::After(head.pending);
                 }
                 if token > known {
-                    return fence(ask);
+                    let before = long.filter(|(_, same)| *same);
+                    return before.map_or_else(|| fence(ask), |(seq, _)| Decision::After(seq));
                 }
                 self.plan(ask, next.now)
             }
@@ -118,8 +132,11 @@ impl Values {
 
     fn staged_by(&self, change: &Change) -> u64 {
         match change {
-            Change::Write { id, does: Does::Push { staged: Some(push), .. }, .. } => {
-                self.stage_head((id.session, *push)).len.unwrap_or(0)
+            Change::Write { id, does: Does::Push { staged: Some(push), fresh, .. }, .. } => {
+                // What becomes the value's file is not copied.
+                let whole = self.staged.get(&(id.session, *push)).is_some_and(Staged::is_whole);
+                let copied = if *fresh && whole { None } else { Some(()) };
+                copied.and_then(|()| self.stage_head((id.session, *push)).len).unwrap_or(0)
             }
             _ => 0,
         }
@@ -172,6 +189,7 @@ impl Values {
                     return Err(Refusal::Exists);
                 }
                 check_len(*len)?;
+                asked.check_quota(0, 0)?;
                 Ok((made, Does::Create { len: *len }))
             }
             Write::Stage { push, extents } => self.resolve_stage(asked, *push, extents),
@@ -181,7 +199,7 @@ impl Values {
                 let at = value.map_or(0, |value| value.len);
                 let elements = value.map(|value| value.elements).unwrap_or_default();
                 check_len(at + bytes)?;
-                asked.check_quota(bytes)?;
+                asked.check_quota(bytes, 0)?;
                 let (index, before) = (elements.count, elements.bytes);
                 let does = Does::Append { at, index, before, len: bytes, fresh: value.is_none() };
                 Ok((value.map_or(made, |value| changed(value.version)), does))
@@ -202,7 +220,7 @@ impl Values {
         let Asked { key, id, bytes, head, .. } = *asked;
         let end = check_extents(extents, bytes)?;
         check_len(end)?;
-        asked.check_quota(bytes)?;
+        asked.check_staging(bytes)?;
         let staged = self.stage_head((id.session, push));
         let at = match staged.len {
             Some(len) => len,
@@ -246,7 +264,8 @@ impl Values {
         // What is there already costs nothing more; a push that only changes it is done always.
         let grows = fresh || end > was || self.fills_gaps(key, push, size);
         if grows {
-            asked.check_quota(size)?;
+            let freed = if fresh { self.cost(key) } else { 0 };
+            asked.check_quota(size, freed)?;
         }
         let appended = head.value.map_or(0, |value| value.elements.end);
         let forget = fresh || len < appended;
@@ -303,12 +322,30 @@ impl Values {
 }
 
 impl Asked<'_> {
-    fn check_quota(&self, more: u64) -> Result<(), Refusal> {
-        let (user, room) = (&self.key.user, (self.next.room)(&self.key.user));
-        if more <= room {
+    /// What is held back may be as much again as what a user has: so any value can be replaced.
+    fn check_staging(&self, more: u64) -> Result<(), Refusal> {
+        let (user, room) = (&self.key.user, self.next.staging);
+        if more.saturating_add(KEY_COST) <= room {
             return Ok(());
         }
-        Err(Refusal::TooBig(format!("{user} may have {room} bytes more of state, not {more}")))
+        Err(Refusal::TooBig(format!(
+            "pushes and uploads of {user} that are not finished may have {room} bytes more, and this \
+             takes {more}: what is given up is forgotten after 60 s"
+        )))
+    }
+
+    /// `freed`: what the write gives back.
+    fn check_quota(&self, more: u64, freed: u64) -> Result<(), Refusal> {
+        let (user, room) = (&self.key.user, (self.next.room)(&self.key.user));
+        let more = more.saturating_add(if self.head.value.is_none() { KEY_COST } else { 0 });
+        if more.saturating_sub(freed) <= room {
+            return Ok(());
+        }
+        Err(Refusal::TooBig(format!(
+            "the quota of {user} leaves {room} bytes of state, and this takes {more}: each value \
+             counts for {KEY_COST} bytes and for each chunk of {CHUNK} that has bytes; remove \
+             values, or have user_bytes raised"
+        )))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::change::{Change, Does};
-use super::table::{Elements, Entry, StageId, Value, Values};
+use super::staged::{StageId, Staged};
+use super::table::{Elements, Entry, KEY_COST, Value, Values};
 use crate::wire::consensus::SessionId;
 use crate::wire::shards::StateKey;
 use crate::wire::state::{Extent, Version};
@@ -47,7 +48,11 @@ pub struct Head {
     keys: HashMap<StateKey, KeyHead>,
     staged: HashMap<StageId, StageHead>,
     writes: HashMap<(SessionId, u64), u64>,
+    /// A push of staged bytes: its record, of which value, and how many.
+    long: Option<(u64, StateKey, u64)>,
     last: u64,
+    /// What the records add at most to what each user has, and to what is staged, in bytes.
+    charged: HashMap<String, (u64, u64)>,
 }
 
 impl Values {
@@ -66,8 +71,8 @@ impl Values {
             let staged = self.staged.get(&id);
             StageHead {
                 pending: 0,
-                len: staged.map(super::table::Staged::bytes),
-                reach: staged.map_or(0, super::table::Staged::reach),
+                len: staged.map(Staged::bytes),
+                reach: staged.map_or(0, Staged::reach),
             }
         })
     }
@@ -77,14 +82,32 @@ impl Values {
         self.head.writes.get(&(session, number)).copied()
     }
 
+    /// The record of a push of staged bytes that is not applied, and its value.
+    pub(super) fn long(&self) -> Option<(u64, &StateKey)> {
+        self.head.long.as_ref().map(|(seq, key, _)| (*seq, key))
+    }
+
     /// The last record logged.
     pub fn logged_through(&self) -> u64 {
         self.head.last.max(self.applied)
     }
 
+    /// What is logged adds at most so much to what a user has, and to what is staged.
+    pub(super) fn charged(&self, user: &str) -> (u64, u64) {
+        let (more, staged) = self.head.charged.get(user).copied().unwrap_or_default();
+        let long = self.head.long.as_ref().filter(|(_, key, _)| key.user == user);
+        (more + long.map_or(0, |(.., bytes)| *bytes), staged)
+    }
+
     /// Notes that a record was logged, so that later writes are decided behind it.
     pub fn note(&mut self, seq: u64, change: &Change) {
         self.head.last = seq;
+        if let Some((user, more)) = charge(change) {
+            match self.head.charged.get_mut(user) {
+                Some(charged) => *charged = (charged.0 + more.0, charged.1 + more.1),
+                None => drop(self.head.charged.insert(user.to_owned(), more)),
+            }
+        }
         match change {
             Change::Fence { key, token } => {
                 let mut head = self.key_head(key);
@@ -99,8 +122,10 @@ impl Values {
                 head.token = head.token.max(token.unwrap_or(0));
                 head.value = after(head.value, seq, *version, does);
                 if let Does::Push { staged: Some(push), .. } = does {
+                    let bytes = self.stage_head((id.session, *push)).len.unwrap_or(0);
                     let gone = StageHead { pending: seq, len: None, reach: 0 };
                     self.head.staged.insert((id.session, *push), gone);
+                    self.head.long = Some((seq, key.clone(), bytes));
                 }
                 if let Does::Stage { push, at, extents } = does {
                     self.note_stage((id.session, *push), seq, *at, extents);
@@ -131,6 +156,17 @@ impl Values {
         {
             self.head.keys.remove(key);
         }
+        if let Some((user, more)) = charge(change)
+            && let Some(charged) = self.head.charged.get_mut(user)
+        {
+            *charged = (charged.0.saturating_sub(more.0), charged.1.saturating_sub(more.1));
+            if *charged == (0, 0) {
+                self.head.charged.remove(user);
+            }
+        }
+        if self.head.long.as_ref().is_some_and(|(long, ..)| *long == seq) {
+            self.head.long = None;
+        }
         let mut settle = |id: StageId| {
             if self.head.staged.get(&id).is_some_and(|head| head.pending <= seq) {
                 self.head.staged.remove(&id);
@@ -155,6 +191,21 @@ impl Values {
     pub fn forget_head(&mut self) {
         self.head = Head::default();
     }
+}
+
+/// What a record adds at most to what a user has, and to what is staged: a little more than it does.
+fn charge(change: &Change) -> Option<(&str, (u64, u64))> {
+    let Change::Write { key, does, .. } = change else { return None };
+    let sum = |extents: &[Extent]| extents.iter().map(|extent| extent.len).sum();
+    let bytes: u64 = match does {
+        Does::Create { .. } => 0,
+        Does::Stage { extents, .. } | Does::Push { extents, .. } => sum(extents),
+        Does::Append { len, .. } => *len,
+        Does::Clear | Does::Delete => return None,
+    };
+    let bytes = bytes.saturating_add(KEY_COST);
+    let staged = matches!(does, Does::Stage { .. });
+    Some((&key.user, if staged { (0, bytes) } else { (bytes, 0) }))
 }
 
 pub(super) fn brief(value: &Value) -> Brief {

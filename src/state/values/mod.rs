@@ -6,7 +6,10 @@
 //!   for one, or read. What is logged must be told by [`Values::note`] before the next decision.
 //!   The store beside this module has these as methods of a shard.
 //! - A refusal that rests on what is logged and not committed waits for it. So does a repeat.
-//! - [`Values::apply`] does what a committed record says, and gives the answer to its write.
+//! - [`Values::apply`] does what a committed record says, and gives the answer to its write. A push of
+//!   many staged pieces is done piece by piece, each by a call of its own; records behind it that are
+//!   about other values are applied between. Until the last piece, readers see what was there before.
+//!   At most one such push of a shard is logged at a time, and no other write of its value behind it.
 //! - A record names offsets, lengths and versions, so that it can be done again: after a crash the
 //!   files may hold more than the metadata. Up to [`Values::lenient`] a record need not fit.
 //! - A version's `seq` is the number of the record that made it, a generation is
@@ -26,13 +29,15 @@ mod head;
 mod read;
 mod sessions;
 mod snapshots;
+mod staged;
 mod table;
 
-pub use apply::{Applied, BOUND, Bound, Fault, FileId, Files, damaged};
+pub use apply::{Applied, BOUND, Bound, Fault, FileId, Files, Progress, damaged};
 pub use change::{Change, Does};
 pub use chunks::{BLOCK, Chunk, Chunks};
 pub use decide::{Decision, MAX_STAGED, Next, STAGED_MS};
 pub use read::{Plan, Source, What};
 pub use sessions::{Session, Sessions};
 pub use snapshots::SNAPSHOT_MS;
-pub use table::{Elements, Entry, Piece, StageId, Staged, Value, Values};
+pub use staged::{Piece, StageId, Staged};
+pub use table::{Elements, Entry, KEY_COST, Value, Values};

@@ -59,6 +59,11 @@ pub enum Source {
 impl Values {
     /// What to read for an operation, or its answer.
     pub(super) fn plan(&mut self, ask: &Ask, now: u64) -> Decision {
+        if let Some(seq) = self.unread(&ask.key)
+            && !matches!(ask.op, Op::Stat)
+        {
+            return Decision::After(seq);
+        }
         let planned = match &ask.op {
             Op::Stat => self
                 .stat(&ask.key)
@@ -71,6 +76,14 @@ impl Values {
             Op::Write { .. } => Err(Refusal::Invalid("a write is no read".into())),
         };
         planned.unwrap_or_else(|refusal| Decision::Answer(Answer::Refused(refusal)))
+    }
+
+    /// The record that is being applied to a value, when what was there before was not kept.
+    fn unread(&self, key: &StateKey) -> Option<u64> {
+        let partial = self.partial.as_ref().filter(|partial| partial.key == *key)?;
+        let value = self.keys.get(key).and_then(|entry| entry.value.as_ref())?;
+        let kept = partial.value.is_some() || self.snapshots.is_held(key, value.version);
+        (!kept).then_some(partial.seq)
     }
 
     /// The version to read at, and the length then.

@@ -77,6 +77,12 @@ impl Snapshots {
         of.held.push(Held { version, len, until });
     }
 
+    /// A version need not be held longer than until then.
+    pub fn let_go(&mut self, key: &StateKey, version: Version, until: u64) {
+        let of = self.keys.get_mut(key).map(|of| of.held.iter_mut()).into_iter().flatten();
+        of.filter(|held| held.version == version).for_each(|held| held.until = until);
+    }
+
     /// The length of a value at a version that is held.
     pub fn held(&self, key: &StateKey, version: Version, now: u64) -> Option<u64> {
         let of = self.keys.get(key)?;

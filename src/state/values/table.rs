@@ -6,9 +6,12 @@ use super::chunks::Chunks;
 use super::head::Head;
 use super::sessions::Sessions;
 use super::snapshots::Snapshots;
-use crate::wire::consensus::SessionId;
+use super::staged::{StageId, Staged};
 use crate::wire::shards::StateKey;
-use crate::wire::state::{CHUNK, Extent, List, Listed, Stat, Version};
+use crate::wire::state::{CHUNK, List, Listed, Stat, Version};
+
+/// What each key counts for in its user's quota, in bytes, beside its chunks.
+pub const KEY_COST: u64 = 1 << 10;
 
 /// What there is of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,50 +52,24 @@ pub struct Elements {
     pub end: u64,
 }
 
-/// Bytes held back for a push.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staged {
-    /// For this value.
+/// A long push that is applied piece by piece. What its value was before is there until the end.
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// The record.
+    pub seq: u64,
+    /// Of which value.
     pub key: StateKey,
-    /// Names their file: the record that began it.
-    pub file: u64,
-    /// What they are, in the order of the file.
-    pub pieces: Vec<Piece>,
-    /// When the last of them came, on this node's clock, in milliseconds.
-    pub since: u64,
+    /// What is pushed.
+    pub id: StageId,
+    /// Staged pieces that are written.
+    pub pieces: usize,
+    /// Chunks that they wrote in part.
+    pub parts: Vec<(u64, u128)>,
+    /// The value, if the record begins a new one.
+    pub value: Option<Value>,
+    /// So many of the records behind it are applied, and the term of the last.
+    pub ahead: (u64, u64),
 }
-
-/// What came with one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// Where they belong.
-    pub extents: Vec<Extent>,
-    /// Of all its bytes.
-    pub hash: u128,
-}
-
-impl Piece {
-    /// Its bytes.
-    pub fn bytes(&self) -> u64 {
-        self.extents.iter().map(|extent| extent.len).sum()
-    }
-}
-
-impl Staged {
-    /// All its bytes.
-    pub fn bytes(&self) -> u64 {
-        self.pieces.iter().map(Piece::bytes).sum()
-    }
-
-    /// The end of the last byte in the value.
-    pub fn reach(&self) -> u64 {
-        let ends = self.pieces.iter().flat_map(|piece| &piece.extents).filter_map(Extent::end);
-        ends.max().unwrap_or(0)
-    }
-}
-
-/// Names staged bytes.
-pub type StageId = (SessionId, u64);
 
 /// The values of one shard.
 #[derive(Debug, Default)]
@@ -113,21 +90,31 @@ pub struct Values {
     pub head: Head,
     /// Of readers.
     pub snapshots: Snapshots,
-    /// Chunks of each user.
+    /// Bytes that each user's keys and chunks count for.
     usage: HashMap<String, u64>,
     /// Changed since this was last emptied.
     pub dirty: BTreeSet<StateKey>,
+    /// The record that is applied in part.
+    pub(super) partial: Option<Partial>,
 }
 
 impl Values {
-    /// Bytes on disk of a user's values.
-    pub fn usage(&self, user: &str) -> u64 {
-        self.usage.get(user).map_or(0, |chunks| chunks * CHUNK)
+    /// What a user's values count for, in bytes, and what is staged for them; with what is logged.
+    pub fn usage(&self, user: &str) -> (u64, u64) {
+        let staged = self.staged.values().filter(|staged| staged.key.user == user);
+        let staged: u64 = staged.map(|staged| staged.bytes() + KEY_COST).sum();
+        let (more, more_staged) = self.charged(user);
+        (self.usage.get(user).copied().unwrap_or(0) + more, staged + more_staged)
+    }
+
+    /// What a key counts for.
+    pub(super) fn cost(&self, key: &StateKey) -> u64 {
+        self.keys.get(key).map_or(0, cost)
     }
 
     /// Replaces what there is of a key.
     pub fn put(&mut self, key: &StateKey, entry: Entry) {
-        let chunks = count(&entry);
+        let cost = cost(&entry);
         let was = if entry.value.is_none() && entry.token == 0 {
             self.keys.remove(key)
         } else if let Some(place) = self.keys.get_mut(key) {
@@ -135,7 +122,7 @@ impl Values {
         } else {
             self.keys.insert(key.clone(), entry)
         };
-        self.recount(key, was.as_ref().map_or(0, count), chunks);
+        self.recount(key, was.as_ref().map_or(0, self::cost), cost);
         if !self.dirty.contains(key) {
             self.dirty.insert(key.clone());
         }
@@ -144,7 +131,7 @@ impl Values {
     /// Takes what there is of a key out, to be changed and put back; its place is kept.
     pub fn take(&mut self, key: &StateKey) -> Entry {
         let entry = self.keys.get_mut(key).map(std::mem::take).unwrap_or_default();
-        self.recount(key, count(&entry), 0);
+        self.recount(key, cost(&entry), 0);
         entry
     }
 
@@ -155,8 +142,8 @@ impl Values {
         if !self.usage.contains_key(&key.user) {
             self.usage.insert(key.user.clone(), 0);
         }
-        if let Some(chunks) = self.usage.get_mut(&key.user) {
-            *chunks = (*chunks + is).saturating_sub(was);
+        if let Some(bytes) = self.usage.get_mut(&key.user) {
+            *bytes = (*bytes + is).saturating_sub(was);
         }
     }
 
@@ -196,8 +183,11 @@ impl Values {
     }
 }
 
-fn count(entry: &Entry) -> u64 {
-    entry.value.as_ref().map_or(0, |value| value.chunks.count())
+fn cost(entry: &Entry) -> u64 {
+    let chunks = entry.value.as_ref().map(|value| value.chunks.count() * CHUNK);
+    // What is left of a deleted value is remembered, too.
+    let known = chunks.is_some() || entry.token > 0;
+    chunks.unwrap_or(0) + if known { KEY_COST } else { 0 }
 }
 
 fn stat(entry: &Entry) -> Option<Stat> {

@@ -48,7 +48,7 @@ fn same(one: &Store, other: &Store) {
     let staged = |values: &crate::state::values::Values| {
         let staged = values.staged.iter();
         staged
-            .map(|(id, staged)| (*id, staged.key.clone(), staged.pieces.clone()))
+            .map(|(id, staged)| (*id, staged.key.clone(), staged.pieces().to_vec()))
             .collect::<Vec<_>>()
     };
     assert_eq!(staged(one), staged(other));

@@ -118,18 +118,26 @@ fn damaged_bounds_staged_bytes_and_checkpoints_are_found() {
     is_damaged(&node, read);
     node.store.wipe(SHARD, false).unwrap();
 
-    let id = node.id();
-    let (extents, bytes) = split(&[(0, b"staged")]);
-    let stage = Bulk(Write::Stage { push: id.number, extents }, bytes);
-    node.write_as("a", id, stage).unwrap();
-    flip(&find(&node, 's'), 2);
-    let (staged, write) = (Some(id.number), node.id());
-    let op = Op::Write { id: write, write: Write::Push(Push { staged, ..plain() }) };
-    let Decision::Append(body) = node.decide("a", op, &bytes::Bytes::new()) else { panic!() };
-    let seq = node.log(body);
-    let applied = node.store.apply(SHARD, seq, 0);
-    is_damaged(&node, applied);
-    node.store.wipe(SHARD, false).unwrap();
+    // What is packed is read when it is pushed; what lies where it belongs, when it is read.
+    for (off, kind) in [(1, 'p'), (0, 's')] {
+        let id = node.id();
+        let (extents, bytes) = split(&[(off, b"staged")]);
+        let stage = Bulk(Write::Stage { push: id.number, extents }, bytes);
+        node.write_as("a", id, stage).unwrap();
+        flip(&find(&node, kind), 2);
+        let (staged, write) = (Some(id.number), node.id());
+        let op = Op::Write { id: write, write: Write::Push(Push { staged, ..plain() }) };
+        let Decision::Append(body) = node.decide("a", op, &bytes::Bytes::new()) else { panic!() };
+        let seq = node.log(body);
+        let applied = node.store.apply(SHARD, seq, 0);
+        if kind == 'p' {
+            is_damaged(&node, applied);
+        } else {
+            let read = try_read(&mut node, "a");
+            is_damaged(&node, read);
+        }
+        node.store.wipe(SHARD, false).unwrap();
+    }
 
     for cut in [false, true] {
         node.write("a", push(&[(0, b"x")])).unwrap();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::support::*;
 use super::*;
-use crate::state::values::{SNAPSHOT_MS, STAGED_MS};
+use crate::state::values::{KEY_COST, SNAPSHOT_MS, STAGED_MS};
 use crate::wire::locks::{Mode, Proof};
 use crate::wire::state::WriteId;
 
@@ -186,19 +186,77 @@ fn staged_bytes_are_seen_all_at_once_and_given_up_in_time() {
 fn quotas_and_lengths_bound_a_value() {
     let (_dir, mut node) = node();
     node.write("a", push(&[(0, &[1; 8_192])])).unwrap();
-    assert_eq!(node.store.usage(SHARD, "u").unwrap(), 8_192);
+    assert_eq!(node.store.usage(SHARD, "u").unwrap(), (8_192 + KEY_COST, 0));
     node.room = 10;
     assert!(matches!(node.append("a", &[1; 11]), Err(Refusal::TooBig(_))));
-    assert!(matches!(node.write("b", push(&[(0, &[1; 11])])), Err(Refusal::TooBig(_))));
+    assert!(matches!(node.write("b", push(&[(0, &[1; 1])])), Err(Refusal::TooBig(_))));
     node.write("a", push(&[(0, &[2; 8_192])])).unwrap();
+    let same = Push { replace: true, len: Some(8_192), ..plain() };
+    node.write("a", with(same, &[(0, &[3; 8_192])])).unwrap();
     node.write("a", Write::ClearAppended).unwrap();
-    assert_eq!(node.store.usage(SHARD, "u").unwrap(), 0);
+    assert_eq!(node.store.usage(SHARD, "u").unwrap(), (KEY_COST, 0));
+    node.room = u64::MAX;
     let long = Write::Create { len: (1 << 40) + 1 };
     assert!(matches!(node.write("c", long), Err(Refusal::TooBig(_))));
     let far = push(&[((1 << 40) - 1, b"xy")]);
     assert!(matches!(node.write("c", far), Err(Refusal::Invalid(_))));
     let cut = with(Push { len: Some(1), ..plain() }, &[(0, b"xy")]);
     assert!(matches!(node.write("c", cut), Err(Refusal::Invalid(_))));
+}
+
+#[test]
+fn values_without_bytes_and_writes_that_are_not_applied_count_for_a_quota() {
+    let (_dir, mut node) = node();
+    let room = 100 * KEY_COST;
+    let mut made = 0;
+    for name in 0..1_000 {
+        // Nothing is applied meanwhile.
+        node.room = room - node.store.usage(SHARD, "u").unwrap().0;
+        let write = if name % 2 == 0 { Write::Create { len: 0 } } else { Write::Append };
+        let id = node.id();
+        match node.decide(&name.to_string(), Op::Write { id, write }, &Bytes::new()) {
+            Decision::Append(body) => drop(node.log(body)),
+            Decision::Answer(Answer::Refused(Refusal::TooBig(why))) => {
+                assert!(why.contains("quota of u leaves 0 bytes"), "{why}");
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        made += 1;
+    }
+    assert_eq!(made, 100);
+    let last = node.last();
+    node.store.apply(SHARD, last, 0).unwrap();
+    assert_eq!(node.store.usage(SHARD, "u").unwrap(), (room, 0));
+    node.write("0", Write::Delete { only: Only::Any }).unwrap();
+    assert_eq!(node.store.usage(SHARD, "u").unwrap(), (room - KEY_COST, 0));
+}
+
+#[test]
+fn what_is_staged_counts_until_it_is_used_or_given_up() {
+    let (_dir, mut node) = node();
+    let stage = |node: &mut Node, push: Option<u64>, at: u64| {
+        let id = node.id();
+        let extents = vec![Extent { off: at * 4_096, len: 4_096 }];
+        let stage = Write::Stage { push: push.unwrap_or(id.number), extents };
+        node.write_as("a", id, Bulk(stage, vec![1; 4_096])).map(|_| id.number)
+    };
+    let first = stage(&mut node, None, 0).unwrap();
+    stage(&mut node, Some(first), 1).unwrap();
+    assert_eq!(node.store.usage(SHARD, "u").unwrap(), (0, 8_192 + KEY_COST));
+    node.room = 4_096;
+    assert!(matches!(stage(&mut node, Some(first), 2), Err(Refusal::TooBig(_))));
+    node.room = 8_192 + KEY_COST;
+    let id = node.id();
+    let write = Write::Push(Push { staged: Some(first), ..plain() });
+    let Decision::Append(body) = node.decide("a", Op::Write { id, write }, &Bytes::new()) else {
+        panic!("it fits exactly")
+    };
+    let seq = node.log(body);
+    let (used, _) = node.store.usage(SHARD, "u").unwrap();
+    assert!(used >= 8_192 + KEY_COST, "it is logged: {used}");
+    node.store.apply(SHARD, seq, 0).unwrap();
+    assert_eq!(node.store.usage(SHARD, "u").unwrap(), (8_192 + KEY_COST, 0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod faults;
 mod meaning;
 mod model;
 mod support;
+mod turns;
 
 use super::*;
 use crate::state::values::Decision;

@@ -122,6 +122,7 @@ impl Node {
             seq,
             now: self.now,
             room: &|_| room,
+            staging: room,
             space: &|bytes| self.store.has_space(bytes),
         };
         self.store.decide(SHARD, &ask, body, &next).unwrap()
