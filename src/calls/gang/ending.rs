@@ -75,7 +75,7 @@ impl Tally {
         let end = end.unwrap_or(&none);
         end.sent.iter().for_each(|sent| self.count(rank, sent));
         if self.ending {
-            self.explain(rank, result);
+            self.explain(rank, result, end);
             return Then::End;
         }
         if let Some(aborted) = &end.aborted {
@@ -109,15 +109,17 @@ impl Tally {
         }
     }
 
-    /// What the others ended for may be heard after them: that the rank's node was lost.
-    fn explain(&mut self, rank: u32, result: &Result<u8, CallError>) {
-        if let Err(error) = result
-            && error.code == Errno::HostLost
-            && self.aborted.is_some()
-            && !self.knows_why()
-        {
-            self.first = Some((rank, Fault::Stopped(error.clone())));
-        }
+    /// What the others ended for may be heard after them.
+    fn explain(&mut self, rank: u32, result: &Result<u8, CallError>, end: &RankEnd) {
+        let Some(aborted) = self.aborted.as_ref().filter(|_| !self.knows_why()) else { return };
+        let fault = match result {
+            Err(error) if error.detail.starts_with(&aborted.why) => return,
+            Err(error) if error.code == Errno::Cancelled => return,
+            Err(error) => Fault::Stopped(error.clone()),
+            Ok(code) if end.begun && !end.finalized => Fault::Unfinished(*code),
+            Ok(_) => return,
+        };
+        self.first = Some((rank, fault));
     }
 
     /// Whether it is known which rank made the others end.
@@ -125,10 +127,20 @@ impl Tally {
         self.fault().is_some() || self.code().is_some()
     }
 
-    /// Whether the job failed since a node was lost, and so may be tried again.
+    /// Whether the job failed since a node was lost, and so may be tried again: also when a rank
+    /// failed of which nobody heard how.
     pub fn lost_a_node(&self) -> bool {
-        let lost = |error: &CallError| error.code == Errno::HostLost;
-        matches!(&self.first, Some((_, Fault::Stopped(error))) if lost(error))
+        match &self.first {
+            Some((_, Fault::Stopped(error))) => error.code == Errno::HostLost,
+            Some(_) => false,
+            None => self.aborted.is_some() && !self.knows_why(),
+        }
+    }
+
+    /// Whether a rank was the first to hear that the job's time is up.
+    pub fn is_late(&self) -> bool {
+        let late = |error: &CallError| error.code == Errno::TimedOut;
+        matches!(&self.first, Some((_, Fault::Stopped(error))) if late(error))
     }
 
     /// The code that a rank aborted the job with.
@@ -143,7 +155,7 @@ impl Tally {
         }
         match (self.fault(), &self.aborted) {
             (None, None) => Ok(0),
-            (None, Some(aborted)) => Err(CallError::new(Errno::Failed, &aborted.why)),
+            (None, Some(aborted)) => Err(CallError::new(Errno::HostLost, &aborted.why)),
             (Some((_, Fault::Code(code))), _) => Ok(*code),
             (Some((rank, Fault::Unfinished(0))), _) => {
                 let detail = format!("rank {rank} ended without MPI_Finalize");
@@ -295,8 +307,9 @@ mod tests {
         let mut tally = Tally::new(&NODES);
         let end = end(false, Some(None));
         assert_eq!(tally.ended(0, &led(), Some(&end), false), Then::End);
-        assert_eq!(tally.result(), led(), "as long as nothing else is known");
-        assert!(!tally.knows_why());
+        let error = tally.result().unwrap_err();
+        assert_eq!((error.code, &*error.detail), (Errno::HostLost, "rank 1 did it"));
+        assert!(!tally.knows_why() && tally.lost_a_node(), "as long as nothing else is known");
         let trap = Err(CallError::new(Errno::Failed, "unreachable"));
         tally.ended(1, &trap, Some(&end), false);
         tally.ends();
@@ -307,15 +320,19 @@ mod tests {
     }
 
     #[test]
-    fn that_a_node_was_lost_explains_the_end_also_when_it_is_heard_last() {
-        let mut tally = Tally::new(&NODES);
-        tally.ended(0, &led(), Some(&end(false, Some(None))), false);
-        tally.ends();
-        tally.ended(2, &led(), Some(&end(false, Some(None))), false);
-        assert_eq!(tally.result(), led());
-        tally.ended(1, &lost(), None, false);
-        assert!(tally.lost_a_node());
-        assert_eq!(tally.result().unwrap_err().code, Errno::HostLost);
+    fn what_the_others_ended_for_explains_it_also_when_it_is_heard_last() {
+        let trap = || Err(CallError::new(Errno::Failed, "unreachable"));
+        for (result, says) in [(lost(), "rank 1: n2 was lost"), (trap(), "rank 1: unreachable")] {
+            let mut tally = Tally::new(&NODES);
+            tally.ended(0, &led(), Some(&end(false, Some(None))), false);
+            tally.ends();
+            let cancelled = Err(CallError::new(Errno::Cancelled, "the call was cancelled"));
+            tally.ended(2, &cancelled, Some(&end(false, Some(None))), false);
+            assert!(!tally.knows_why());
+            tally.ended(1, &result, Some(&end(false, None)), false);
+            assert_eq!(tally.lost_a_node(), result == lost());
+            assert_eq!(tally.result().unwrap_err().detail, says);
+        }
         // Of a job that is ended for something else it explains nothing.
         let mut tally = Tally::new(&NODES);
         tally.ends();

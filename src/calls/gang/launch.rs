@@ -139,7 +139,8 @@ impl Calls {
             let ranks = self.start_ranks(live, run, epoch, (nodes, ticket));
             let stopped = self.watch_ranks(live, run, &ranks).await;
             drop(kept);
-            if let Some(reason) = stopped {
+            let late = || run.tally(|tally| tally.is_late()).unwrap_or(false);
+            if let Some(reason) = stopped.or_else(|| late().then_some(EndReason::TimedOut)) {
                 return Err(stopped_error(reason, &ranks));
             }
             let lost = run.tally(|tally| tally.lost_a_node()).unwrap_or(false);
