@@ -292,6 +292,10 @@ fn mpirun_does_what_other_mpiruns_do() {
         let found = std::fs::read_to_string(folder.path().join("out").join(name));
         assert_eq!(found.expect(name), text);
     }
+    // Options may come after the program, too, if what is its own comes after two dashes.
+    let output =
+        run(&["-n", "1", "alice/env_files", "-x", "A=b c", "-x", "GIVEN", "--", "-x"], "2");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("b c 2 "), "{output:?}");
     for wrong in [&["-x", "NOBODY_SETS_THIS"][..], &["-x", "=1"], &["--bogus"], &["-Q"]] {
         let output = run(&[&["-n", "2"], wrong, &["alice/env_files"]].concat(), "");
         assert_eq!(output.status.code(), Some(USAGE), "{wrong:?}: {output:?}");

@@ -26,6 +26,7 @@ mod tls;
 mod transfer;
 mod user;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -118,7 +119,7 @@ pub fn main() -> ExitCode {
         }
         false => arg,
     });
-    let cli = match Cli::try_parse_from(line) {
+    let cli = match parse(line.collect()) {
         Ok(cli) => cli,
         Err(error) => {
             // A pipe that was closed is no error of ours, and there is nowhere else to say it.
@@ -138,6 +139,14 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(error.exit as u8)
         }
+    }
+}
+
+fn parse(line: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse_from(&line)?;
+    match &cli.command {
+        Command::Mpirun(args) => args.reordered(&line).map_or(Ok(cli), Cli::try_parse_from),
+        _ => Ok(cli),
     }
 }
 

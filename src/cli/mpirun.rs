@@ -1,5 +1,6 @@
 //! `faasm mpirun`.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -75,8 +76,8 @@ pub struct MpirunArgs {
     #[arg(long, hide = true)]
     allow_run_as_root: bool,
     /// The function, as USER/NAME, or a module's file, which is uploaded first, if it is not yet; and
-    /// what `main` is given after its name. All that comes after the program is its own; a -- before
-    /// that is left out.
+    /// what `main` is given after its name. All that comes after the program is its own; where there
+    /// is a -- among it, what is between the program and that are options of mpirun.
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -88,6 +89,20 @@ pub struct MpirunArgs {
 }
 
 impl MpirunArgs {
+    /// The words of a command line whose options stand between the program and a `--`, with those
+    /// before the program; `None` if there are none.
+    pub fn reordered(&self, words: &[OsString]) -> Option<Vec<OsString>> {
+        let options = self.command.iter().skip(1).position(|word| word == "--")?;
+        let (before, command) =
+            words.split_at_checked(words.len().checked_sub(self.command.len())?)?;
+        let (program, rest) = command.split_first()?;
+        let (options, own) = rest.split_at_checked(options)?;
+        if options.is_empty() || program == "--" || before.last().is_some_and(|word| word == "--") {
+            return None;
+        }
+        Some([before, options, std::slice::from_ref(program), own].concat())
+    }
+
     /// The program, and what it is given.
     fn program(&self) -> Result<(&str, &[String]), CliError> {
         let command = match &self.command[..] {
@@ -269,8 +284,27 @@ mod tests {
         assert_eq!(path_of(&["--np", "2", "./b", "-s", "30"]), plain);
         // What comes after the program is its own.
         let own = "/v1/functions/a/b/invoke?mpi=2&stream&arg=-n&arg=9&arg=--&arg=--help";
-        assert_eq!(path_of(&["-n", "2", "a/b", "-n", "9", "--", "--help"]), own);
+        assert_eq!(path_of(&["-n", "2", "a/b", "--", "-n", "9", "--", "--help"]), own);
         assert_eq!(path_of(&["-n", "2", "--", "a/b", "--", "-n", "9", "--", "--help"]), own);
+    }
+
+    #[test]
+    fn options_may_stand_between_the_program_and_two_dashes() {
+        let reordered = |line: &[&str]| {
+            let words: Vec<OsString> = ["mpirun"].iter().chain(line).map(OsString::from).collect();
+            parse(line).unwrap().reordered(&words)
+        };
+        let expected = ["mpirun", "-n", "2", "--timeout", "5s", "a/b", "--", "-x", "--", "1"];
+        let line = ["-n", "2", "a/b", "--timeout", "5s", "--", "-x", "--", "1"];
+        assert_eq!(reordered(&line), Some(expected.map(OsString::from).to_vec()));
+        for line in [
+            &["-n", "2", "a/b"][..],
+            &["-n", "2", "a/b", "-s", "30"],
+            &["-n", "2", "a/b", "--", "-s", "--", "30"],
+            &["-n", "2", "--", "a/b", "-s", "--", "30"],
+        ] {
+            assert_eq!(reordered(line), None, "{line:?}");
+        }
     }
 
     #[test]
