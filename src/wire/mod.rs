@@ -30,9 +30,10 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The oldest protocol version this build speaks.
-pub const PROTOCOL_MIN: u16 = 1;
-/// The newest protocol version this build speaks.
-pub const PROTOCOL_MAX: u16 = 1;
+pub const PROTOCOL_MIN: u16 = 2;
+/// The newest protocol version this build speaks. Raised with every change of a message: who does
+/// not know it takes it for malformed, where a refused hello says what to do.
+pub const PROTOCOL_MAX: u16 = 2;
 
 /// Largest archive of one message, in bytes; bulk bytes do not count. Checked before allocation.
 pub const MAX_HEAD: usize = 1 << 20;

@@ -87,7 +87,7 @@ async fn a_node_that_speaks_no_common_protocol_is_refused() {
     let one = liar(authority.setup(1, &[2]), newer);
     let two = TestNode::start(authority.setup(2, &[1]));
     introduce(&one, &two);
-    let text = "n1 speaks protocol 8 to 9, n2 speaks 1 to 1: upgrade the older one";
+    let text = "n1 speaks protocol 8 to 9, n2 speaks 2 to 2: upgrade the older one";
     one.sees_error(TWO, &format!("n2 refused this node: {text}")).await;
     two.sees_error(ONE, &format!("refused by this node: {text}")).await;
 }
