@@ -58,11 +58,13 @@ pub struct Cx<'a> {
     caller: Caller<'a, State>,
     rank: Option<Box<Rank>>,
     memory: Memory,
+    /// The function's name.
+    call: &'static str,
 }
 
 impl<'a> Cx<'a> {
     /// Begins a call: takes the rank out of the instance.
-    pub fn begin(mut caller: Caller<'a, State>) -> Result<Self> {
+    pub fn begin(mut caller: Caller<'a, State>, call: &'static str) -> Result<Self> {
         let memory = Memory::new(heap::door(&mut caller)?);
         let mut rank = match caller.data_mut().mpi.take().map(|rank| rank.downcast::<Rank>()) {
             Some(Ok(rank)) => rank,
@@ -70,7 +72,7 @@ impl<'a> Cx<'a> {
         };
         rank.endpoint.has_memory(&memory);
         rank.turn.begins();
-        Ok(Self { caller, rank: Some(rank), memory })
+        Ok(Self { caller, rank: Some(rank), memory, call })
     }
 
     /// Ends it: gives the rank back.
@@ -120,7 +122,7 @@ impl<'a> Cx<'a> {
             Some(rank) if rank.coll.queue.is_used() && self.caller.data().callbacks <= 1 => {
                 rank.coll.queue.clone()
             }
-            _ => return waits::away(&mut self.caller, what).await,
+            _ => return self.away(what).await,
         };
         // Operations of the program that collectives ask for are called meanwhile.
         loop {
@@ -128,10 +130,27 @@ impl<'a> Cx<'a> {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
                 Poll::Pending => queue.poll(context).map(Err),
             });
-            match waits::away(&mut self.caller, either).await {
+            match self.away(either).await {
                 Ok(done) => return done,
                 Err(job) => api::coll::serve_job(self, job).await,
             }
+        }
+    }
+
+    /// Waits without a look; it is said in which call meanwhile.
+    async fn away<F: Future + Send>(&mut self, what: F) -> F::Output
+    where
+        F::Output: Send,
+    {
+        self.says_where(Some(self.call));
+        let done = waits::away(&mut self.caller, what).await;
+        self.says_where(None);
+        done
+    }
+
+    fn says_where(&self, call: Option<&'static str>) {
+        if let Some(rank) = &self.rank {
+            rank.endpoint.waits_in(call);
         }
     }
 

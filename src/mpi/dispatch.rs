@@ -167,7 +167,7 @@ impl Import {
 
     /// Serves a call, at once if that needs no wait.
     fn begin(self, caller: Caller<'_, State>, args: Args) -> Given<'_> {
-        let mut cx = match Cx::begin(caller) {
+        let mut cx = match Cx::begin(caller, self.function.name) {
             Ok(cx) => cx,
             Err(error) => return Box::new(std::future::ready(Err(ended(error)))),
         };
@@ -229,7 +229,6 @@ impl Import {
         args: Args,
         begun: Option<Arc<Request>>,
     ) -> wasmtime::Result<i32> {
-        cx.rank().endpoint.waits_in(Some(self.function.name));
         if begun.is_none() && cx.rank().coll.queue.is_used() {
             Box::pin(api::coll::serve(&mut cx)).await;
         }
@@ -257,7 +256,6 @@ impl Import {
                 Begun::Not | Begun::Waits(_) => Ok(0),
             },
         };
-        cx.rank().endpoint.waits_in(None);
         match cx.rank().coll.ended.take().map_or(done, Err) {
             Ok(code) => {
                 cx.end();

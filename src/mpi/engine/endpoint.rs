@@ -92,7 +92,7 @@ impl Endpoint {
         self.world.forget_if_over();
     }
 
-    /// Says in which call the rank is, while that may wait.
+    /// Says in which call the rank waits.
     pub fn waits_in(&self, call: Option<&'static str>) {
         *self.place.waits_in.lock() = call;
     }

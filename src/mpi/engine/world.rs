@@ -56,7 +56,7 @@ pub(super) struct Place {
     pub skipped: AtomicU32,
     /// Ends the rank.
     pub control: OnceLock<Arc<Control>>,
-    /// The call that the rank is in, if that may wait.
+    /// The call that the rank waits in.
     pub waits_in: Mutex<Option<&'static str>>,
     /// Whether a rank sits here, or sat.
     pub taken: AtomicBool,
