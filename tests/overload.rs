@@ -114,10 +114,7 @@ fn p99(took: &[Duration]) -> Duration {
 
 /// Resident memory of the node, in MiB.
 fn resident(cluster: &Processes) -> u64 {
-    let path = format!("/proc/{}/status", cluster.pid(1).as_raw_nonzero());
-    let text = std::fs::read_to_string(path).expect("the node runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") >> 10
+    cluster.resident(1) >> 10
 }
 
 #[test]

@@ -189,19 +189,12 @@ fn a_quota_is_one_for_the_cluster_and_values_without_bytes_count() {
     });
 }
 
-fn resident(cluster: &Processes, node: usize) -> usize {
-    let path = format!("/proc/{}/status", cluster.pid(node).as_raw_nonzero());
-    let text = std::fs::read_to_string(path).expect("the kernel tells");
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-}
-
 #[test]
 fn many_keys_are_listed_in_pages_and_take_little_memory() {
     let keys = usize::try_from(number("FAASM_MANY_KEYS").unwrap_or(300)).expect("it fits");
     let cluster = Processes::up(3);
     served(&cluster);
-    let before = resident(&cluster, 1);
+    let before = cluster.resident(1);
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for thread in 0..32 {
@@ -216,8 +209,8 @@ fn many_keys_are_listed_in_pages_and_take_little_memory() {
         }
     });
     println!("{keys} keys were made in {:.1?}", begun.elapsed());
-    let more = (resident(&cluster, 1).saturating_sub(before)) << 10;
-    println!("node 1 takes {} bytes more of memory for each", more / keys);
+    let more = (cluster.resident(1).saturating_sub(before)) << 10;
+    println!("node 1 takes {} bytes more of memory for each", more / keys as u64);
     let list = |limit: usize| {
         let (begun, limit) = (Instant::now(), limit.to_string());
         let args = ["--cluster", cluster.base(2), "--json", "state", "ls", "alice", "--limit"];

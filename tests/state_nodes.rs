@@ -16,11 +16,8 @@ fn put(cluster: &Processes, key: &str, size: usize) {
 }
 
 /// Memory of a node's process, in KiB: what is mapped many times counts once.
-fn proportional_set(cluster: &Processes, node: usize) -> usize {
-    let path = format!("/proc/{}/smaps_rollup", cluster.pid(node).as_raw_nonzero());
-    let text = std::fs::read_to_string(path).expect("the kernel tells");
-    let line = text.lines().find(|line| line.starts_with("Pss:")).expect("a line");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+fn proportional_set(cluster: &Processes, node: usize) -> u64 {
+    cluster.kib(node, "smaps_rollup", "Pss:")
 }
 
 #[test]

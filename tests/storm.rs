@@ -56,15 +56,6 @@ fn two_of_three() -> Arc<Processes> {
     Arc::new(cluster)
 }
 
-/// Resident memory of a node, in KiB.
-fn resident(cluster: &Processes, node: usize) -> u64 {
-    let pid = cluster.pid(node).as_raw_nonzero();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("a number")
-}
-
 /// Honest users of node 2, and of node 2 through node 3, until the storm is over.
 struct Users {
     over: Arc<AtomicBool>,
@@ -113,13 +104,13 @@ fn storm(
     let users = Users::begin(cluster);
     run(warm, 1);
     settle(cluster);
-    let before = resident(cluster, 2);
+    let before = cluster.resident(2);
     let begun = Instant::now();
     run(count, 2);
     let took = begun.elapsed();
     let served = users.end();
     settle(cluster);
-    let after = resident(cluster, 2);
+    let after = cluster.resident(2);
     println!(
         "{what}: {count} in {took:?}; {before} KiB before, {after} after; {served} calls served"
     );

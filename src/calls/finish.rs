@@ -235,22 +235,23 @@ impl Calls {
         let _ = self.net().send(node, &CallMessage::Cancel(call, attempt), Bytes::new());
     }
 
+    fn tell_all_cancelled(&self, sent: Vec<(CallId, Attempt, NodeId)>) {
+        for (call, attempt, node) in sent {
+            self.tell_cancelled(node, call, attempt);
+        }
+    }
+
     /// Ends every call of a tree, on every node.
     pub(super) fn end_tree(&self, root: CallId, reason: EndReason) {
         self.end_tree_here(root, reason);
-        let peers = self.net().peers().borrow().clone();
-        for (node, _) in peers.iter().filter(|(_, status)| status.up.is_some()) {
-            let _ = self.net().send(*node, &CallMessage::CancelTree(root), Bytes::new());
-        }
+        self.tell_peers(&CallMessage::CancelTree(root));
     }
 
     /// Ends every call of a tree that lives here.
     pub(super) fn end_tree_here(&self, root: CallId, reason: EndReason) {
         // Others hear of the tree's end perhaps before a start that is on its way to them.
         let sent = self.outgoing().lock().cancel_tree(root);
-        for (call, attempt, node) in sent {
-            self.tell_cancelled(node, call, attempt);
-        }
+        self.tell_all_cancelled(sent);
         self.end_where(reason, |live| live.spec.tree.root == root);
     }
 
@@ -258,9 +259,13 @@ impl Calls {
     /// nobody can pass it on for any more.
     pub(super) fn end_below(&self, call: CallId, reason: EndReason) {
         self.end_below_here(call, reason);
+        self.tell_peers(&CallMessage::CancelBelow(call));
+    }
+
+    fn tell_peers(&self, message: &CallMessage) {
         let peers = self.net().peers().borrow().clone();
         for (node, _) in peers.iter().filter(|(_, status)| status.up.is_some()) {
-            let _ = self.net().send(*node, &CallMessage::CancelBelow(call), Bytes::new());
+            let _ = self.net().send(*node, message, Bytes::new());
         }
     }
 
@@ -268,9 +273,7 @@ impl Calls {
     pub(super) fn end_below_here(&self, call: CallId, reason: EndReason) {
         // On its way it is behind its start, which this message may overtake.
         let sent = self.outgoing().lock().cancel_below(call);
-        for (below, attempt, node) in sent {
-            self.tell_cancelled(node, below, attempt);
-        }
+        self.tell_all_cancelled(sent);
         self.end_where(reason, |live| live.spec.above.contains(&call));
     }
 

@@ -106,6 +106,19 @@ impl Processes {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Resident memory of a node, in KiB.
+    pub fn resident(&self, node: usize) -> u64 {
+        self.kib(node, "status", "VmRSS:")
+    }
+
+    /// What the kernel says of a node's process in one of its files, in KiB.
+    pub fn kib(&self, node: usize, file: &str, field: &str) -> u64 {
+        let path = format!("/proc/{}/{file}", self.pid(node).as_raw_nonzero());
+        let text = std::fs::read_to_string(path).expect("the node runs");
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).expect("a line");
+        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// The process of a node.
     pub fn pid(&self, node: usize) -> Pid {
         let path = self.dir.path().join(format!("n{node}/node.pid"));

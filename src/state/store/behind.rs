@@ -16,6 +16,9 @@ const STAYS: usize = CHUNK as usize;
 /// Files of which something is held back.
 const MAX_FILES: usize = 32;
 
+/// Writes bytes to a file, from an offset on.
+type Put<'a> = &'a dyn Fn(FileId, u64, &[u8]) -> Result<(), Fault>;
+
 /// Bytes of one file, from an offset on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Run {
@@ -49,11 +52,7 @@ impl Run {
     }
 
     /// Writes what the file does not have.
-    fn put(
-        &mut self,
-        file: FileId,
-        put: impl Fn(FileId, u64, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn put(&mut self, file: FileId, put: Put<'_>) -> Result<(), Fault> {
         let new = self.bytes.get(self.clean..).unwrap_or_default();
         if !new.is_empty() {
             put(file, self.off + self.clean as u64, new)?;
@@ -83,23 +82,23 @@ impl Behind {
         &mut self,
         file: FileId,
         (off, bytes): (u64, &[u8]),
-        put: impl Fn(FileId, u64, &[u8]) -> Result<(), Fault>,
+        put: Put<'_>,
     ) -> Result<(), Fault> {
         let short = bytes.len() <= SHORT;
         if let Some(run) = self.runs.get_mut(&file) {
             if short && run.join(off, bytes) {
                 if run.bytes.len() > MAX_BYTES {
-                    run.put(file, &put)?;
+                    run.put(file, put)?;
                     run.keep_end();
                 }
                 return Ok(());
             }
-            self.flush(file, &put)?;
+            self.flush(file, put)?;
         }
         if !short {
             return put(file, off, bytes);
         }
-        self.begin(file, Run { off, bytes: bytes.to_vec(), clean: 0 }, &put)
+        self.begin(file, Run { off, bytes: bytes.to_vec(), clean: 0 }, put)
     }
 
     /// Remembers a chunk that was read from a file: mostly it is written next.
@@ -107,7 +106,7 @@ impl Behind {
         &mut self,
         file: FileId,
         (off, bytes): (u64, &[u8]),
-        put: impl Fn(FileId, u64, &[u8]) -> Result<(), Fault>,
+        put: Put<'_>,
     ) -> Result<(), Fault> {
         if bytes.len() != SHORT || self.runs.contains_key(&file) {
             return Ok(());
@@ -115,12 +114,7 @@ impl Behind {
         self.begin(file, Run { off, bytes: bytes.to_vec(), clean: bytes.len() }, put)
     }
 
-    fn begin(
-        &mut self,
-        file: FileId,
-        run: Run,
-        put: impl Fn(FileId, u64, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn begin(&mut self, file: FileId, run: Run, put: Put<'_>) -> Result<(), Fault> {
         if self.runs.len() >= MAX_FILES
             && let Some(other) = self.runs.keys().next().copied()
         {
@@ -131,11 +125,7 @@ impl Behind {
     }
 
     /// Writes what is held back of a file. What could not be written is still held back.
-    pub fn flush(
-        &mut self,
-        file: FileId,
-        put: impl Fn(FileId, u64, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    pub fn flush(&mut self, file: FileId, put: Put<'_>) -> Result<(), Fault> {
         let Some(run) = self.runs.get_mut(&file) else { return Ok(()) };
         run.put(file, put)?;
         self.runs.remove(&file);
@@ -205,7 +195,7 @@ mod tests {
             let len = if next(50) == 0 { 5_000 } else { 1 + next(200) };
             let off = if next(10) == 0 { next(100_000) } else { at };
             let bytes = vec![round as u8 | 1; len as usize];
-            behind.write(FILE, (off, &bytes), put).unwrap();
+            behind.write(FILE, (off, &bytes), &put).unwrap();
             model[off as usize..(off + len) as usize].copy_from_slice(&bytes);
             at = (off + len) % 100_000;
             let (from, many) = (next(100_000), 1 + next(9_000) as usize);
@@ -213,9 +203,9 @@ mod tests {
             let mut read = disk.borrow()[from as usize..from as usize + many].to_vec();
             behind.lay_over(FILE, from, &mut read);
             assert!(read == model[from as usize..from as usize + many], "round {round}");
-            behind.remember(FILE, (from, &read), put).unwrap();
+            behind.remember(FILE, (from, &read), &put).unwrap();
             if next(20) == 0 {
-                behind.flush(FILE, put).unwrap();
+                behind.flush(FILE, &put).unwrap();
             }
         }
     }
@@ -224,16 +214,16 @@ mod tests {
     fn what_could_not_be_written_is_still_there_and_little_is_held_back() {
         let mut behind = Behind::default();
         let refused = |_, _, _: &[u8]| Err(Fault::Full);
-        behind.write(FILE, (0, b"abc"), refused).unwrap();
-        assert_eq!(behind.flush(FILE, refused), Err(Fault::Full));
-        assert_eq!(behind.write(FILE, (100, b"d"), refused), Err(Fault::Full));
+        behind.write(FILE, (0, b"abc"), &refused).unwrap();
+        assert_eq!(behind.flush(FILE, &refused), Err(Fault::Full));
+        assert_eq!(behind.write(FILE, (100, b"d"), &refused), Err(Fault::Full));
         let mut read = [0; 3];
         behind.lay_over(FILE, 0, &mut read);
         assert_eq!(&read, b"abc");
         for file in 0..100 {
             for at in 0..100 {
                 behind
-                    .write(FileId::Value(file), (at * 1_000, &[1; 1_000]), |_, _, _| Ok(()))
+                    .write(FileId::Value(file), (at * 1_000, &[1; 1_000]), &|_, _, _| Ok(()))
                     .unwrap();
             }
         }

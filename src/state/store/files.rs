@@ -135,15 +135,19 @@ impl ShardFiles {
 
     /// A file to be read without holding the shard.
     pub fn reader(&self, file: FileId) -> Result<Option<Arc<File>>, Fault> {
-        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
+        self.flush_one(file)?;
         self.get(file, false)
     }
 
     /// Writes what is held back. What could not be written is still held back.
     pub fn flush(&self) -> Result<(), Fault> {
         let mut behind = self.behind.lock();
-        let mut files = behind.files().into_iter();
-        files.try_for_each(|file| behind.flush(file, |file, off, bytes| self.put(file, off, bytes)))
+        let put = |file, off, bytes: &[u8]| self.put(file, off, bytes);
+        behind.files().into_iter().try_for_each(|file| behind.flush(file, &put))
+    }
+
+    fn flush_one(&self, file: FileId) -> Result<(), Fault> {
+        self.behind.lock().flush(file, &|file, off, bytes| self.put(file, off, bytes))
     }
 
     fn put(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault> {
@@ -221,16 +225,16 @@ impl Files for ShardFiles {
         if covered || !matches!(file, FileId::Value(_)) {
             return Ok(());
         }
-        behind.remember(file, (off, into), |file, off, bytes| self.put(file, off, bytes))
+        behind.remember(file, (off, into), &|file, off, bytes| self.put(file, off, bytes))
     }
 
     fn write(&self, file: FileId, off: u64, bytes: &[u8]) -> Result<(), Fault> {
         let put = |file, off, bytes: &[u8]| self.put(file, off, bytes);
-        self.behind.lock().write(file, (off, bytes), put)
+        self.behind.lock().write(file, (off, bytes), &put)
     }
 
     fn cut(&self, file: FileId, len: u64) -> Result<(), Fault> {
-        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
+        self.flush_one(file)?;
         let Some(open) = self.get(file, false)? else { return Ok(()) };
         let there = open.metadata().map_err(|error| fault(&name(file), &error))?.len();
         if there <= len {
@@ -240,7 +244,7 @@ impl Files for ShardFiles {
     }
 
     fn adopt(&mut self, file: FileId, name: FileId) -> Result<bool, Fault> {
-        self.behind.lock().flush(file, |file, off, bytes| self.put(file, off, bytes))?;
+        self.flush_one(file)?;
         // What has the name is of a life before.
         self.remove(&[name]);
         match std::fs::hard_link(self.path(file), self.path(name)) {

@@ -135,35 +135,23 @@ promise<void>::~promise()
 #endif
     __state_->__release_shared();
 }
-future<void> promise<void>::get_future()
+// What a promise shares with its future; a promise that was moved from has none.
+static __assoc_sub_state *shared(__assoc_sub_state *state)
 {
-    if (__state_ == nullptr)
+    if (state == nullptr)
         __throw_future_error(future_errc::no_state);
-    return future<void>(__state_);
+    return state;
 }
-void promise<void>::set_value()
-{
-    if (__state_ == nullptr)
-        __throw_future_error(future_errc::no_state);
-    __state_->set_value();
-}
+future<void> promise<void>::get_future() { return future<void>(shared(__state_)); }
+void promise<void>::set_value() { shared(__state_)->set_value(); }
 void promise<void>::set_exception(exception_ptr exception)
 {
-    if (__state_ == nullptr)
-        __throw_future_error(future_errc::no_state);
-    __state_->set_exception(exception);
+    shared(__state_)->set_exception(exception);
 }
-void promise<void>::set_value_at_thread_exit()
-{
-    if (__state_ == nullptr)
-        __throw_future_error(future_errc::no_state);
-    __state_->set_value_at_thread_exit();
-}
+void promise<void>::set_value_at_thread_exit() { shared(__state_)->set_value_at_thread_exit(); }
 void promise<void>::set_exception_at_thread_exit(exception_ptr exception)
 {
-    if (__state_ == nullptr)
-        __throw_future_error(future_errc::no_state);
-    __state_->set_exception_at_thread_exit(exception);
+    shared(__state_)->set_exception_at_thread_exit(exception);
 }
 
 shared_future<void>::~shared_future()
