@@ -153,10 +153,18 @@ fn one_users_clients_leave_the_others_their_latency_and_the_node_its_memory() {
         runtime.spawn(crowd.clone().client());
     }
     wait_for("alice is refused", PATIENCE, || crowd.codes.lock().unwrap().get(&429).copied());
+    // All of them come in one rush, and this address may have so many connections and no more.
+    let admin = cluster.admin();
+    let token = format!("Bearer {}", admin.token);
+    wait_for("those who are refused have gone", PATIENCE, || {
+        let headers = [("authorization", token.as_str())];
+        let text = cluster.try_ask_with(1, "GET /metrics", b"", &headers).ok()?.text();
+        let open = text.lines().find_map(|line| line.strip_prefix("faasm_http_connections "));
+        open?.parse().ok().filter(|open: &usize| *open < clients / 2)
+    });
     let until = Instant::now() + Duration::from_secs(seconds);
     let took = latencies(&bob, &|_| Instant::now() < until);
     let during = (p99(&took), resident(&cluster));
-    let admin = cluster.admin();
     let text = admin.ask(1, "GET /metrics", b"").text();
     let live = text.lines().find_map(|line| line.strip_prefix("faasm_calls_live "));
     let live: usize = live.and_then(|live| live.parse().ok()).expect("a number");
